@@ -1,0 +1,1 @@
+"""miniredis: a single-threaded RESP store that every Redis client uses unmodified."""
