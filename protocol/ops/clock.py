@@ -1,0 +1,23 @@
+"""The only door to wall time. Servers get a `Clock` at construction, so a simulation can hand in its own."""
+
+import time
+
+__all__ = ["Clock"]
+
+
+class Clock:
+    """Wall time in milliseconds or microseconds since the epoch, and a monotonic clock in seconds."""
+
+    def wall_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def wall_us(self) -> int:
+        return time.time_ns() // 1_000
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start; never goes back."""
+        return time.monotonic()
+
+    def local_text(self, pattern: str, wall_ms: int) -> str:
+        """`wall_ms` in local time, written by a strftime pattern (for log lines)."""
+        return time.strftime(pattern, time.localtime(wall_ms / 1000))
