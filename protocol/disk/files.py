@@ -244,7 +244,9 @@ class Disk:
     def async_sync(self, file: File, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
         return self._lend(file, loop.run_in_executor(None, file.sync))
 
-    def async_read(self, file: File, position: int, size: int, loop: asyncio.AbstractEventLoop) -> asyncio.Future[bytes]:
+    def async_read(
+        self, file: File, position: int, size: int, loop: asyncio.AbstractEventLoop
+    ) -> asyncio.Future[bytes]:
         return self._lend(file, loop.run_in_executor(None, file.read, position, size))
 
     @staticmethod

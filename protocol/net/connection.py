@@ -1,0 +1,229 @@
+"""One socket: bytes in go to its session, bytes out leave in one write per turn of the loop.
+
+Laws:
+1. The only asyncio protocol class of the house. Sessions know a `Connection`, never a transport.
+2. What a session writes is queued; the server's `Turn` sends each connection's queue with one call at the end of the
+   loop turn, after what must come first (an append-only file, replicas) has been done.
+3. Backpressure both ways: `is_congested` tells the writer to stop until `resumed`; `pause_reading` stops the peer.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias, cast
+
+__all__ = ["Buffer", "Connection", "Session", "Turn"]
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+HIGH_WATERMARK_BYTES = 256 * 1024  # output beyond this is congestion: a few round trips on a fast network
+LOW_WATERMARK_BYTES = 64 * 1024
+
+
+class Session(Protocol):
+    """What a server puts behind a connection."""
+
+    def received(self, data: bytes) -> None:
+        """Bytes as they came, never empty."""
+
+    def lost(self) -> None:
+        """The peer is gone. Nothing written from here on arrives."""
+
+    def resumed(self) -> None:
+        """Output fell below the low watermark again."""
+
+
+class Turn:
+    """The end of a loop turn, once for all connections of one server.
+
+    `before_flush` runs first; it may itself write to connections. Bytes written by a session during the turn leave
+    together afterwards.
+    """
+
+    __slots__ = ("_before_flush", "_dirty", "_loop", "_scheduled")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, before_flush: Callable[[], None] | None = None) -> None:
+        self._loop = loop
+        self._before_flush = before_flush
+        self._dirty: list[Connection] = []
+        self._scheduled = False
+
+    def add(self, connection: "Connection") -> None:
+        """A connection has output: flush it at the end of this turn."""
+        self._dirty.append(connection)
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self.settle)
+
+    def want(self) -> None:
+        """Run `before_flush` at the end of this turn even if nobody writes."""
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self.settle)
+
+    def settle(self) -> None:
+        self._scheduled = False
+        if self._before_flush is not None:
+            self._before_flush()
+        dirty, self._dirty = self._dirty, []
+        for connection in dirty:
+            connection.flush()
+
+
+class Connection(asyncio.Protocol):
+    """A connected socket with its session. Made by a listener or a dialer."""
+
+    __slots__ = (
+        "__weakref__", "_idle_handle", "_idle_timeout", "_on_lost", "_open_session", "_paused", "_queue",
+        "_turn", "is_closing", "is_congested", "last_active", "local_address", "loop", "peer_address", "session",
+        "tls", "transport",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        turn: Turn,
+        open_session: Callable[["Connection"], Session],
+        on_lost: Callable[["Connection"], None],
+    ) -> None:
+        self.loop = loop
+        self.last_active = loop.time()
+        self.is_congested = False
+        self.is_closing = False
+        self.tls = False
+        self.peer_address: tuple[str, int] = ("", 0)
+        self.local_address: tuple[str, int] = ("", 0)
+        self.transport: asyncio.Transport
+        self.session: Session
+        self._turn = turn
+        self._queue: list[Buffer] = []
+        self._paused = False
+        self._open_session = open_session
+        self._on_lost = on_lost
+        self._idle_timeout: float | None = None
+        self._idle_handle: asyncio.TimerHandle | None = None
+
+    # What the loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports offer asyncio.Transport's methods without being one.
+        self.transport = transport = cast("asyncio.Transport", transport)
+        transport.set_write_buffer_limits(HIGH_WATERMARK_BYTES, LOW_WATERMARK_BYTES)
+        self.peer_address = _address(transport.get_extra_info("peername"))
+        self.local_address = _address(transport.get_extra_info("sockname"))
+        self.tls = transport.get_extra_info("sslcontext") is not None
+        self.session = self._open_session(self)
+
+    def data_received(self, data: bytes) -> None:
+        self.last_active = self.loop.time()
+        self.session.received(data)
+
+    def eof_received(self) -> None:
+        """The peer has sent all it will: None lets the transport close, after what is queued was flushed."""
+        self.flush()
+
+    def pause_writing(self) -> None:
+        self.is_congested = True
+
+    def resume_writing(self) -> None:
+        self.is_congested = False
+        self.session.resumed()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.is_closing = True
+        self._queue.clear()
+        self.set_idle_timeout(None)
+        self._on_lost(self)
+        session = getattr(self, "session", None)
+        if session is not None:
+            session.lost()
+
+    # What sessions call.
+
+    @property
+    def peer(self) -> str:
+        """`127.0.0.1:51234`, `[::1]:51234`, or `path:0` for a unix socket, as Redis writes addresses."""
+        return _text(self.peer_address)
+
+    @property
+    def local(self) -> str:
+        return _text(self.local_address)
+
+    @property
+    def pending_bytes(self) -> int:
+        """Output the kernel has not taken yet."""
+        return sum(map(len, self._queue)) + self.transport.get_write_buffer_size()
+
+    def write(self, data: Buffer) -> None:
+        """Queue `data`; it leaves at the end of the turn."""
+        if not self._queue:
+            self._turn.add(self)
+        self._queue.append(data)
+
+    def write_parts(self, parts: Sequence[Buffer]) -> None:
+        """Queue several buffers without joining them."""
+        if not self._queue:
+            self._turn.add(self)
+        self._queue.extend(parts)
+
+    def flush(self) -> None:
+        """Hand the queue to the kernel now. The turn calls this; so may a server that is going down."""
+        queue = self._queue
+        if not queue:
+            return
+        self._queue = []
+        if len(queue) == 1:
+            self.transport.write(queue[0])
+        else:
+            self.transport.writelines(queue)
+
+    def pause_reading(self) -> None:
+        if not self._paused and not self.is_closing:
+            self._paused = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._paused and not self.is_closing:
+            self._paused = False
+            self.transport.resume_reading()
+
+    def close(self) -> None:
+        """Close once everything written has left."""
+        if not self.is_closing:
+            self.flush()
+            self.is_closing = True
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Close now; what is queued is lost."""
+        self._queue.clear()
+        self.is_closing = True
+        self.transport.abort()
+
+    def set_idle_timeout(self, seconds: float | None) -> None:
+        """Close the connection when nothing has come for `seconds`; None: never."""
+        if self._idle_handle is not None:
+            self._idle_handle.cancel()
+            self._idle_handle = None
+        self._idle_timeout = seconds
+        if seconds is not None and not self.is_closing:
+            self._idle_handle = self.loop.call_at(self.last_active + seconds, self._idle_check)
+
+    def _idle_check(self) -> None:
+        # One timer a connection that follows activity lazily: re-arming at each read would cost more than the read.
+        assert self._idle_timeout is not None
+        if self.loop.time() - self.last_active >= self._idle_timeout:
+            self.close()
+        else:
+            self._idle_handle = self.loop.call_at(self.last_active + self._idle_timeout, self._idle_check)
+
+
+def _address(name: object) -> tuple[str, int]:
+    """A socket name as (host, port); (path, 0) for a unix socket."""
+    if isinstance(name, tuple):
+        return str(name[0]), int(name[1])
+    return (name.decode(errors="replace") if isinstance(name, bytes) else str(name or "")), 0
+
+
+def _text(address: tuple[str, int]) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
