@@ -22,15 +22,14 @@ MAX_REQUEST_BYTES = 16 * 1024
 IDLE_TIMEOUT_S = 60.0
 
 
-async def open_console(
-    loop: asyncio.AbstractEventLoop, host: str, port: int, pages: Mapping[str, Page]
-) -> Listener:
+async def open_console(loop: asyncio.AbstractEventLoop, host: str, port: int, pages: Mapping[str, Page]) -> Listener:
     """Serve `pages` by path. ModuleNotFoundError names the missing extra; OSError a taken port."""
     try:
         import h11  # noqa: F401  the first use, so that a missing extra is known before the port is open
         import prometheus_client  # noqa: F401
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"the metrics listener needs {error.name}: pip install 'minikafka[metrics]'") from error
+        missing = f"the metrics listener needs {error.name}: pip install 'minikafka[metrics]'"
+        raise ModuleNotFoundError(missing) from error
     turn = Turn(loop)
     listener = Listener(loop, turn, lambda connection: Visitor(connection, pages), max_connections=MAX_CONNECTIONS)
     return await listener.open(host, port)
