@@ -1,0 +1,144 @@
+"""Hashes: fields and their values, in the order the fields came.
+
+Small hashes are what Redis keeps in a listpack: everything is read in insertion order, a scan returns it all.
+Once there are more than hash-max-listpack-entries fields, or one field or value is longer than
+hash-max-listpack-value, the hash becomes a hashtable and stays one, whatever is deleted later. Redis asks that
+question with the arguments of a command, before it applies them (`prepare`), and again after each field (`set`);
+so do we, because HSET of the same field ten times converts where one HSET does not.
+
+A Python dict serves both forms, as it keeps insertion order and answers in one step. What it lacks, a scan by
+cursor and a random field, a `Roster` adds when first asked for, to a hashtable only: while the hash is small
+there is little to read.
+"""
+
+from collections.abc import Sequence
+from random import Random
+from typing import Final
+
+from miniredis.structures.roster import Roster
+
+# What CPython takes for a field and its value beside their bytes: two object heads, an entry of the dict.
+ENTRY_BYTES: Final = 170
+HASH_BYTES: Final = 150
+
+
+class Hash:
+    """Fields and values. The two limits are hash-max-listpack-entries and hash-max-listpack-value."""
+
+    __slots__ = ("_bytes", "_fields", "_is_small", "_roster")
+
+    type_name = b"hash"
+
+    def __init__(self) -> None:
+        self._fields: dict[bytes, bytes] = {}
+        self._is_small = True
+        self._bytes = 0                     # lengths of all fields and values
+        self._roster: Roster | None = None
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    @property
+    def encoding(self) -> bytes:
+        return b"listpack" if self._is_small else b"hashtable"
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory this hash takes, in bytes: an estimate that follows every change at no cost."""
+        roster = self._roster.size_bytes if self._roster is not None else 0
+        return HASH_BYTES + self._bytes + len(self._fields) * ENTRY_BYTES + roster
+
+    def copy(self) -> "Hash":
+        twin = Hash()
+        twin._fields = self._fields.copy()
+        twin._is_small = self._is_small
+        twin._bytes = self._bytes
+        twin._roster = self._roster.copy() if self._roster is not None else None
+        return twin
+
+    def get(self, field: bytes) -> bytes | None:
+        return self._fields.get(field)
+
+    def __contains__(self, field: object) -> bool:
+        return field in self._fields
+
+    def fields(self) -> list[bytes]:
+        return list(self._fields)
+
+    def values(self) -> list[bytes]:
+        return list(self._fields.values())
+
+    def items(self) -> list[tuple[bytes, bytes]]:
+        return list(self._fields.items())
+
+    def as_dict(self) -> dict[bytes, bytes]:
+        """A copy of everything."""
+        return self._fields.copy()
+
+    def prepare(self, pairs: Sequence[bytes], max_entries: int, max_value: int) -> None:
+        """Convert if fields and values in turn, `pairs`, do not suit a small hash. Before they are set."""
+        if self._is_small and (len(pairs) // 2 > max_entries or max(map(len, pairs)) > max_value):
+            self._is_small = False
+
+    def set(self, field: bytes, value: bytes, max_entries: int, max_value: int) -> bool:
+        """Set one field; True when it is new."""
+        fields = self._fields
+        old = fields.get(field)
+        fields[field] = value
+        if old is None:
+            self._bytes += len(field) + len(value)
+            if self._roster is not None:
+                self._roster.add(field)
+        else:
+            self._bytes += len(value) - len(old)
+        if self._is_small and (len(fields) > max_entries or len(field) > max_value or len(value) > max_value):
+            self._is_small = False
+        return old is None
+
+    def delete(self, field: bytes) -> bool:
+        """Delete one field; False when there was none."""
+        value = self._fields.pop(field, None)
+        if value is None:
+            return False
+        self._bytes -= len(field) + len(value)
+        if self._roster is not None:
+            self._roster.remove(field)
+        return True
+
+    def random(self, chance: Random) -> bytes:
+        """Some field, each as likely as any other. The hash must not be empty."""
+        if self._is_small:
+            return chance.choice(list(self._fields))
+        return self._listed().random(chance)
+
+    def sample(self, count: int, chance: Random) -> list[bytes]:
+        """`count` different fields, all of them if there are fewer."""
+        if count >= len(self._fields):
+            return list(self._fields)
+        if self._is_small or count * 3 > len(self._fields):
+            return chance.sample(list(self._fields), count)
+        roster = self._listed()
+        chosen: dict[bytes, None] = {}
+        while len(chosen) < count:
+            chosen[roster.random(chance)] = None
+        return list(chosen)
+
+    def draw(self, count: int, chance: Random) -> list[bytes]:
+        """`count` fields drawn independently; the same may come again."""
+        if self._is_small:
+            return chance.choices(list(self._fields), k=count)
+        roster = self._listed()
+        return [roster.random(chance) for _ in range(count)]
+
+    def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        """Some fields and the cursor to continue with, 0 at the end.
+
+        A field that is there during the whole scan is returned at least once. A small hash comes in one piece."""
+        if self._is_small:
+            return 0, list(self._fields)
+        return self._listed().scan(cursor, count)
+
+    def _listed(self) -> Roster:
+        if self._roster is None:
+            self._roster = Roster(self._fields)
+        return self._roster

@@ -1,0 +1,76 @@
+"""Names in slots, so that a dict can be scanned by cursor and sampled at random.
+
+    slot     0   1   2   3   4   5            the scan runs ← from the highest slot down to 0
+           ┌───┬───┬───┬───┬───┬───┐
+    names  │ a │ b │ ✗ │ d │ ✗ │ f │          ✗: the name has gone and stands in `dead`
+           └───┴───┴───┴───┴───┴───┘
+
+Law 1: a name that stays is never missed by a scan. It keeps its slot or, when the dead are swept out, moves to
+       a lower one, in order; a cursor only ever moves down, so what it has not passed it will still meet.
+Law 2: a living name has exactly one slot. A name that comes back while its old slot is not yet swept takes
+       that slot again, so nobody has to know the slot of a name.
+Law 3: at least half of the slots are living; a random draw needs two tries on average, at worst.
+
+It is made when a scan or a random choice first asks for it and kept as long as its dict: the cursors that
+clients hold refer to its slots.
+"""
+
+from collections.abc import Iterable
+from random import Random
+
+
+class Roster:
+    """The names of one dict, whose every new and every deleted name is told here."""
+
+    __slots__ = ("_dead", "_names")
+
+    def __init__(self, names: Iterable[bytes]) -> None:
+        self._names = list(names)
+        self._dead: set[bytes] = set()
+
+    def __len__(self) -> int:
+        return len(self._names) - len(self._dead)
+
+    @property
+    def size_bytes(self) -> int:
+        return 120 + 9 * len(self._names) + 64 * len(self._dead)
+
+    def add(self, name: bytes) -> None:
+        """`name` was not in the dict and now is."""
+        if name in self._dead:
+            self._dead.remove(name)
+        else:
+            self._names.append(name)
+
+    def remove(self, name: bytes) -> None:
+        """`name` was in the dict and no longer is."""
+        dead = self._dead
+        dead.add(name)
+        if len(dead) * 2 > len(self._names):
+            self._names = [kept for kept in self._names if kept not in dead]
+            self._dead = set()
+
+    def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        """Names of about `count` slots below `cursor` (0 starts at the top), and the cursor to go on with (0: done)."""
+        top = len(self._names)
+        if 0 < cursor < top:
+            top = cursor
+        bottom = max(top - count, 0)
+        names = self._names[bottom:top]
+        if self._dead:
+            dead = self._dead
+            names = [name for name in names if name not in dead]
+        return bottom, names
+
+    def random(self, chance: Random) -> bytes:
+        """One living name, each as likely as any other. There must be one."""
+        names, dead = self._names, self._dead
+        while True:
+            name = names[int(chance.random() * len(names))]
+            if name not in dead:
+                return name
+
+    def copy(self) -> "Roster":
+        twin = Roster(self._names)
+        twin._dead = self._dead.copy()
+        return twin
