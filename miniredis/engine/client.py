@@ -1,0 +1,105 @@
+"""One client as commands and the engine see it: who it is, what mode it is in, where its answers go.
+
+Law: this floor knows no socket. `miniredis/session.py` puts one behind it; tests and internal callers need none.
+`mode` is one integer: everything about a client that is not the plain case is a bit of it, so that the path of a plain
+command asks once (engine/guards.py).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from protocol.resp.encoder import encode
+from protocol.resp.values import Reply
+
+if TYPE_CHECKING:
+    from miniredis.engine.call import Call
+    from miniredis.keyspace.blocked import Waiter
+    from miniredis.keyspace.db import Db
+
+# Bits of Client.mode.
+IN_MULTI: Final = 1 << 0
+DIRTY_EXEC: Final = 1 << 1  # a command was refused while the transaction was collected: EXEC aborts
+DIRTY_CAS: Final = 1 << 2  # a watched key was touched: EXEC answers null
+SUBSCRIBED: Final = 1 << 3  # RESP2 with subscriptions: only a few commands are allowed
+UNAUTHENTICATED: Final = 1 << 4
+LIMITED_USER: Final = 1 << 5  # the user may not do everything: ask `state.access`
+REPLY_OFF: Final = 1 << 6  # CLIENT REPLY OFF
+REPLY_SKIP: Final = 1 << 7  # CLIENT REPLY SKIP: this command and the next stay silent
+MONITOR: Final = 1 << 8
+TRACKING: Final = 1 << 9
+NO_TOUCH: Final = 1 << 10  # CLIENT NO-TOUCH: reads leave the access clock alone
+NO_EVICT: Final = 1 << 11
+CLOSING: Final = 1 << 12  # the connection closes after the output it has
+REPLICA: Final = 1 << 13
+
+# What sends a command down the slow path whatever the command is.
+UNUSUAL: Final = (
+    IN_MULTI | SUBSCRIBED | UNAUTHENTICATED | LIMITED_USER | REPLY_OFF | REPLY_SKIP | TRACKING | NO_TOUCH | CLOSING
+    | REPLICA
+)  # fmt: skip
+
+
+class Client:
+    """The base of a session; on its own a client nobody hears (internal calls, tests: answers land in `out`)."""
+
+    __slots__ = (
+        "blocked", "call", "channels", "created_at", "db", "id", "is_running", "laddr", "last_active_at",
+        "last_command", "lib_name", "lib_ver", "mode", "name", "out", "patterns", "peer", "queue", "resp",
+        "shard_channels", "tracking", "user", "watched",
+    )  # fmt: skip
+
+    def __init__(self, id: int, db: Db) -> None:
+        self.id = id
+        self.db = db
+        self.resp = 2
+        self.mode = 0
+        self.name = b""
+        self.lib_name = b""
+        self.lib_ver = b""
+        self.peer = ""
+        self.laddr = ""
+        self.user: Any = None  # the access.users object of whoever is logged in
+        self.created_at = 0.0  # loop time
+        self.last_active_at = 0.0
+        self.last_command = b""  # full name, for CLIENT LIST
+        self.queue: list[Any] = []  # (Command, argv) collected since MULTI
+        self.watched: list[tuple[Db, bytes, bool]] = []
+        self.blocked: Waiter | None = None
+        self.channels: set[bytes] = set()
+        self.patterns: set[bytes] = set()
+        self.shard_channels: set[bytes] = set()
+        self.tracking: Any = None
+        self.call: Call | None = None
+        self.out: list[bytes] = []  # replies of the commands being run; joined once
+        self.is_running = False  # its commands are being run: output joins `out`
+
+    def send(self, data: bytes) -> None:
+        """Output in order: behind the replies of commands now running, else straight to the connection."""
+        self.out.append(data)
+        if not self.is_running:
+            self.flush()
+
+    def push(self, value: Reply) -> None:
+        """An answer or out-of-band message made into bytes of this client's protocol version."""
+        self.send(encode(value, self.resp))
+
+    def flush(self) -> None:
+        """Hand `out` to whoever carries it. A client without a connection keeps it."""
+
+    def close_after_reply(self) -> None:
+        """End the connection once what was answered has left; nothing more is read."""
+        self.mode |= CLOSING
+
+    def kill(self) -> None:
+        """End the connection now."""
+        self.mode |= CLOSING
+
+    @property
+    def pending_bytes(self) -> int:
+        """Output the kernel has not taken yet."""
+        return sum(map(len, self.out))
+
+    @property
+    def subscriptions(self) -> int:
+        return len(self.channels) + len(self.patterns)

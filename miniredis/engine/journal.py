@@ -1,0 +1,82 @@
+"""The effect stream: what an execution unit did, encoded once, for everybody who follows.
+
+Laws:
+1. Effects leave when their unit is complete, several of one unit between MULTI and EXEC. A unit is a command of a
+   client with everything that came of it, a whole transaction, or one served waiter.
+2. An effect says whom it is for (`TO_AOF`, `TO_REPLICAS`, both). Bytes are made once and shared by the sinks.
+3. The stream restates SELECT when the database changes, and after a sink was attached.
+
+        effects of a unit           the stream
+        (0, SET a 1)                SELECT 0 · MULTI · SET a 1 · INCR a · EXEC
+        (0, INCR a)
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from protocol.resp.encoder import encode_command
+
+TO_AOF = 1
+TO_REPLICAS = 2
+
+_MULTI = encode_command([b"MULTI"])
+_EXEC = encode_command([b"EXEC"])
+
+
+class Sink(Protocol):
+    """Who follows the stream: the append-only file, the replication backlog, a test."""
+
+    target: int  # TO_AOF or TO_REPLICAS
+
+    def feed(self, data: bytes) -> None: ...
+
+
+class Journal:
+    def __init__(self) -> None:
+        self.sinks: list[Sink] = []
+        self.is_heard = False  # somebody follows: without sinks nothing is kept
+        self._db = -1
+        self._unit: list[tuple[int, list[bytes], int]] = []
+
+    def attach(self, sink: Sink) -> None:
+        self.sinks.append(sink)
+        self.is_heard = True
+        self._db = -1
+
+    def detach(self, sink: Sink) -> None:
+        self.sinks.remove(sink)
+        self.is_heard = bool(self.sinks)
+
+    def add(self, db: int, argv: list[bytes], target: int = TO_AOF | TO_REPLICAS) -> None:
+        """One more effect of the unit that is running."""
+        self._unit.append((db, argv, target))
+
+    def commit(self, *, as_transaction: bool = True) -> None:
+        """The unit is complete: send its effects. Keys that happened to be met dead need no MULTI around them."""
+        unit = self._unit
+        if not unit:
+            return
+        self._unit = []
+        if len(unit) == 1 or not as_transaction:
+            for db, argv, target in unit:
+                self._send(db, encode_command(argv), target)
+            return
+        targets = 0
+        for _, _, target in unit:
+            targets |= target
+        self._send(unit[0][0], _MULTI, targets)
+        for db, argv, target in unit:
+            self._send(db, encode_command(argv), target)
+        self._send(unit[-1][0], _EXEC, targets)
+
+    def _send(self, db: int, data: bytes, target: int) -> None:
+        if db != self._db:
+            self._db = db
+            # Every sink is told, whether the effect is for it or not: they share one notion of the current database.
+            select = encode_command([b"SELECT", b"%d" % db])
+            for sink in self.sinks:
+                sink.feed(select)
+        for sink in self.sinks:
+            if sink.target & target:
+                sink.feed(data)

@@ -1,0 +1,324 @@
+"""The table of commands: each one declared beside its handler, everything else derived.
+
+    @command("GETEX key [EX seconds:integer | PERSIST]", WRITE | FAST, since="6.2.0", keys="RW access update")
+    def getex(call: Call) -> Reply:
+        \"\"\"Return a string and, on the way, set or clear its time to live.\"\"\"
+
+The syntax line gives arity, key positions and the argument tree; the docstring's first line is the summary; the module
+is the group; flags and group give the ACL categories. What a syntax line cannot say stands beside it: what happens to
+the keys (`keys`, one "RW access update" per key argument, joined by " | "), `since`, tips.
+
+Law: a `Spec` is a fact and never changes; whoever counts calls keeps the counters himself (engine/observe.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from miniredis.engine import syntax
+from protocol.resp.values import Reply
+
+if TYPE_CHECKING:
+    from miniredis.engine.call import Call
+
+Handler = Callable[["Call"], Reply]
+
+# Flags, by Redis' names. WRITE and READONLY decide propagation and what a replica refuses; the rest what guards refuse.
+WRITE: Final = 1 << 0
+READONLY: Final = 1 << 1
+DENYOOM: Final = 1 << 2
+ADMIN: Final = 1 << 4
+PUBSUB: Final = 1 << 5
+NOSCRIPT: Final = 1 << 6
+BLOCKING: Final = 1 << 8
+LOADING: Final = 1 << 9
+STALE: Final = 1 << 10
+SKIP_MONITOR: Final = 1 << 11
+SKIP_SLOWLOG: Final = 1 << 12
+ASKING: Final = 1 << 13
+FAST: Final = 1 << 14
+NO_AUTH: Final = 1 << 15
+MAY_REPLICATE: Final = 1 << 16
+NO_ASYNC_LOADING: Final = 1 << 23
+NO_MULTI: Final = 1 << 24
+MOVABLE_KEYS: Final = 1 << 25
+ALLOW_BUSY: Final = 1 << 26
+NO_MANDATORY_KEYS: Final = 1 << 27
+# Not shown to clients: guarded by enable-debug-command; touches keys the client did not name (no MULTI around their
+# effects); handled although a transaction is open; allowed to a RESP2 subscriber.
+PROTECTED: Final = 1 << 32
+TOUCHES_ARBITRARY_KEYS: Final = 1 << 33
+UNQUEUED: Final = 1 << 34
+IN_SUBSCRIBER: Final = 1 << 35
+
+FLAG_NAMES: Final = {
+    WRITE: b"write", READONLY: b"readonly", DENYOOM: b"denyoom", ADMIN: b"admin", PUBSUB: b"pubsub",
+    NOSCRIPT: b"noscript", BLOCKING: b"blocking", LOADING: b"loading", STALE: b"stale", SKIP_MONITOR: b"skip_monitor",
+    SKIP_SLOWLOG: b"skip_slowlog", ASKING: b"asking", FAST: b"fast", NO_AUTH: b"no_auth",
+    MAY_REPLICATE: b"may_replicate", NO_MULTI: b"no_multi", MOVABLE_KEYS: b"movablekeys",
+    ALLOW_BUSY: b"allow_busy", NO_MANDATORY_KEYS: b"no_mandatory_keys", NO_ASYNC_LOADING: b"no_async_loading",
+}  # fmt: skip
+
+_CATEGORY_OF_GROUP: Final = {
+    "generic": "keyspace", "string": "string", "list": "list", "set": "set", "sorted-set": "sortedset", "hash": "hash",
+    "pubsub": "pubsub", "transactions": "transaction", "connection": "connection", "server": None,
+    "scripting": "scripting", "hyperloglog": "hyperloglog", "cluster": None, "geo": "geo", "stream": "stream",
+    "bitmap": "bitmap", "replication": None,
+}  # fmt: skip
+
+_GROUP_OF_MODULE: Final = {
+    "strings": "string", "keys": "generic", "lists": "list", "hashes": "hash", "sets": "set", "zsets": "sorted-set",
+    "streams": "stream", "transactions": "transactions", "bitmaps": "bitmap", "config": "server", "acl": "server",
+    "replication": "server", "memory": "server", "observe": "server", "command_docs": "server",
+}  # fmt: skip
+
+UNBOUNDED: Final = 1 << 31  # more words than the parser lets through
+
+
+class KeySpec:
+    """Where the keys of one key argument are and what happens to them, as COMMAND INFO tells it.
+
+    `last` counts from `first` (negative: from the end of argv, as Redis' lastkey); with `keynum_index` >= 0 a word at
+    that offset from `begin` says how many there are. `keyword` starts the search at a token instead of an index.
+    """
+
+    __slots__ = ("begin", "first_key", "flags", "keynum_index", "keyword", "last", "limit", "notes", "step")
+
+    def __init__(
+        self, begin: int, last: int = 0, step: int = 1, flags: str = "RO access", *,
+        keyword: str | None = None, keynum_index: int = -1, first_key: int = 0, limit: int = 0, notes: str = "",
+    ) -> None:  # fmt: skip
+        self.begin = begin
+        self.last = last
+        self.step = step
+        self.flags = tuple(flags.split())
+        self.keyword = keyword
+        self.keynum_index = keynum_index
+        self.first_key = first_key
+        self.limit = limit
+        self.notes = notes
+
+    def positions(self, argv: list[bytes]) -> list[int]:
+        """Indices of the keys in these words. ValueError: the words do not say it properly."""
+        begin = self._begin(argv)
+        if begin < 0:
+            return []
+        if self.keynum_index >= 0:
+            count = int(argv[begin + self.keynum_index])
+            first = begin + self.first_key
+            if count < 1 or first + (count - 1) * self.step >= len(argv):
+                raise ValueError("numkeys")
+            return list(range(first, first + count * self.step, self.step))
+        last = begin + self.last if self.last >= 0 else len(argv) + self.last
+        if self.last < 0 and self.limit > 1:
+            last = begin + (len(argv) - begin) // self.limit + self.last
+        return [at for at in range(begin, last + 1, self.step) if at < len(argv)]
+
+    def _begin(self, argv: list[bytes]) -> int:
+        if self.keyword is None:
+            return self.begin if self.begin < len(argv) else -1
+        wanted = self.keyword.encode()
+        backwards = self.begin < 0
+        places = range(len(argv) + self.begin, 0, -1) if backwards else range(self.begin, len(argv))
+        for at in places:
+            if argv[at].upper() == wanted:
+                return at + 1 if at + 1 < len(argv) else -1
+        return -1
+
+
+class Spec:
+    """One command or subcommand, or a container of subcommands."""
+
+    __slots__ = (
+        "__dict__", "acl_extra", "complexity", "flags", "group", "high", "key_flags", "key_specs_given", "low",
+        "module_order", "name", "run", "since", "subcommands", "summary", "syntax", "tips",
+    )  # fmt: skip
+
+    def __init__(
+        self, line: str, run: Handler | None, flags: int, *, since: str, group: str, summary: str, complexity: str,
+        key_flags: str, key_specs: tuple[KeySpec, ...] | None, acl: tuple[str, ...], tips: tuple[str, ...],
+    ) -> None:  # fmt: skip
+        self.syntax = syntax.parse(line)
+        sub = self.syntax.subcommand
+        # The name a client is told: lower case, subcommands glued with "|".
+        self.name: bytes = (self.syntax.name if sub is None else f"{self.syntax.name}|{sub}").lower().encode()
+        self.run = run
+        self.flags = flags
+        self.since = since
+        self.group = group
+        self.summary = summary
+        self.complexity = complexity
+        self.key_flags = key_flags
+        self.key_specs_given = key_specs
+        self.acl_extra = acl
+        self.tips = tips
+        self.subcommands: dict[bytes, Spec] = {}
+        arity = self.arity
+        self.low = abs(arity)
+        self.high = arity if arity > 0 else UNBOUNDED
+        if any(spec.keynum_index >= 0 or spec.keyword for spec in self.key_specs):
+            self.flags |= MOVABLE_KEYS
+
+    @cached_property
+    def arity(self) -> int:
+        """Redis' arity: exact, or minus the least number of words, the name included."""
+        return -2 if self.run is None else self.syntax.arity
+
+    @cached_property
+    def key_specs(self) -> tuple[KeySpec, ...]:
+        if self.key_specs_given is not None:
+            return self.key_specs_given
+        places = self.syntax.key_positions()
+        flags = [part.strip() for part in self.key_flags.split("|")] if self.key_flags else []
+        if not flags:
+            flags = ["RO access" if self.flags & READONLY else "RW update"]
+        specs = []
+        for place, where in enumerate(places):
+            word = flags[min(place, len(flags) - 1)]
+            if where.is_counted:
+                specs.append(KeySpec(where.first, 0, 1, word, keynum_index=0, first_key=1))
+            else:
+                specs.append(KeySpec(where.first, where.last, where.step, word))
+        return tuple(specs)
+
+    @cached_property
+    def key_range(self) -> tuple[int, int, int]:
+        """first, last and step as COMMAND told them before key specs: what those say in one range, else zeros."""
+        plain = [spec for spec in self.key_specs if spec.keyword is None and spec.keynum_index < 0]
+        plain = [spec for spec in plain if "not_key" not in spec.flags]
+        if not plain:
+            return (0, 0, 0)
+        first = plain[0]
+        last = first.begin + first.last if first.last >= 0 else first.last
+        for spec in plain[1:]:
+            if spec.step != 1 or first.step != 1 or last < 0 or spec.begin != last + 1:
+                break
+            last = spec.begin + spec.last if spec.last >= 0 else spec.last
+        return (first.begin, last, first.step)
+
+    @cached_property
+    def categories(self) -> frozenset[str]:
+        """ACL categories without their @, from flags and group."""
+        flags = self.flags
+        found = set(self.acl_extra)
+        category = _CATEGORY_OF_GROUP[self.group]
+        if category:
+            found.add(category)
+        if flags & WRITE:
+            found.add("write")
+        if flags & READONLY and "scripting" not in found:
+            found.add("read")
+        if flags & ADMIN:
+            found |= {"admin", "dangerous"}
+        if flags & PUBSUB:
+            found.add("pubsub")
+        found.add("fast" if flags & FAST else "slow")
+        if flags & BLOCKING:
+            found.add("blocking")
+        return frozenset(found)
+
+    @property
+    def flag_names(self) -> list[bytes]:
+        return [name for bit, name in FLAG_NAMES.items() if self.flags & bit]
+
+    def keys(self, argv: list[bytes]) -> list[tuple[int, tuple[str, ...]]]:
+        """(index in argv, what happens to it) of every key of this call. ValueError: malformed."""
+        found: list[tuple[int, tuple[str, ...]]] = []
+        for spec in self.key_specs:
+            if "not_key" not in spec.flags:
+                found.extend((at, spec.flags) for at in spec.positions(argv))
+        return found
+
+
+_declared: list[Spec] = []  # filled while the command modules are imported, and never after
+
+
+def command(
+    line: str,
+    flags: int = 0,
+    *,
+    since: str = "1.0.0",
+    keys: str = "",
+    key_specs: tuple[KeySpec, ...] | None = None,
+    acl: tuple[str, ...] = (),
+    tips: tuple[str, ...] = (),
+    group: str | None = None,
+    complexity: str = "O(1)",
+) -> Callable[[Handler], Handler]:
+    """Declare the handler below as a command. `acl`: categories that group and flags do not give."""
+
+    def declare(run: Handler) -> Handler:
+        module = run.__module__.rpartition(".")[2]
+        summary = (run.__doc__ or "").strip().splitlines()[0] if run.__doc__ else ""
+        assert summary, f"{line}: the docstring is the summary"
+        _declared.append(
+            Spec(
+                line, run, flags, since=since, group=group or _GROUP_OF_MODULE.get(module, module), summary=summary,
+                complexity=complexity, key_flags=keys, key_specs=key_specs, acl=acl, tips=tips,
+            )
+        )  # fmt: skip
+        return run
+
+    return declare
+
+
+def container(name: str, *, since: str, group: str, summary: str, flags: int = 0) -> None:
+    """Declare a command that is only the sum of its subcommands (`CONFIG`); its HELP is made from theirs."""
+    _declared.append(
+        Spec(
+            name, None, flags, since=since, group=group, summary=summary, complexity="Depends on subcommand.",
+            key_flags="", key_specs=(), acl=(), tips=(),
+        )
+    )  # fmt: skip
+
+
+class CommandTable:
+    """All commands by name: an exact hit for upper and lower case, any other spelling through `find`."""
+
+    def __init__(self, specs: Iterable[Spec]) -> None:
+        self.by_name: dict[bytes, Spec] = {}
+        subcommands: list[Spec] = []
+        for spec in specs:
+            if spec.syntax.subcommand is None:
+                self.by_name[spec.name] = spec
+                spec.subcommands.clear()
+            else:
+                subcommands.append(spec)
+        for spec in subcommands:
+            parent = self.by_name[spec.name.split(b"|")[0]]
+            parent.subcommands[spec.name.split(b"|")[1]] = spec
+        self.exact: dict[bytes, Spec] = dict(self.by_name)
+        self.exact.update({name.upper(): spec for name, spec in self.by_name.items()})
+
+    def __len__(self) -> int:
+        return len(self.by_name)
+
+    def __iter__(self) -> Any:
+        return iter(self.by_name.values())
+
+    def everything(self) -> list[Spec]:
+        """Commands and subcommands alike: whatever has a handler or a name of its own."""
+        return [spec for top in self.by_name.values() for spec in (top, *top.subcommands.values())]
+
+    def find(self, name: bytes) -> Spec | None:
+        """By name in any case; `config|get` finds the subcommand."""
+        spec = self.exact.get(name)
+        if spec is not None:
+            return spec
+        top, _, sub = name.lower().partition(b"|")
+        spec = self.by_name.get(top)
+        return spec.subcommands.get(sub) if spec is not None and sub else spec
+
+    def resolve(self, argv: list[bytes]) -> Spec | None:
+        """The command these words call; a container itself when its subcommand is missing or unknown."""
+        spec = self.find(argv[0])
+        if spec is not None and spec.subcommands and len(argv) > 1:
+            return spec.subcommands.get(argv[1].lower(), spec)
+        return spec
+
+
+def declared() -> CommandTable:
+    """The table of what has been declared so far: import the command modules first."""
+    return CommandTable(_declared)

@@ -1,0 +1,47 @@
+"""The settings commands read: one frozen object per moment, swapped whole by CONFIG SET.
+
+Law: `miniredis/config.py` makes it from redis.conf's directives; nothing here or below reads a directive by name.
+Thresholds are fields and never module constants: CONFIG SET changes them while the server runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Field names are redis.conf's with underscores, defaults are Redis 7.4's."""
+
+    hash_max_listpack_entries: int = 512
+    hash_max_listpack_value: int = 64
+    list_max_listpack_size: int = -2
+    list_compress_depth: int = 0
+    set_max_intset_entries: int = 512
+    set_max_listpack_entries: int = 128
+    set_max_listpack_value: int = 64
+    zset_max_listpack_entries: int = 128
+    zset_max_listpack_value: int = 64
+    proto_max_bulk_len: int = 512 * 1024 * 1024
+    client_query_buffer_limit: int = 1024 * 1024 * 1024
+    # class -> (hard bytes, soft bytes, soft seconds); 0 is no limit
+    output_limit_normal: tuple[int, int, int] = (0, 0, 0)
+    output_limit_replica: tuple[int, int, int] = (268435456, 67108864, 60)
+    output_limit_pubsub: tuple[int, int, int] = (33554432, 8388608, 60)
+    maxclients: int = 10000
+    timeout: int = 0
+    tcp_keepalive: int = 300
+    hz: int = 10
+    active_expire_effort: int = 1
+    notify_keyspace_events: int = 0
+    slowlog_log_slower_than: int = 10000
+    slowlog_max_len: int = 128
+    latency_monitor_threshold: int = 0
+    latency_tracking: bool = True
+    lazyfree_lazy_expire: bool = False
+    lazyfree_lazy_user_del: bool = False
+    lazyfree_lazy_user_flush: bool = False
+    maxmemory_policy: str = "noeviction"
+    lfu_log_factor: int = 10
+    lfu_decay_time: int = 1
+    enable_debug_command: str = "no"

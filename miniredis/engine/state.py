@@ -1,0 +1,91 @@
+"""What a command may reach of the server it runs in, typed.
+
+Law: a `State` belongs to one server; nothing of it is global. What lies on higher floors (configuration, the socket
+side of clients) is known here by the few methods commands need of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any, Protocol
+
+from miniredis.engine.client import Client
+from miniredis.engine.journal import Journal
+from miniredis.engine.observe import Observer
+from miniredis.engine.registry import CommandTable
+from miniredis.engine.settings import Settings
+from miniredis.engine.watch import Watches
+from miniredis.keyspace.blocked import Blocked
+from miniredis.keyspace.db import Db, Keyspace
+
+# Bits of State.mode: what the whole server refuses at the moment, or does besides running commands.
+LOADING = 1 << 32
+READ_ONLY_REPLICA = 1 << 33
+OUT_OF_MEMORY = 1 << 34
+DISK_ERROR = 1 << 35
+STALE_REPLICA = 1 << 36
+TOO_FEW_REPLICAS = 1 << 37
+BUSY_SCRIPT = 1 << 38
+PAUSED_ALL = 1 << 39
+PAUSED_WRITES = 1 << 40
+MONITORED = 1 << 41  # somebody watches commands with MONITOR
+
+
+class Clock(Protocol):
+    def wall_ms(self) -> int: ...
+    def wall_us(self) -> int: ...
+    def monotonic(self) -> float: ...
+
+
+class State:
+    """One server's data and bookkeeping."""
+
+    def __init__(
+        self, settings: Settings, clock: Clock, random: Random, table: CommandTable, *, databases: int = 16,
+        secrets: Random | None = None,
+    ) -> None:  # fmt: skip
+        self.settings = settings
+        self.clock = clock
+        self.random = random
+        self.secrets = secrets or random  # for ids and nonces: a SystemRandom outside of simulation
+        self.table = table
+        self.mode = 0
+        self.keyspace = Keyspace(databases, random)
+        self.dbs: list[Db] = self.keyspace.dbs
+        self.blocked = Blocked(self.keyspace)
+        self.watches = Watches(self.keyspace)
+        self.journal = Journal()
+        self.observer = Observer(table)
+        self.clients: dict[int, Client] = {}  # by id, in order of arrival
+        self.next_client_id = 1
+        self.dirty = 0  # changes since the last save
+        self.commands_processed = 0
+        self.connections_received = 0
+        self.connections_rejected = 0
+        self.paused_until = 0  # ms; with PAUSED_ALL or PAUSED_WRITES in mode
+        self.started_at_ms = clock.wall_ms()
+        self.run_id = f"{self.secrets.getrandbits(160):040x}".encode()
+        self.port = 0
+        # Set by the wiring.
+        self.pubsub: Any = None
+        self.access: Any = None
+        self.config: Any = None
+        self.process: Any = None  # protocol.ops.process: pid, memory, processor time
+        self.publish_event: Callable[[int, bytes, int, bytes], None] | None = None
+        self.request_shutdown: Callable[[bool], None] = lambda save: None
+        self.sleep: Callable[[float], None] = lambda seconds: None  # DEBUG SLEEP: holds the whole server
+
+    def apply_settings(self, settings: Settings) -> None:
+        """Swap the settings and tell the parts that keep a value of them."""
+        self.settings = settings
+        self.keyspace.events_mask = _heard_classes(settings.notify_keyspace_events)
+        self.keyspace.set_policy(
+            is_lfu="lfu" in settings.maxmemory_policy, log_factor=settings.lfu_log_factor,
+            decay_time=settings.lfu_decay_time,
+        )  # fmt: skip
+
+
+def _heard_classes(mask: int) -> int:
+    """Event classes worth remembering: none unless keyspace or keyevent messages are asked for."""
+    return mask if mask & 3 else 0

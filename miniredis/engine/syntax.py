@@ -1,0 +1,232 @@
+"""The syntax line of a command: declared once, and arity, key positions and the argument tree read from it.
+
+    SET key value [NX | XX] [GET] [EX seconds:integer | PX milliseconds:integer | KEEPTTL]
+
+    WORD             a literal token; before an argument or a <choice> it is that argument's prefix
+    name  name:type  an argument; types: string (assumed), key, integer, double, pattern, unix-time
+                     ("key" and "pattern" need no type)
+    [ … ]            may be left out          < … >   must be there; groups what it holds
+    a | b            one of                   [x …]   after x: x may be repeated ("key [key ...]")
+
+A subcommand's name is glued with Redis' own bar: `CONFIG|GET parameter [parameter ...]`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+_PIECE = re.compile(r"\s*(\.\.\.|[\[\]<>|]|[^\s\[\]<>|]+)")
+_ARGUMENT = re.compile(r"[a-z]")
+
+BLOCK = "block"
+ONEOF = "oneof"
+PURE_TOKEN = "pure-token"
+
+
+@dataclass(slots=True)
+class Argument:
+    """One node of the tree, as COMMAND DOCS shows it."""
+
+    name: str
+    type: str
+    token: str | None = None
+    is_optional: bool = False
+    is_multiple: bool = False
+    repeats_token: bool = False
+    arguments: list[Argument] = field(default_factory=list)
+
+    def least_words(self) -> int:
+        """How many words of argv this takes at least."""
+        if self.is_optional:
+            return 0
+        if self.type == PURE_TOKEN:
+            return 1
+        return (1 if self.token else 0) + self._least_inside()
+
+    def _least_inside(self) -> int:
+        if self.type == BLOCK:
+            return sum(argument.least_words() for argument in self.arguments)
+        if self.type == ONEOF:
+            return min(argument.least_words() for argument in self.arguments)
+        return 1
+
+    def is_fixed(self) -> bool:
+        """Whether it always takes the same number of words."""
+        if self.is_optional or self.is_multiple:
+            return False
+        if self.type == ONEOF and len({argument.least_words() for argument in self.arguments}) > 1:
+            return False
+        return all(argument.is_fixed() for argument in self.arguments)
+
+
+@dataclass(slots=True)
+class KeyPositions:
+    """Where keys are: from `first` up to `last` (negative: from the end), or as many as the number at `first` says."""
+
+    first: int
+    last: int
+    step: int
+    is_counted: bool = False
+
+
+@dataclass(slots=True)
+class Syntax:
+    name: str
+    subcommand: str | None
+    arguments: list[Argument]
+
+    @property
+    def arity(self) -> int:
+        """Redis' arity: the exact number of words, or minus the least number."""
+        words = (1 if self.subcommand is None else 2) + sum(argument.least_words() for argument in self.arguments)
+        return words if all(argument.is_fixed() for argument in self.arguments) else -words
+
+    def key_positions(self) -> list[KeyPositions]:
+        """One entry for each key argument, as far as a syntax line can say it."""
+        found: list[KeyPositions] = []
+        at = 1 if self.subcommand is None else 2
+        arguments = self.arguments
+        for place, argument in enumerate(arguments):
+            if _is_key(argument):
+                after = sum(later.least_words() for later in arguments[place + 1 :])
+                if not argument.is_multiple:
+                    found.append(KeyPositions(at, 0, 1))
+                elif place and arguments[place - 1].name == "numkeys":
+                    found.append(KeyPositions(at - 1, 0, 1, is_counted=True))
+                else:
+                    step = len(argument.arguments) or 1
+                    found.append(KeyPositions(at, -1 - after, step))
+            at += argument.least_words() if not argument.is_optional else 0
+        return found
+
+
+def _is_key(argument: Argument) -> bool:
+    if argument.type == BLOCK:
+        return _is_key(argument.arguments[0])
+    return argument.type == "key"
+
+
+def parse(line: str) -> Syntax:
+    """Read a syntax line. ValueError: not well-formed (a programmer's mistake, met at import)."""
+    head, _, rest = line.partition(" ")
+    if "|" in head:
+        name, subcommand = head.split("|")
+    else:
+        name, subcommand = head, None
+    reader = _Reader(_PIECE.findall(rest))
+    alternatives = reader.alternatives("")
+    if len(alternatives) != 1:
+        raise ValueError(f"a bar outside of brackets: {line}")
+    return Syntax(name, subcommand, alternatives[0])
+
+
+class _Reader:
+    """Recursive descent over the pieces of one line."""
+
+    def __init__(self, pieces: list[str]) -> None:
+        self.pieces = pieces
+        self.at = 0
+
+    def peek(self) -> str:
+        return self.pieces[self.at] if self.at < len(self.pieces) else ""
+
+    def take(self) -> str:
+        piece = self.peek()
+        self.at += 1
+        return piece
+
+    def alternatives(self, closer: str) -> list[list[Argument]]:
+        found = [self.sequence()]
+        while self.peek() == "|":
+            self.take()
+            found.append(self.sequence())
+        if self.take() != closer:
+            raise ValueError(f"{closer!r} expected in {' '.join(self.pieces)}")
+        return found
+
+    def sequence(self) -> list[Argument]:
+        arguments: list[Argument] = []
+        while True:
+            piece = self.peek()
+            if piece in ("", "|", "]", ">"):
+                return arguments
+            if piece == "[":
+                repeated = self.repetition()
+                if repeated:
+                    _repeat(arguments, repeated)
+                else:
+                    self.take()
+                    argument = _grouped(self.alternatives("]"))
+                    argument.is_optional = True
+                    arguments.append(argument)
+            else:
+                arguments.append(self.one())
+
+    def one(self) -> Argument:
+        piece = self.take()
+        if piece == "<":
+            return _grouped(self.alternatives(">"))
+        if _ARGUMENT.match(piece):
+            name, _, kind = piece.partition(":")
+            return Argument(name, kind or (name if name in ("key", "pattern") else "string"))
+        following = self.peek()
+        if following == "<":
+            argument = self.one()
+            argument.token = piece
+            argument.name = piece.lower()
+            return argument
+        if _ARGUMENT.match(following):
+            argument = self.one()
+            argument.token = piece
+            return argument
+        return Argument(piece.strip('"').lower(), PURE_TOKEN, piece.strip('"'))
+
+    def repetition(self) -> list[str]:
+        """The pieces inside `[x y ...]`, which repeats what stands before it; nothing when this bracket is another."""
+        depth = 0
+        for ahead in range(self.at, len(self.pieces)):
+            piece = self.pieces[ahead]
+            depth += (piece in ("[", "<")) - (piece in ("]", ">"))
+            if depth == 0:
+                if self.pieces[ahead - 1] != "...":
+                    return []
+                inside = self.pieces[self.at + 1 : ahead - 1]
+                self.at = ahead + 1
+                return inside
+        raise ValueError(f"unbalanced brackets in {' '.join(self.pieces)}")
+
+
+def _repeat(arguments: list[Argument], inside: list[str]) -> None:
+    """`key value [key value ...]`: what was read as two arguments is one block that may come again."""
+    shape = _Reader(list(inside)).sequence()
+    count = len(shape)
+    if [argument.name for argument in arguments[-count:]] != [argument.name for argument in shape]:
+        raise ValueError(f"[{' '.join(inside)} ...] repeats what is not before it")
+    if count == 1:
+        arguments[-1].is_multiple = True
+        arguments[-1].repeats_token = shape[0].token is not None
+        return
+    block = Argument("data", BLOCK, is_multiple=True, arguments=arguments[-count:])
+    del arguments[-count:]
+    arguments.append(block)
+
+
+def _grouped(alternatives: list[list[Argument]]) -> Argument:
+    branches = [_as_one(sequence) for sequence in alternatives]
+    if len(branches) == 1:
+        return branches[0]
+    return Argument("-or-".join(branch.name for branch in branches[:2]), ONEOF, arguments=branches)
+
+
+def _as_one(sequence: list[Argument]) -> Argument:
+    """A sequence inside brackets: the argument itself, or a block; a leading token is then the block's own."""
+    if len(sequence) == 1:
+        return sequence[0]
+    first = sequence[0]
+    if first.token is not None and first.type != PURE_TOKEN and not first.is_optional:
+        token, first.token = first.token, None
+        return Argument(token.lower(), BLOCK, token, arguments=sequence)
+    if first.type == PURE_TOKEN and not first.is_optional:
+        return Argument(first.name, BLOCK, first.token, arguments=sequence[1:])
+    return Argument(first.name, BLOCK, arguments=sequence)

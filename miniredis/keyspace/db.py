@@ -1,0 +1,358 @@
+"""One database: keys, their values, their expiry; and what has happened to them, as facts for the engine to act on.
+
+Laws:
+1. A change is remembered, never announced: `dirty` counts, `events`, `touched`, `deletions` and `ready` are lists the
+   engine drains after the command. Nothing here calls anybody.
+2. A key past its instant does not exist: every lookup deletes it (a replica and a paused server only look away).
+3. `Db` objects stay for the life of the server; SWAPDB exchanges what is in them.
+
+`Keyspace` holds what all databases share: the instant, the access clock, the facts.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any, Final, TypeVar, cast
+
+from miniredis.keyspace import notify
+from miniredis.keyspace.blocked import Waiter
+from miniredis.keyspace.value import String, Structure, Value, compact, is_string, string_bytes
+from miniredis.structures.table import MASK, Table
+from protocol.resp.values import Failure
+
+WRONG_TYPE: Final = "WRONGTYPE Operation against a key holding the wrong kind of value"
+
+LRU_BITS_MASK: Final = (1 << 24) - 1
+LFU_INITIAL: Final = 5  # a new key is not thrown out before it had a chance
+
+# What a key past its instant means. EXPIRES: it is removed. HIDES: it is not seen, but stays (a replica waits for its
+# primary's DEL; while clients are paused nothing may change). IGNORES: it is there (what a primary or an AOF sends was
+# decided when it was alive).
+EXPIRES: Final = 0
+HIDES: Final = 1
+IGNORES: Final = 2
+
+S = TypeVar("S")
+
+
+class Keyspace:
+    """What the databases of one server share."""
+
+    __slots__ = (
+        "clock", "dbs", "deletions", "events", "events_mask", "expired_keys", "expiry_rule", "heeds_touches", "hits",
+        "is_lfu", "leaves_clock", "lfu_decay_time", "lfu_log_factor", "misses", "now", "pending", "plain_clock",
+        "random", "ready", "touched",
+    )  # fmt: skip
+
+    def __init__(self, databases: int, random: Random) -> None:
+        self.random = random
+        self.now = 0  # ms since the epoch: the instant of the execution unit
+        self.clock = 0  # the access clock: seconds, or minutes << 8 | counter with LFU
+        self.is_lfu = False
+        self.leaves_clock = False  # CLIENT NO-TOUCH
+        self.plain_clock = True  # neither of the two: a lookup just stores `clock`
+        self.lfu_log_factor = 10
+        self.lfu_decay_time = 1
+        self.expiry_rule = EXPIRES
+        self.pending = False  # some list below holds something
+        self.events_mask = 0  # classes somebody may hear of; 0 unless K or E is set
+        self.events: list[tuple[int, bytes, int, bytes]] = []  # (class, event, db index, key)
+        self.heeds_touches = False  # somebody watches or tracks
+        self.touched: list[tuple[Db, bytes]] = []
+        self.deletions: list[tuple[int, bytes]] = []  # (db index, key) expired: propagated as DEL
+        self.ready: dict[tuple[Db, bytes], None] = {}  # keys for whom somebody waits
+        self.hits = 0
+        self.misses = 0
+        self.expired_keys = 0
+        self.dbs = [Db(index, self) for index in range(databases)]
+
+    def tell_time(self, now: int) -> None:
+        """The instant of the next execution unit."""
+        self.now = now
+        if self.is_lfu:
+            self.clock = (now // 60000 & 0xFFFF) << 8 | LFU_INITIAL
+        else:
+            self.clock = now // 1000 & LRU_BITS_MASK
+
+    def set_policy(self, *, is_lfu: bool, log_factor: int, decay_time: int) -> None:
+        """Which access clock runs: maxmemory-policy decides."""
+        self.is_lfu = is_lfu
+        self.lfu_log_factor = log_factor
+        self.lfu_decay_time = decay_time
+        self.plain_clock = not is_lfu and not self.leaves_clock
+        self.tell_time(self.now)
+
+    def leave_clock(self, on: bool) -> None:
+        self.leaves_clock = on
+        self.plain_clock = not self.is_lfu and not on
+
+    def decayed(self, clock: int) -> int:
+        """An LFU counter (0–255) as the minutes since its last access have left it."""
+        if self.lfu_decay_time == 0:
+            return clock & 0xFF
+        minutes = ((self.now // 60000) - (clock >> 8)) & 0xFFFF
+        return max(0, (clock & 0xFF) - minutes // self.lfu_decay_time)
+
+    def accessed(self, clock: int) -> int:
+        """The access clock after one more access."""
+        if self.leaves_clock:
+            return clock
+        if not self.is_lfu:
+            return self.clock
+        counter = self.decayed(clock)
+        if counter < 255:
+            above = max(0, counter - LFU_INITIAL)
+            if self.random.random() < 1.0 / (above * self.lfu_log_factor + 1):
+                counter += 1
+        return (self.now // 60000 & 0xFFFF) << 8 | counter
+
+
+class Db:
+    """One numbered database."""
+
+    __slots__ = ("deadlines", "dirty", "index", "keyspace", "table", "waiting")
+
+    def __init__(self, index: int, keyspace: Keyspace) -> None:
+        self.index = index
+        self.keyspace = keyspace
+        self.table: Table[Value] = Table()
+        self.deadlines: Table[int] = Table()  # ms since the epoch, of the keys that have one
+        self.dirty = 0  # changes of the command being run
+        self.waiting: dict[bytes, dict[Waiter, None]] = {}  # who is blocked on which key, in order of arrival
+
+    def __len__(self) -> int:
+        return self.table.size
+
+    # Looking.
+
+    def find(self, key: bytes) -> Value | None:
+        """What a read finds: counts a hit or miss, and sets the access clock."""
+        keyspace = self.keyspace
+        shard = self.table.shards[hash(key) & MASK]
+        slot = shard.index.get(key)
+        if slot is None or (self.deadlines.size and self.expire_if_due(key)):
+            keyspace.misses += 1
+            if keyspace.events_mask & notify.KEY_MISS:
+                self.notify(notify.KEY_MISS, b"keymiss", key)
+            return None
+        keyspace.hits += 1
+        if keyspace.plain_clock:
+            shard.clocks[slot] = keyspace.clock
+        else:
+            shard.clocks[slot] = keyspace.accessed(shard.clocks[slot])
+        return shard.values[slot]
+
+    def find_for_write(self, key: bytes) -> Value | None:
+        """What a write finds: neither hit nor miss."""
+        keyspace = self.keyspace
+        shard = self.table.shards[hash(key) & MASK]
+        slot = shard.index.get(key)
+        if slot is None or (self.deadlines.size and self.expire_if_due(key)):
+            return None
+        if keyspace.plain_clock:
+            shard.clocks[slot] = keyspace.clock
+        else:
+            shard.clocks[slot] = keyspace.accessed(shard.clocks[slot])
+        return shard.values[slot]
+
+    def peek(self, key: bytes) -> Value | None:
+        """Without any trace: no statistics, no clock (OBJECT, TYPE, TTL, SCAN). A due key is still removed."""
+        if self.deadlines.size and self.expire_if_due(key):
+            return None
+        return self.table.get(key)
+
+    def typed(self, key: bytes, kind: type[S], write: bool = False) -> S | None:
+        """A collection of this type, None without the key, Failure WRONGTYPE for anything else."""
+        value = self.find_for_write(key) if write else self.find(key)
+        if type(value) is kind:
+            return value
+        if value is None:
+            return None
+        raise Failure(WRONG_TYPE)
+
+    def string(self, key: bytes) -> bytes | None:
+        """A string value as bytes; Failure WRONGTYPE for a collection."""
+        value = self.find(key)
+        if type(value) is bytes or value is None:
+            return value
+        if not is_string(value):
+            raise Failure(WRONG_TYPE)
+        return string_bytes(cast("String", value))
+
+    def contains(self, key: bytes) -> bool:
+        """Whether the key exists, as EXISTS asks: sets the clock, counts hit or miss."""
+        return self.find(key) is not None
+
+    # Changing.
+
+    def put(self, key: bytes, value: Value, *, keep_ttl: bool = False) -> None:
+        """A new value under this key, or another one. Its expiry goes unless kept."""
+        keyspace = self.keyspace
+        table = self.table
+        shard = table.shards[hash(key) & MASK]
+        slot = shard.index.get(key)
+        if slot is None:
+            table.add(key, value, keyspace.clock)
+            if keyspace.events_mask & notify.NEW:
+                self.notify(notify.NEW, b"new", key)
+            if self.waiting:
+                self.wake(key)
+        else:
+            shard.values[slot] = value
+            if not keyspace.is_lfu:
+                shard.clocks[slot] = keyspace.clock
+            if self.waiting:
+                self.wake(key)
+        if self.deadlines.size and not keep_ttl:
+            self.deadlines.remove(key)
+        if keyspace.heeds_touches:
+            self.touch(key)
+
+    def put_string(self, key: bytes, value: bytes, *, keep_ttl: bool = False) -> None:
+        """A string, kept as an integer where it is one."""
+        self.put(key, compact(value), keep_ttl=keep_ttl)
+
+    def replace(self, key: bytes, value: Value) -> None:
+        """Exchange the value of a key that is there (INCR): expiry stays. Touches."""
+        shard = self.table.shards[hash(key) & MASK]
+        shard.values[shard.index[key]] = value
+        if self.keyspace.heeds_touches:
+            self.touch(key)
+
+    def delete(self, key: bytes) -> bool:
+        """Remove a key without an event; whether it was there. Touches."""
+        if self.deadlines.size:
+            self.deadlines.remove(key)
+        if self.table.remove(key) is None:
+            return False
+        if self.waiting:
+            self.wake(key)
+        if self.keyspace.heeds_touches:
+            self.touch(key)
+        return True
+
+    def changed(self, key: bytes, value: Structure, event: bytes, kind: int, n: int = 1) -> None:
+        """After a collection was changed in place: touched, told, counted."""
+        self.dirty += n
+        keyspace = self.keyspace
+        if keyspace.heeds_touches:
+            self.touch(key)
+        if keyspace.events_mask & kind:
+            self.notify(kind, event, key)
+
+    def drop_if_empty(self, key: bytes, value: Structure) -> bool:
+        """Delete a collection that has become empty, with its "del" event."""
+        if len(value):
+            return False
+        self.delete(key)
+        self.notify(notify.GENERIC, b"del", key)
+        return True
+
+    def clear(self) -> int:
+        """Remove every key (FLUSHDB): how many there were. Touches only those that existed."""
+        count = self.table.size
+        keyspace = self.keyspace
+        if keyspace.heeds_touches:
+            for key in self.table:
+                self.touch(key)
+        for key in self.waiting:
+            self.wake(key)
+        self.table = Table()
+        self.deadlines = Table()
+        return count
+
+    def swap(self, other: Db) -> None:
+        """SWAPDB: exchange what is in two databases. Touches every key that is in either."""
+        if self.keyspace.heeds_touches:
+            for key in {*self.table, *other.table}:
+                self.touch(key)
+                other.touch(key)
+        self.table, other.table = other.table, self.table
+        self.deadlines, other.deadlines = other.deadlines, self.deadlines
+        for db in (self, other):
+            for key in db.waiting:
+                db.wake(key)
+
+    # Expiry.
+
+    def expire_at(self, key: bytes, instant: int | None) -> None:
+        """Let a key that is there end at this instant (ms), or never. No event, no touch."""
+        if instant is None:
+            self.deadlines.remove(key)
+        else:
+            self.deadlines.set(key, instant)
+
+    def expiry(self, key: bytes) -> int | None:
+        """The instant (ms) at which the key ends, None for never."""
+        return self.deadlines.get(key)
+
+    def expire_if_due(self, key: bytes) -> bool:
+        """Whether the key's instant has passed; it is then removed, where this server may."""
+        instant = self.deadlines.get(key)
+        if instant is None or instant >= self.keyspace.now:
+            return False
+        rule = self.keyspace.expiry_rule
+        if rule == EXPIRES:
+            self.expire(key)
+        return rule != IGNORES
+
+    def expire(self, key: bytes) -> None:
+        """The key's time has come: remove it, tell, and remember the DEL for AOF and replicas."""
+        keyspace = self.keyspace
+        self.delete(key)
+        keyspace.expired_keys += 1
+        keyspace.deletions.append((self.index, key))
+        keyspace.pending = True
+        self.notify(notify.EXPIRED, b"expired", key)
+
+    # Facts.
+
+    def touch(self, key: bytes) -> None:
+        """The key is not what it was: WATCH and tracking want to know."""
+        keyspace = self.keyspace
+        if keyspace.heeds_touches:
+            keyspace.touched.append((self, key))
+            keyspace.pending = True
+
+    def notify(self, kind: int, event: bytes, key: bytes) -> None:
+        keyspace = self.keyspace
+        if keyspace.events_mask & kind:
+            keyspace.events.append((kind, event, self.index, key))
+            keyspace.pending = True
+
+    def wake(self, key: bytes) -> None:
+        """There is something new under this key: whoever is blocked on it gets another try after the unit."""
+        if key in self.waiting:
+            self.keyspace.ready[(self, key)] = None
+            self.keyspace.pending = True
+
+    # Walking.
+
+    def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        return self.table.scan(cursor, count)
+
+    def random_key(self) -> bytes | None:
+        """Some key that is alive, removing the dead ones met; after many dead ones on a replica, any key at all."""
+        tries = 0
+        while True:
+            key = self.table.sample(self.keyspace.random)
+            if key is None or not self.expire_if_due(key):
+                return key
+            tries += 1
+            if self.keyspace.expiry_rule != EXPIRES and tries >= 100 and self.deadlines.size == self.table.size:
+                return key
+
+    def idle_clock(self, key: bytes) -> int:
+        """The raw access clock of a key that is there."""
+        return self.table.clock(key)
+
+    def statistics(self) -> dict[str, Any]:
+        """For INFO keyspace: keys, expires and the average time to live of a sample (ms)."""
+        total = seen = 0
+        now = self.keyspace.now
+        for _ in range(min(16, self.deadlines.size)):
+            key = self.deadlines.sample(self.keyspace.random)
+            if key is not None and (left := (self.deadlines.get(key) or 0) - now) > 0:
+                total += left
+                seen += 1
+        return {"keys": self.table.size, "expires": self.deadlines.size, "avg_ttl": total // seen if seen else 0}
