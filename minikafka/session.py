@@ -1,0 +1,297 @@
+"""One client: bytes in, requests run one after the other, answers out in the order of the requests.
+
+    received → Framer → header → route (key, version) → decode → handler → Replies → connection
+
+Laws
+1. Answers leave in the order the requests came. An answer that is not there yet keeps its slot and holds back those
+   behind it; a request that has none (acks=0) leaves no gap.
+2. One request at a time: the next is run when this one is answered. A pipelined one (Produce) lets the next in as soon
+   as its handler has returned, because what is order-sensitive is done by then.
+3. What a client can make us hold is bounded: unread input stops being read past `MAX_WAITING_BYTES` while a request is
+   running, output past the connection's high watermark stops the reading and running of requests.
+4. A request nobody can answer (unknown key, version not served, undecodable body) closes the connection, with a line in
+   the log that names the client, as Kafka's network layer does. ApiVersions alone is answered in any version.
+"""
+
+from __future__ import annotations
+
+import logging
+from asyncio import CancelledError, Future
+from collections import deque
+from collections.abc import Callable
+from struct import Struct as Packer
+from struct import error as StructError
+from struct import pack_into
+from typing import Any
+
+from minikafka.api.context import Context, Services
+from minikafka.api.refusal import refusal
+from minikafka.api.registry import Api, Hangup
+from minikafka.api.versions import unsupported_version
+from protocol.kafka.errors import KafkaError, UnknownServerError
+from protocol.kafka.framing import Framer
+from protocol.kafka.primitives import Buffer, ProtocolError, read_uvarint, skip_tags
+from protocol.kafka.schema import Message
+from protocol.net.connection import Connection
+
+log = logging.getLogger("minikafka.session")
+
+API_VERSIONS = 18
+MAX_WAITING_BYTES = 1 << 20     # unread input of a client whose request is still running; past it we stop reading
+MAX_OPEN_ANSWERS = 1000         # pipelined requests of one client whose answers are not there yet
+MAX_CLIENT_TEXT = 200           # of a client's own words that one log line may carry
+
+_request_head = Packer(">hhih").unpack_from     # api key, api version, correlation id, length of the client id
+REQUEST_HEAD_BYTES = 10
+_plain_head = Packer(">ii").pack                # room for the length of what follows, correlation id: header v0
+_tagged_head = Packer(">iiB").pack              # the same and an empty tagged section: header v1
+
+
+class Route:
+    """One (key, version) made ready to run: found once, then a dictionary hit per request."""
+
+    __slots__ = ("api", "decode", "handler", "has_tagged_head", "needs", "pipelined", "reply_has_tagged_head",
+                 "version")
+
+    def __init__(self, api: Api, version: int) -> None:
+        schema = api.schema
+        flexible = version >= schema.flexible
+        self.api = api
+        self.version = version
+        self.handler = api.handler
+        self.needs = api.needs
+        self.pipelined = api.pipelined
+        self.decode: Callable[[int, Buffer, int], Any] = schema.decode
+        self.has_tagged_head = flexible
+        # The answer to ApiVersions keeps header v0 in every version: a client asks before it knows what we speak.
+        self.reply_has_tagged_head = flexible and api.key != API_VERSIONS
+
+    def encode(self, correlation_id: int, answer: Message) -> list[Buffer]:
+        """The whole answer as it goes out: length, header, body; record bytes uncopied."""
+        if self.reply_has_tagged_head:
+            head = bytearray(_tagged_head(0, correlation_id, 0))
+        else:
+            head = bytearray(_plain_head(0, correlation_id))
+        parts = answer.encode_parts(self.version, head)
+        size = len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
+        pack_into(">i", head, 0, size - 4)
+        return parts
+
+
+class Slot:
+    """The place of one answer in the queue: `parts` is None until the answer is there."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self) -> None:
+        self.parts: list[Buffer] | None = None
+
+
+class Session:
+    """One connection of a client (or of another broker). `side` is B on a broker listener, C on a controller's."""
+
+    def __init__(self, connection: Connection, services: Services, routes: dict[int, Route], listener: str, side: str,
+                 max_request_bytes: int) -> None:
+        self.connection = connection
+        self.routes = routes            # of this listener: shared by all its sessions, filled as versions are met
+        self.side = side
+        self.context = Context(services, listener, side, connection.peer_address[0], connection.local_address)
+        self.framer = Framer(max_request_bytes)
+        self.frames: deque[Buffer] = deque()
+        self.waiting_bytes = 0          # in `frames`
+        self.slots: deque[Slot] = deque()
+        self.running: dict[Future[Any], tuple[Slot, Route, int, Any]] = {}
+        self.is_busy = False            # a request that is not pipelined is still running
+        self.is_paused = False
+        self.is_over = False
+        self.client_id_bytes: bytes | None = None
+
+    # ---- from the connection
+
+    def received(self, data: bytes) -> None:
+        """Bytes from the client: cut frames, run what may run now."""
+        if self.is_over:
+            return
+        try:
+            self.framer.feed(data)
+            for frame in self.framer.frames():
+                self.frames.append(frame)
+                self.waiting_bytes += len(frame)
+        except ProtocolError as problem:
+            self.work()
+            self.hang_up(str(problem))
+            return
+        self.work()
+
+    def resumed(self) -> None:
+        """Output has drained below the low watermark."""
+        self.work()
+
+    def lost(self) -> None:
+        """The client is gone: what still runs for its sake is given up."""
+        self.is_over = True
+        self.frames.clear()
+        self.slots.clear()
+        for future in list(self.running):
+            future.cancel()
+
+    # ---- requests
+
+    def work(self) -> None:
+        """Run waiting requests until one must be waited for, nothing is left, or the client does not read."""
+        frames = self.frames
+        while frames and not self.is_busy and not self.is_over:
+            if self.connection.is_congested or len(self.slots) >= MAX_OPEN_ANSWERS:
+                break
+            frame = frames.popleft()
+            self.waiting_bytes -= len(frame)
+            try:
+                self.run(frame)
+            except (ProtocolError, Hangup) as problem:
+                self.hang_up(str(problem))
+                return
+        self.mind_input()
+
+    def mind_input(self) -> None:
+        """Stop reading while too much waits unread, start again when it has been worked off."""
+        if self.waiting_bytes > MAX_WAITING_BYTES:
+            if not self.is_paused:
+                self.is_paused = True
+                self.connection.pause_reading()
+        elif self.is_paused:
+            self.is_paused = False
+            self.connection.resume_reading()
+
+    def run(self, frame: memoryview) -> None:
+        """One request: find its route, decode, call its handler, place its answer."""
+        try:
+            key, version, correlation_id, length = _request_head(frame)
+        except StructError:
+            raise ProtocolError("a frame too short for a request header") from None
+        route = self.routes.get(key << 16 | version)
+        if route is None:
+            route = self.find_route(key, version, correlation_id, frame)
+            if route is None:
+                return
+        context = self.context
+        start = REQUEST_HEAD_BYTES + length if length > 0 else REQUEST_HEAD_BYTES
+        client_id = frame[REQUEST_HEAD_BYTES:start] if length >= 0 else None
+        if client_id != self.client_id_bytes:
+            self.name_client(client_id)
+        if route.head_tagged:
+            count, start = read_uvarint(frame, start)
+            if count:                   # no client sends tagged fields in a header so far
+                start = skip_tags(frame, start, count, len(frame))
+        context.api_version = version
+        context.correlation_id = correlation_id
+        request = route.decode(version, frame, start)
+        try:
+            if route.needs is not None:
+                context.allow(*route.needs)
+            answer = route.handler(context, request)
+        except KafkaError as error:
+            answer = refusal(request, version, error)
+        except (ProtocolError, Hangup):
+            raise
+        except Exception:
+            log.exception("%s v%d from %s failed", route.api.name, version, self.who())
+            answer = refusal(request, version, UnknownServerError())
+        if answer is None:
+            return
+        if isinstance(answer, Message):
+            if not self.slots:
+                self.connection.write_parts(route.encode(correlation_id, answer))
+                return
+            slot = Slot()
+            slot.parts = route.encode(correlation_id, answer)
+            self.slots.append(slot)
+            return
+        slot = Slot()
+        self.slots.append(slot)
+        if not route.pipelined:
+            self.is_busy = True
+        self.running[answer] = (slot, route, correlation_id, request)
+        answer.add_done_callback(self.answered)
+
+    def answered(self, future: Future[Any]) -> None:
+        """A handler's Future has its answer: fill the slot, send what is next in order, go on."""
+        slot, route, correlation_id, request = self.running.pop(future)
+        if self.is_over:
+            if not future.cancelled():
+                future.exception()      # looked at, so that asyncio does not call it forgotten
+            return
+        if not route.pipelined:
+            self.is_busy = False
+        answer: Any
+        try:
+            answer = future.result()
+        except KafkaError as error:
+            answer = refusal(request, route.version, error)
+        except (Hangup, CancelledError) as problem:
+            self.hang_up(str(problem) or "the request was given up")
+            return
+        except Exception:
+            log.exception("%s v%d from %s failed", route.api.name, route.version, self.who())
+            answer = refusal(request, route.version, UnknownServerError())
+        slot.parts = [] if answer is None else route.encode(correlation_id, answer)
+        self.send_ready()
+        if self.frames:
+            self.work()
+        elif self.is_paused:
+            self.mind_input()
+
+    def send_ready(self) -> None:
+        """Send the answers that are there, in order, up to the first that is not."""
+        slots = self.slots
+        while slots and slots[0].parts is not None:
+            parts = slots.popleft().parts
+            if parts:
+                self.connection.write_parts(parts)
+
+    # ---- what is not on the usual path
+
+    def find_route(self, key: int, version: int, correlation_id: int, frame: memoryview) -> Route | None:
+        """The route of a (key, version) met for the first time; None when the request was answered here."""
+        api = self.context.apis.get(key)
+        if api is None or self.side not in api.listeners:
+            raise ProtocolError(f"api key {key} is not served here ({self.told(frame, version)})")
+        if not api.low <= version <= api.high:
+            if key == API_VERSIONS:
+                # KIP-511: who asks in a version to come is told, in the oldest one, which there are.
+                answer = unsupported_version(self.context)
+                self.connection.write_parts(Route(api, 0).encode(correlation_id, answer))
+                return None
+            raise ProtocolError(
+                f"{api.name} version {version} is not served, only {api.low} to {api.high} ({self.told(frame, version)})"
+            )
+        route = self.routes[key << 16 | version] = Route(api, version)
+        return route
+
+    def told(self, frame: memoryview, version: int) -> str:
+        """What the log should know of a request that is refused before its header is read."""
+        length = _request_head(frame)[3]
+        text = bytes(frame[REQUEST_HEAD_BYTES : REQUEST_HEAD_BYTES + max(0, min(length, MAX_CLIENT_TEXT))])
+        return f"version {version}, client id {text!r}"
+
+    def name_client(self, client_id: memoryview | None) -> None:
+        """Another client id than the last request had: keep its bytes and its text."""
+        if client_id is None:
+            self.client_id_bytes, self.context.client_id = None, None
+            return
+        self.client_id_bytes = bytes(client_id)
+        try:
+            self.context.client_id = self.client_id_bytes.decode()
+        except UnicodeDecodeError:
+            raise ProtocolError("a client id that is not UTF-8") from None
+
+    def who(self) -> str:
+        """The client, for the log."""
+        context = self.context
+        name = (context.client_id or "")[:MAX_CLIENT_TEXT]
+        return f"{self.connection.peer} client {name!r} ({context.software_name} {context.software_version})"
+
+    def hang_up(self, reason: str) -> None:
+        """Close the connection and say why in the log."""
+        log.warning("closing %s: %s", self.who(), reason)
+        self.lost()
+        self.connection.close()
