@@ -7,6 +7,7 @@
                      ("key" and "pattern" need no type)
     [ … ]            may be left out          < … >   must be there; groups what it holds
     a | b            one of                   [x …]   after x: x may be repeated ("key [key ...]")
+    group=< … >      the name COMMAND DOCS gives a group (also group=[ … ]) where it is not the first word's
 
 A subcommand's name is glued with Redis' own bar: `CONFIG|GET parameter [parameter ...]`.
 """
@@ -151,7 +152,10 @@ class _Reader:
             piece = self.peek()
             if piece in ("", "|", "]", ">"):
                 return arguments
-            if piece == "[":
+            if piece.endswith("=") and self.at + 1 < len(self.pieces) and self.pieces[self.at + 1] == "[":
+                self.take()
+                arguments.append(self.named_option(piece[:-1]))
+            elif piece == "[":
                 repeated = self.repetition()
                 if repeated:
                     _repeat(arguments, repeated)
@@ -163,8 +167,20 @@ class _Reader:
             else:
                 arguments.append(self.one())
 
+    def named_option(self, name: str) -> Argument:
+        """A named optional group."""
+        self.take()
+        argument = _grouped(self.alternatives("]"))
+        argument.is_optional = True
+        argument.name = name
+        return argument
+
     def one(self) -> Argument:
         piece = self.take()
+        if piece.endswith("=") and self.peek() == "<":
+            argument = self.one()
+            argument.name = piece[:-1]
+            return argument
         if piece == "<":
             return _grouped(self.alternatives(">"))
         if _ARGUMENT.match(piece):

@@ -20,7 +20,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from typing import Final
+from typing import ClassVar, Final
 
 from miniredis.structures.packed import HEADER_BYTES, entry_size
 
@@ -79,7 +79,7 @@ class List:
 
     __slots__ = ("_count", "_count_limit", "_items", "_packed", "_runs", "_size_limit", "_starts")
 
-    type_name = b"list"
+    type_name: ClassVar[bytes] = b"list"
 
     def __init__(self) -> None:
         self._items: list[bytes] = []               # the run of a small list; empty once chained

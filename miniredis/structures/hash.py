@@ -13,7 +13,7 @@ there is little to read.
 
 from collections.abc import Sequence
 from random import Random
-from typing import Final
+from typing import ClassVar, Final
 
 from miniredis.structures.roster import Roster
 
@@ -27,7 +27,7 @@ class Hash:
 
     __slots__ = ("_bytes", "_fields", "_is_small", "_roster")
 
-    type_name = b"hash"
+    type_name: ClassVar[bytes] = b"hash"
 
     def __init__(self) -> None:
         self._fields: dict[bytes, bytes] = {}
