@@ -87,6 +87,12 @@ class Client:
     def flush(self) -> None:
         """Hand `out` to whoever carries it. A client without a connection keeps it."""
 
+    def resume(self) -> None:
+        """It waits no longer: what it sent meanwhile can be run."""
+
+    def hold_first(self, argv: list[bytes]) -> None:
+        """Run these words before anything else it sent: the call that CLIENT PAUSE made wait."""
+
     def close_after_reply(self) -> None:
         """End the connection once what was answered has left; nothing more is read."""
         self.mode |= CLOSING

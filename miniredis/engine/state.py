@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from miniredis.engine.client import Client
 from miniredis.engine.journal import Journal
@@ -18,6 +18,9 @@ from miniredis.engine.settings import Settings
 from miniredis.engine.watch import Watches
 from miniredis.keyspace.blocked import Blocked
 from miniredis.keyspace.db import Db, Keyspace
+
+if TYPE_CHECKING:
+    from miniredis.engine.execute import Engine
 
 # Bits of State.mode: what the whole server refuses at the moment, or does besides running commands.
 LOADING = 1 << 32
@@ -60,7 +63,6 @@ class State:
         self.clients: dict[int, Client] = {}  # by id, in order of arrival
         self.next_client_id = 1
         self.dirty = 0  # changes since the last save
-        self.commands_processed = 0
         self.connections_received = 0
         self.connections_rejected = 0
         self.paused_until = 0  # ms; with PAUSED_ALL or PAUSED_WRITES in mode
@@ -72,7 +74,9 @@ class State:
         self.access: Any = None
         self.config: Any = None
         self.process: Any = None  # protocol.ops.process: pid, memory, processor time
-        self.publish_event: Callable[[int, bytes, int, bytes], None] | None = None
+        self.engine: Engine
+        self.is_replica = False
+        self.pause_changed: Callable[[], None] = lambda: None  # paused_until moved: the wiring keeps a timer for it
         self.request_shutdown: Callable[[bool], None] = lambda save: None
         self.sleep: Callable[[float], None] = lambda seconds: None  # DEBUG SLEEP: holds the whole server
 

@@ -39,12 +39,11 @@ class Watches:
         if watching is None:
             return
         for client, was_expired in watching.items():
-            if was_expired:
+            if was_expired and key not in db.table:
                 # The dead key is gone now: from here on the watch is about a key that is missing.
-                if key not in db.table:
-                    watching[client] = False
-                    continue
-            client.mode |= DIRTY_CAS
+                watching[client] = False
+            else:
+                client.mode |= DIRTY_CAS
 
     def is_expired(self, client: Client) -> bool:
         """Whether a key that was alive at WATCH has ended since, even if nobody has removed it yet."""

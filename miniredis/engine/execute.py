@@ -1,0 +1,518 @@
+"""How a command is run: guard → run → effects → answer.
+
+    session ──► run(client, commands)           the plain case, one loop for all commands of a read
+                  │  refused bits, arity, unknown → process()      the long way: guards, MULTI queue, CLIENT REPLY
+                  ▼
+                handler(call) → reply
+                  │
+                conclude()                      facts of db.py → WATCH, events, journal
+                  ▼
+                client.out → flush
+
+Laws:
+1. No loop, no socket, no clock but `state.clock`: a client, EXEC, a script, a loading AOF and a primary's stream all
+   come through here, and `call.origin` says which.
+2. An execution unit – a command of a client, a whole transaction, one served waiter – sees one instant, and its effects
+   enter the journal together.
+3. Blocked clients are served after the unit that made their keys ready, in the order they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from miniredis.engine import guards
+from miniredis.engine.call import Call, Origin
+from miniredis.engine.client import (
+    CLOSING,
+    DIRTY_CAS,
+    DIRTY_EXEC,
+    IN_MULTI,
+    NO_TOUCH,
+    REPLY_OFF,
+    REPLY_SKIP,
+    TRACKING,
+    Client,
+)
+from miniredis.engine.journal import TO_AOF, TO_REPLICAS
+from miniredis.engine.observe import Command
+from miniredis.engine.registry import (
+    ADMIN,
+    READONLY,
+    SKIP_MONITOR,
+    SKIP_SLOWLOG,
+    TOUCHES_ARBITRARY_KEYS,
+    UNQUEUED,
+)
+from miniredis.engine.state import MONITORED, PAUSED_ALL, PAUSED_WRITES, State
+from miniredis.keyspace.blocked import Waiter
+from miniredis.keyspace.db import EXPIRES, HIDES
+from protocol.resp.encoder import encode
+from protocol.resp.values import BLOCKED, NULL_ARRAY, QUEUED, Failure, Reply, Status
+
+# A pipeline that runs longer than this looks at the clock again: its later commands belong to a later instant.
+INSTANT_S: Final = 0.001
+NEVER: Final = 1 << 62
+
+# Replies are mostly short: their length lines are looked up.
+_BULK_LINES: Final = [b"$%d\r\n" % size for size in range(1024)]
+_INTEGER_LINES: Final = [b":%d\r\n" % number for number in range(1024)]
+
+
+class Engine:
+    """Runs commands against one `State`."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.keyspace = state.keyspace
+        self.journal = state.journal
+        self.observer = state.observer
+        self.commands: dict[bytes, Command] = {}  # by the exact bytes of upper and lower case names
+        self._learn()
+        state.engine = self
+        state.mode |= guards.LOOK_TWICE
+        self.depth = 0  # inside EXEC or a script: effects wait for the outer unit
+        self.unblocked: list[Client] = []  # may go on with what they sent meanwhile
+        self.postponed: dict[Client, None] = {}  # wait for the end of CLIENT PAUSE
+        self._is_serving = False
+
+    def _learn(self) -> None:
+        table = self.state.table
+        for spec in table:
+            command = Command(spec, guards.refuses(spec))
+            self.observer.commands.append(command)
+            for name, sub in spec.subcommands.items():
+                command.subcommands[name] = Command(sub, guards.refuses(sub))
+                self.observer.commands.append(command.subcommands[name])
+            self.commands[spec.name] = self.commands[spec.name.upper()] = command
+
+    # Clients.
+
+    def admit(self, client: Client, origin: Origin = Origin.CLIENT) -> None:
+        """A new client: it gets the call object it will live with."""
+        client.call = Call(self.state, client, origin)
+        self.state.clients[client.id] = client
+
+    def dismiss(self, client: Client) -> None:
+        """A client is gone: nothing may remember it."""
+        state = self.state
+        client.mode |= CLOSING
+        if client.blocked is not None:
+            state.blocked.remove(client.blocked)
+            client.blocked = None
+        self.postponed.pop(client, None)
+        state.watches.unwatch(client)
+        client.queue.clear()
+        self.observer.monitors.pop(client, None)
+        if not self.observer.monitors:
+            state.mode &= ~MONITORED
+        if state.pubsub is not None:
+            state.pubsub.forget(client)
+        state.clients.pop(client.id, None)
+        client.call = None
+
+    # The plain case.
+
+    def run(self, client: Client, commands: list[list[bytes]]) -> int:
+        """Run what a client sent, answers to its `out`; how many were taken (a blocked or closing client stops)."""
+        call = client.call
+        assert call is not None
+        state = self.state
+        keyspace = self.keyspace
+        get = self.commands.get
+        append = client.out.append
+        monotonic = state.clock.monotonic
+        slow_us = self._tell_time(call)
+        client.is_running = True
+        unit_started = started = monotonic()
+        taken = 0
+        try:
+            for argv in commands:
+                taken += 1
+                command = get(argv[0])
+                if (
+                    command is None
+                    or command.refuses & (state.mode | client.mode)
+                    or not command.low <= len(argv) <= command.high
+                ):
+                    self.process(client, call, argv)
+                    if client.blocked is not None or client.mode & CLOSING:
+                        break
+                    started = monotonic()
+                else:
+                    call.argv = argv
+                    db = call.db
+                    try:
+                        reply = command.run(call)
+                    except Failure as failure:
+                        reply = failure
+                    if keyspace.pending or db.dirty or call.effects is not None:
+                        self.conclude(call, command)
+                    ended = monotonic()
+                    elapsed_us = int((ended - started) * 1e6)
+                    started = ended
+                    command.calls += 1
+                    command.microseconds += elapsed_us
+                    command.histogram[elapsed_us.bit_length()] += 1
+                    if elapsed_us >= slow_us:
+                        self.log_slow(client, command, argv, elapsed_us)
+                    kind = type(reply)
+                    if kind is bytes:
+                        size = len(reply)
+                        if size < 1024:
+                            append(_BULK_LINES[size] + reply + b"\r\n")
+                        else:
+                            append(b"$%d\r\n%b\r\n" % (size, reply))
+                    elif kind is Status:
+                        append(reply.encoded)
+                    elif kind is int:
+                        append(_INTEGER_LINES[reply] if 0 <= reply < 1024 else b":%d\r\n" % reply)
+                    else:
+                        if kind is Failure:
+                            self.count_failure(command, reply)
+                        append(encode(reply, client.resp))
+                if keyspace.ready:
+                    self.serve_ready()
+                if started - unit_started > INSTANT_S:
+                    slow_us = self._tell_time(call)
+                    unit_started = started
+        finally:
+            client.is_running = False
+        if client.out:
+            client.flush()
+        if self.unblocked:
+            self.resume_unblocked()
+        return taken
+
+    def _tell_time(self, call: Call) -> int:
+        """Begin a unit: its instant for everybody who asks. The slow log's threshold in microseconds."""
+        now = self.state.clock.wall_ms()
+        call.now = now
+        self.keyspace.tell_time(now)
+        threshold = self.state.settings.slowlog_log_slower_than
+        return threshold if threshold >= 0 else NEVER
+
+    # The long way.
+
+    def lookup(self, argv: list[bytes]) -> Command | None:
+        """The command these words name, down to the subcommand; a container where that is missing or unknown."""
+        command = self.commands.get(argv[0]) or self.commands.get(argv[0].lower())
+        if command is not None and command.subcommands and len(argv) > 1:
+            return command.subcommands.get(argv[1].lower(), command)
+        return command
+
+    def process(self, client: Client, call: Call, argv: list[bytes]) -> None:
+        """Everything that is not the plain case: refusals, an open transaction, replies that are switched off."""
+        mode = client.mode
+        if mode & CLOSING:
+            return
+        command = self.lookup(argv)
+        failure = self._objection(client, command, argv)
+        if failure is not None:
+            self._reject(client, command, failure)
+            self._answer(client, mode, failure)
+            return
+        assert command is not None
+        if guards.is_paused(self.state, client, command):
+            self._postpone(client, call, argv)
+            return
+        reply = self._queue_or_perform(client, call, command, argv)
+        if reply is not BLOCKED:
+            self._answer(client, mode, reply)
+
+    def _queue_or_perform(self, client: Client, call: Call, command: Command, argv: list[bytes]) -> Reply:
+        if client.mode & IN_MULTI and not command.flags & UNQUEUED:
+            if not client.mode & (DIRTY_CAS | DIRTY_EXEC):
+                client.queue.append((command, argv))
+            return QUEUED
+        return self.perform(client, call, command, argv)
+
+    def _answer(self, client: Client, mode_before: int, reply: Reply) -> None:
+        """Send a reply, unless CLIENT REPLY has switched it off."""
+        if mode_before & REPLY_SKIP:
+            client.mode &= ~REPLY_SKIP
+        elif not client.mode & (REPLY_OFF | REPLY_SKIP):
+            client.push(reply)
+
+    def _objection(self, client: Client, command: Command | None, argv: list[bytes]) -> Failure | None:
+        if command is None:
+            return guards.unknown(argv)
+        if command.spec.run is None and len(argv) > 1:
+            return guards.unknown_subcommand(argv)
+        if not command.low <= len(argv) <= command.high or command.spec.run is None:
+            return guards.wrong_arity(command)
+        return guards.refusal(self.state, client, command, argv)
+
+    def _reject(self, client: Client, command: Command | None, failure: Failure) -> None:
+        if command is not None:
+            command.rejected += 1
+            if command.spec.name == b"exec" and client.mode & IN_MULTI:
+                self.discard(client)
+                text = failure.text.removeprefix(b"ERR ")
+                failure.text = b"EXECABORT Transaction discarded because of: " + text
+        self.observer.count_error(failure)
+        if client.mode & IN_MULTI:
+            client.mode |= DIRTY_EXEC
+
+    def perform(self, client: Client, call: Call, command: Command, argv: list[bytes]) -> Reply:
+        """Run one command that nobody refuses, and see to everything but the answer."""
+        state = self.state
+        monotonic = state.clock.monotonic
+        quiet = client.mode & NO_TOUCH and command.spec.name != b"touch"
+        if quiet:
+            self.keyspace.leave_clock(True)
+        call.argv = argv
+        started = monotonic()
+        try:
+            reply = command.run(call)
+        except Failure as failure:
+            reply = failure
+        elapsed_us = int((monotonic() - started) * 1e6)
+        if quiet:
+            self.keyspace.leave_clock(False)
+        call.argv = argv
+        if state.mode & MONITORED and not command.flags & (SKIP_MONITOR | ADMIN) and client.blocked is None:
+            self.observer.feed_monitors(client, call.db.index, argv, state.clock.wall_us())
+        self.conclude(call, command)
+        if client.mode & TRACKING and command.flags & READONLY:
+            client.tracking.remember(command.spec, argv)
+        if reply is not BLOCKED:
+            command.calls += 1
+            command.microseconds += elapsed_us
+            command.histogram[elapsed_us.bit_length()] += 1
+            threshold = state.settings.slowlog_log_slower_than
+            if 0 <= threshold <= elapsed_us:
+                self.log_slow(client, command, argv, elapsed_us)
+            if isinstance(reply, Failure):
+                self.count_failure(command, reply)
+        return reply
+
+    def conclude(self, call: Call, command: Command) -> None:
+        """After a handler: hand out the facts it left, and its effects to the journal when the unit ends."""
+        state = self.state
+        journal = self.journal
+        db = call.db
+        if self.keyspace.pending:
+            self.hand_out_facts()
+        dirty = db.dirty
+        if dirty:
+            state.dirty += dirty
+            db.dirty = 0
+        effects = call.effects
+        if effects is not None:
+            call.effects = None
+            if journal.is_heard:
+                for argv, target in effects:
+                    journal.add(db.index, argv, target)
+        elif dirty and journal.is_heard:
+            journal.add(db.index, call.argv, TO_AOF | TO_REPLICAS)
+        if self.depth == 0 and journal.is_heard:
+            journal.commit(as_transaction=not command.flags & TOUCHES_ARBITRARY_KEYS)
+
+    def hand_out_facts(self) -> None:
+        """Expired keys to the journal, touched keys to WATCH and tracking, events to their subscribers."""
+        keyspace = self.keyspace
+        state = self.state
+        keyspace.pending = False
+        if keyspace.deletions:
+            deletions, keyspace.deletions = keyspace.deletions, []
+            if self.journal.is_heard:
+                verb = b"UNLINK" if state.settings.lazyfree_lazy_expire else b"DEL"
+                for index, key in deletions:
+                    self.journal.add(index, [verb, key])
+        if keyspace.touched:
+            touched, keyspace.touched = keyspace.touched, []
+            for db, key in touched:
+                state.watches.touched(db, key)
+        if keyspace.events:
+            events, keyspace.events = keyspace.events, []
+            if state.pubsub is not None:
+                for _, event, index, key in events:
+                    self._publish_event(event, index, key)
+
+    def _publish_event(self, event: bytes, index: int, key: bytes) -> None:
+        mask = self.keyspace.events_mask
+        if mask & 1:
+            self.state.pubsub.publish(b"__keyspace@%d__:%b" % (index, key), event)
+        if mask & 2:
+            self.state.pubsub.publish(b"__keyevent@%d__:%b" % (index, event), key)
+
+    def log_slow(self, client: Client, command: Command, argv: list[bytes], elapsed_us: int) -> None:
+        if not command.flags & SKIP_SLOWLOG:
+            state = self.state
+            self.observer.log_slow(client, argv, elapsed_us, state.clock.wall_ms(), state.settings.slowlog_max_len)
+
+    def count_failure(self, command: Command, failure: Failure) -> None:
+        command.failed += 1
+        self.observer.count_error(failure)
+
+    # Transactions.
+
+    def discard(self, client: Client) -> None:
+        """Leave the transaction and forget what was queued and watched."""
+        client.queue = []
+        client.mode &= ~(IN_MULTI | DIRTY_CAS | DIRTY_EXEC)
+        self.state.watches.unwatch(client)
+
+    def run_transaction(self, call: Call) -> list[Reply]:
+        """The queued commands as one unit; errors of one do not stop the others."""
+        client = call.session
+        state = self.state
+        queue = client.queue
+        exec_argv = call.argv
+        state.watches.unwatch(client)
+        call.deny_blocking = True
+        self.depth += 1
+        replies: list[Reply] = []
+        try:
+            for command, argv in queue:
+                denied = state.access.check(client.user, command.spec, argv) if state.access is not None else None
+                if denied is not None:
+                    self.observer.count_error(denied)
+                    replies.append(denied)
+                else:
+                    replies.append(self.perform(client, call, command, argv))
+        finally:
+            self.depth -= 1
+            call.deny_blocking = False
+            self.discard(client)
+            call.argv = exec_argv
+        return replies
+
+    # Those who wait.
+
+    def serve_ready(self) -> None:
+        """Run the commands of blocked clients again whose keys have become ready, until there are none."""
+        keyspace = self.keyspace
+        if self._is_serving:
+            return
+        self._is_serving = True
+        try:
+            while keyspace.ready:
+                ready, keyspace.ready = keyspace.ready, {}
+                for db, key in ready:
+                    for waiter in self.state.blocked.at(db, key):
+                        value = db.peek(key)
+                        if not waiter.is_done and (type(value) is waiter.kind or waiter.on_deletion):
+                            self._retry(waiter)
+        finally:
+            self._is_serving = False
+
+    def _retry(self, waiter: Waiter) -> None:
+        """A unit of its own: the blocked command once more, from the start."""
+        client: Client = waiter.client
+        call = client.call
+        assert call is not None
+        self.state.blocked.leave_keys(waiter)
+        command = self.lookup(waiter.argv)
+        assert command is not None
+        self._tell_time(call)
+        reply = self.perform(client, call, command, waiter.argv)
+        if reply is not BLOCKED:
+            self.release(client, reply)
+
+    def release(self, client: Client, reply: Reply) -> None:
+        """End a client's waiting with this answer; what it sent meanwhile is run soon."""
+        waiter = client.blocked
+        assert waiter is not None
+        self.state.blocked.remove(waiter)
+        client.blocked = None
+        self.unblocked.append(client)
+        self._answer(client, client.mode, reply)
+
+    def release_expired(self, now: int) -> None:
+        """Those whose timeout has passed get the null their command answers then."""
+        for waiter in self.state.blocked.expired(now):
+            self.release(waiter.client, NULL_ARRAY)
+        self.resume_unblocked()
+
+    def unblock(self, client: Client, *, with_error: bool) -> bool:
+        """CLIENT UNBLOCK: as if timed out, or with an error. Whether it was waiting for keys."""
+        if client.blocked is None:
+            return False
+        if with_error:
+            failure = Failure("UNBLOCKED client unblocked via CLIENT UNBLOCK")
+            self.observer.count_error(failure)
+            self.release(client, failure)
+        else:
+            self.release(client, NULL_ARRAY)
+        return True
+
+    def resume_unblocked(self) -> None:
+        """Let clients that no longer wait go on with what they sent meanwhile."""
+        while self.unblocked:
+            clients, self.unblocked = self.unblocked, []
+            for client in clients:
+                if not client.mode & CLOSING and not client.is_running:
+                    client.resume()
+
+    # CLIENT PAUSE.
+
+    def pause(self, until_ms: int, *, writes_only: bool) -> None:
+        """Let clients wait until then; a pause under way gets the stricter mode and the later end."""
+        state = self.state
+        paused = state.mode & (PAUSED_ALL | PAUSED_WRITES)
+        state.mode |= PAUSED_WRITES if writes_only and not paused & PAUSED_ALL else PAUSED_ALL
+        state.paused_until = max(state.paused_until, until_ms) if paused else until_ms
+        if self.keyspace.expiry_rule == EXPIRES:
+            self.keyspace.expiry_rule = HIDES
+        state.pause_changed()
+
+    def unpause(self) -> None:
+        """Clients go on, in the order they came to wait."""
+        state = self.state
+        if not state.mode & (PAUSED_ALL | PAUSED_WRITES):
+            return
+        state.mode &= ~(PAUSED_ALL | PAUSED_WRITES)
+        state.paused_until = 0
+        if self.keyspace.expiry_rule == HIDES and not state.is_replica:
+            self.keyspace.expiry_rule = EXPIRES
+        state.pause_changed()
+        postponed, self.postponed = self.postponed, {}
+        for client in postponed:
+            waiter = client.blocked
+            assert waiter is not None
+            client.blocked = None
+            client.hold_first(waiter.argv)
+            self.unblocked.append(client)
+
+    def _postpone(self, client: Client, call: Call, argv: list[bytes]) -> None:
+        client.blocked = Waiter(client, call.db, {}, None, 0, argv)
+        self.postponed[client] = None
+
+    # What runs by itself.
+
+    def begin_unit(self, now: int) -> None:
+        """Before work of the server's own (active expiry): the instant it happens at."""
+        self.keyspace.tell_time(now)
+
+    def end_unit(self) -> None:
+        """After it: facts handed out, effects sent without a MULTI around them, waiters served."""
+        if self.keyspace.pending:
+            self.hand_out_facts()
+        if self.journal.is_heard:
+            self.journal.commit(as_transaction=False)
+        if self.keyspace.ready:
+            self.serve_ready()
+        if self.unblocked:
+            self.resume_unblocked()
+
+    def execute(self, client: Client, argvs: Iterable[list[bytes]]) -> list[Reply]:
+        """Run commands for internal callers (a loading AOF, a primary's stream, tests): their replies as values."""
+        call = client.call
+        assert call is not None
+        replies: list[Reply] = []
+        for argv in argvs:
+            self._tell_time(call)
+            command = self.lookup(argv)
+            failure = self._objection(client, command, argv)
+            if failure is not None:
+                self._reject(client, command, failure)
+                replies.append(failure)
+                continue
+            assert command is not None
+            replies.append(self._queue_or_perform(client, call, command, argv))
+            if self.keyspace.ready:
+                self.serve_ready()
+        return replies

@@ -1,0 +1,169 @@
+"""What is refused, to whom and in which order.
+
+Server and client modes are one integer each, and every command knows the bits it does not simply pass (`refuses`): the
+hot path is one AND. Any hit takes the slow path, which reads this table from top to bottom: the order is that of
+Redis' processCommand.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from miniredis.engine import registry
+from miniredis.engine.client import (
+    IN_MULTI,
+    LIMITED_USER,
+    REPLICA,
+    SUBSCRIBED,
+    UNAUTHENTICATED,
+    UNUSUAL,
+    Client,
+)
+from miniredis.engine.observe import Command
+from miniredis.engine.registry import Spec
+from miniredis.engine.state import (
+    BUSY_SCRIPT,
+    DISK_ERROR,
+    LOADING,
+    MONITORED,
+    OUT_OF_MEMORY,
+    PAUSED_ALL,
+    PAUSED_WRITES,
+    READ_ONLY_REPLICA,
+    STALE_REPLICA,
+    TOO_FEW_REPLICAS,
+    State,
+)
+from protocol.resp.values import Failure
+
+# Always on in a server's mode: commands that need a second look (containers, DEBUG, those that may block) carry it.
+LOOK_TWICE: Final = 1 << 60
+
+_MAY_REPLICATE: Final = registry.WRITE | registry.MAY_REPLICATE
+_KEYSPACE: Final = _MAY_REPLICATE | registry.READONLY
+
+# How much of an unknown command's words the error repeats.
+_SHOWN_NAME_BYTES: Final = 128
+_SHOWN_ARGS_BYTES: Final = 128
+
+
+class Rule(NamedTuple):
+    """In `mode`, refuse what has a flag of `having`, or lacks `lacking`."""
+
+    mode: int
+    error: str
+    having: int = 0
+    lacking: int = 0
+
+
+_MISCONF: Final = (
+    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that "
+    "may modify the data set are disabled, because this instance is configured to report errors during writes if RDB "
+    "snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB "
+    "error."
+)
+
+RULES: Final = (
+    Rule(UNAUTHENTICATED, "NOAUTH Authentication required.", lacking=registry.NO_AUTH),
+    Rule(IN_MULTI, "ERR Command not allowed inside a transaction", having=registry.NO_MULTI),
+    Rule(LIMITED_USER, "", having=-1),  # asks access
+    Rule(OUT_OF_MEMORY, "OOM command not allowed when used memory > 'maxmemory'.", having=registry.DENYOOM),
+    Rule(DISK_ERROR, _MISCONF, having=registry.WRITE),
+    Rule(TOO_FEW_REPLICAS, "NOREPLICAS Not enough good replicas to write.", having=registry.WRITE),
+    Rule(READ_ONLY_REPLICA, "READONLY You can't write against a read only replica.", having=registry.WRITE),
+    Rule(SUBSCRIBED, "", lacking=registry.IN_SUBSCRIBER),  # names the command
+    Rule(STALE_REPLICA, "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+         lacking=registry.STALE),
+    Rule(LOADING, "LOADING Redis is loading the dataset in memory", lacking=registry.LOADING),
+    Rule(BUSY_SCRIPT, "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+         lacking=registry.ALLOW_BUSY),
+    Rule(REPLICA, "ERR Replica can't interact with the keyspace", having=_KEYSPACE),
+)  # fmt: skip
+
+
+def refuses(spec: Spec) -> int:
+    """The mode bits that send this command down the slow path."""
+    bits = UNUSUAL | MONITORED | PAUSED_ALL
+    flags = spec.flags
+    for rule in RULES:
+        if _applies(rule, flags, flags):
+            bits |= rule.mode
+    if flags & _MAY_REPLICATE:
+        bits |= PAUSED_WRITES
+    if spec.run is None or spec.subcommands or flags & (registry.BLOCKING | registry.PROTECTED | registry.UNQUEUED):
+        # EXEC stands for what was queued, of whatever kind: UNQUEUED looks twice.
+        bits |= LOOK_TWICE
+    return bits
+
+
+def _applies(rule: Rule, flags: int, always: int) -> bool:
+    """`always`: flags that all of what would be run has (of a transaction, not only some of it)."""
+    return bool(flags & rule.having) or bool(rule.lacking and not always & rule.lacking)
+
+
+def refusal(state: State, client: Client, command: Command, argv: list[bytes]) -> Failure | None:
+    """Why this call may not go on: the first rule that says so. Arity and existence were looked at before."""
+    flags = always = command.flags
+    if command.spec.name == b"exec":
+        for queued, _ in client.queue:
+            flags |= queued.flags & (_KEYSPACE | registry.DENYOOM)
+            always &= queued.flags
+    if flags & registry.PROTECTED and not _is_allowed_protected(state, client):
+        return Failure(
+            'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from '
+            "a local connection, otherwise you need to set this option in the configuration file, and then restart "
+            "the server."
+        )
+    mode = state.mode | client.mode
+    for rule in RULES:
+        if mode & rule.mode and _applies(rule, flags, always):
+            if rule.mode == LIMITED_USER:
+                denied: Failure | None = state.access.check(client.user, command.spec, argv)
+                if denied is not None:
+                    return denied
+            elif rule.mode == SUBSCRIBED:
+                return Failure(
+                    b"ERR Can't execute '%b': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed "
+                    b"in this context" % command.spec.name
+                )
+            else:
+                return Failure(rule.error)
+    return None
+
+
+def is_paused(state: State, client: Client, command: Command) -> bool:
+    """Whether CLIENT PAUSE makes this call wait."""
+    flags = command.flags
+    if command.spec.name == b"exec":
+        for queued, _ in client.queue:
+            flags |= queued.flags
+    return bool(state.mode & PAUSED_ALL or (state.mode & PAUSED_WRITES and flags & _MAY_REPLICATE))
+
+
+def _is_allowed_protected(state: State, client: Client) -> bool:
+    allowed = state.settings.enable_debug_command
+    if allowed == "local":
+        return client.peer.startswith(("127.", "[::1]", "/")) or ":" not in client.peer
+    return allowed == "yes"
+
+
+def unknown(argv: list[bytes]) -> Failure:
+    """The error for a command that does not exist; it repeats some of the words."""
+    shown = b""
+    for word in argv[1:]:
+        if len(shown) >= _SHOWN_ARGS_BYTES:
+            break
+        shown += b"'%b' " % word[: _SHOWN_ARGS_BYTES - len(shown)].split(b"\0", 1)[0]
+    return Failure(b"ERR unknown command '%b', with args beginning with: %b" % (_shown(argv[0]), shown))
+
+
+def unknown_subcommand(argv: list[bytes]) -> Failure:
+    return Failure(b"ERR unknown subcommand '%b'. Try %b HELP." % (_shown(argv[1]), argv[0].upper()))
+
+
+def _shown(word: bytes) -> bytes:
+    return word.split(b"\0", 1)[0][:_SHOWN_NAME_BYTES]
+
+
+def wrong_arity(command: Command) -> Failure:
+    return Failure(b"ERR wrong number of arguments for '%b' command" % command.spec.name)

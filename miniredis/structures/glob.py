@@ -1,0 +1,153 @@
+"""Glob patterns as Redis matches them: KEYS, SCAN MATCH, PSUBSCRIBE, CONFIG GET, ACL.
+
+    *  any run, also an empty one      ?  one byte      [ab] [a-z] [^a-z]  one byte of (not of) a class
+    \\x  the byte x itself              anything else is itself; a pattern's last backslash is a backslash
+
+Law: no pattern explodes. After a `*` the shortest run that lets the part up to the next star match is final: a longer
+     one would only leave less for the rest. So a pattern becomes a regular expression of atomic groups (no
+     backtracking into them), and one too long to compile is walked by hand under a budget of steps.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+_STAR, _QUESTION, _OPEN, _CLOSE, _BACKSLASH, _CARET, _DASH = b"*?[]\\^-"
+_SPECIAL = frozenset(b"*?[\\")
+
+# Compiling costs about a microsecond a byte: a longer pattern is an attack or a mistake, and walked instead.
+COMPILED_MAX_BYTES: Final = 512
+# A walk of so many steps takes some 30 ms; what has not matched by then does not (Redis, too, gives up at a depth).
+MAX_STEPS: Final = 200_000
+
+Matcher = Callable[[bytes], bool]
+
+
+def matches(pattern: bytes, text: bytes, *, ignore_case: bool = False) -> bool:
+    """Whether the whole text fits the pattern. For many texts, make a `matcher` once."""
+    return matcher(pattern, ignore_case=ignore_case)(text)
+
+
+def matcher(pattern: bytes, *, ignore_case: bool = False) -> Matcher:
+    """A function that says of a text whether it fits."""
+    if pattern == b"*":
+        return lambda text: True
+    if not ignore_case:
+        if not _SPECIAL.intersection(pattern):
+            return pattern.__eq__
+        prefix = pattern[:-1]
+        if pattern[-1] == _STAR and prefix and not _SPECIAL.intersection(prefix):
+            return lambda text: text.startswith(prefix)
+    if len(pattern) <= COMPILED_MAX_BYTES:
+        expression = re.compile(_expression(pattern), re.DOTALL | (re.IGNORECASE if ignore_case else 0)).fullmatch
+        # An empty text fits no pattern but the empty one, not even one of stars: Redis' loop never starts on it.
+        return lambda text: expression(text) is not None and (bool(text) or not pattern)
+    if ignore_case:
+        lowered = pattern.lower()
+        return lambda text: walk(lowered, text.lower())
+    return lambda text: walk(pattern, text)
+
+
+def _expression(pattern: bytes) -> bytes:
+    """The pattern as a regular expression for `fullmatch`."""
+    segments: list[bytes] = [b""]
+    place = 0
+    while place < len(pattern):
+        byte = pattern[place]
+        if byte == _STAR:
+            place += 1
+            segments.append(b"")
+            continue
+        if byte == _QUESTION:
+            piece = b"."
+            place += 1
+        elif byte == _OPEN:
+            piece, place = _class_expression(pattern, place + 1)
+        else:
+            if byte == _BACKSLASH and place + 1 < len(pattern):
+                place += 1
+            piece = re.escape(pattern[place : place + 1])
+            place += 1
+        segments[-1] += piece
+    if len(segments) == 1:
+        return segments[0]
+    middle = b"".join(b"(?>.*?%b)" % segment for segment in segments[1:-1] if segment)
+    return b"%b%b.*%b" % (segments[0], middle, segments[-1])
+
+
+def _class_expression(pattern: bytes, place: int) -> tuple[bytes, int]:
+    negated = pattern[place : place + 1] == b"^"
+    members, place = _members(pattern, place + negated)
+    if not members:
+        return (b"." if negated else b"(?!)"), place
+    listed = b"".join(b"\\x%02x" % byte for byte in sorted(members))
+    return (b"[^%b]" if negated else b"[%b]") % listed, place
+
+
+def _members(pattern: bytes, place: int) -> tuple[set[int], int]:
+    """The bytes of a bracket class, and where it ends; one that is never closed reaches to the pattern's end."""
+    size = len(pattern)
+    found: set[int] = set()
+    while place < size:
+        element = pattern[place]
+        if element == _BACKSLASH and place + 1 < size:
+            place += 1
+            found.add(pattern[place])
+        elif element == _CLOSE:
+            return found, place + 1
+        elif place + 2 < size and pattern[place + 1] == _DASH:
+            low, high = sorted((element, pattern[place + 2]))
+            found.update(range(low, high + 1))
+            place += 2
+        else:
+            found.add(element)
+        place += 1
+    return found, place
+
+
+def walk(pattern: bytes, text: bytes) -> bool:
+    """The same answer byte by byte, for patterns too long to compile."""
+    if not text:
+        return not pattern
+    at = place = 0
+    star = -1  # place in the pattern after the latest star
+    tried = 0  # where in the text the run of that star ends at present
+    size = len(pattern)
+    steps = 0
+    while at < len(text):
+        steps += 1
+        if steps > MAX_STEPS:
+            return False
+        if place < size and pattern[place] == _STAR:
+            place += 1
+            star = place
+            tried = at
+            continue
+        if place < size:
+            fits, following = _one(pattern, place, text[at])
+            if fits:
+                at += 1
+                place = following
+                continue
+        if star < 0:
+            return False
+        tried += 1
+        at = tried
+        place = star
+    return not pattern[place:].strip(b"*")
+
+
+def _one(pattern: bytes, place: int, byte: int) -> tuple[bool, int]:
+    """Whether one byte fits the pattern's element at `place`, and where the next element begins."""
+    element = pattern[place]
+    if element == _QUESTION:
+        return True, place + 1
+    if element == _OPEN:
+        negated = pattern[place + 1 : place + 2] == b"^"
+        members, following = _members(pattern, place + 1 + negated)
+        return (byte in members) != negated, following
+    if element == _BACKSLASH and place + 1 < len(pattern):
+        return pattern[place + 1] == byte, place + 2
+    return element == byte, place + 1
