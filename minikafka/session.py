@@ -21,7 +21,6 @@ from collections import deque
 from collections.abc import Callable
 from struct import Struct as Packer
 from struct import error as StructError
-from struct import pack_into
 from typing import Any
 
 from minikafka.api.context import Context, Services
@@ -29,9 +28,9 @@ from minikafka.api.refusal import refusal
 from minikafka.api.registry import Api, Hangup
 from minikafka.api.versions import unsupported_version
 from protocol.kafka.errors import KafkaError, UnknownServerError
-from protocol.kafka.framing import Framer
-from protocol.kafka.primitives import Buffer, ProtocolError, read_uvarint, skip_tags
-from protocol.kafka.schema import Message
+from protocol.kafka.framing import Framer, frame_response, skip_header_tags
+from protocol.kafka.primitives import Buffer, ProtocolError
+from protocol.kafka.schema import Response
 from protocol.net.connection import Connection
 
 log = logging.getLogger("minikafka.session")
@@ -43,39 +42,22 @@ MAX_CLIENT_TEXT = 200           # of a client's own words that one log line may 
 
 _request_head = Packer(">hhih").unpack_from     # api key, api version, correlation id, length of the client id
 REQUEST_HEAD_BYTES = 10
-_plain_head = Packer(">ii").pack                # room for the length of what follows, correlation id: header v0
-_tagged_head = Packer(">iiB").pack              # the same and an empty tagged section: header v1
 
 
 class Route:
     """One (key, version) made ready to run: found once, then a dictionary hit per request."""
 
-    __slots__ = ("api", "decode", "handler", "has_tagged_head", "needs", "pipelined", "reply_has_tagged_head",
-                 "version")
+    __slots__ = ("api", "decode", "handler", "has_tagged_head", "needs", "pipelined", "version")
 
     def __init__(self, api: Api, version: int) -> None:
         schema = api.schema
-        flexible = version >= schema.flexible
         self.api = api
         self.version = version
         self.handler = api.handler
         self.needs = api.needs
         self.pipelined = api.pipelined
         self.decode: Callable[[int, Buffer, int], Any] = schema.decode
-        self.has_tagged_head = flexible
-        # The answer to ApiVersions keeps header v0 in every version: a client asks before it knows what we speak.
-        self.reply_has_tagged_head = flexible and api.key != API_VERSIONS
-
-    def encode(self, correlation_id: int, answer: Message) -> list[Buffer]:
-        """The whole answer as it goes out: length, header, body; record bytes uncopied."""
-        if self.reply_has_tagged_head:
-            head = bytearray(_tagged_head(0, correlation_id, 0))
-        else:
-            head = bytearray(_plain_head(0, correlation_id))
-        parts = answer.encode_parts(self.version, head)
-        size = len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
-        pack_into(">i", head, 0, size - 4)
-        return parts
+        self.has_tagged_head = version >= schema.flexible
 
 
 class Slot:
@@ -97,7 +79,7 @@ class Session:
         self.side = side
         self.context = Context(services, listener, side, connection.peer_address[0], connection.local_address)
         self.framer = Framer(max_request_bytes)
-        self.frames: deque[Buffer] = deque()
+        self.frames: deque[memoryview] = deque()
         self.waiting_bytes = 0          # in `frames`
         self.slots: deque[Slot] = deque()
         self.running: dict[Future[Any], tuple[Slot, Route, int, Any]] = {}
@@ -112,16 +94,17 @@ class Session:
         """Bytes from the client: cut frames, run what may run now."""
         if self.is_over:
             return
-        try:
-            self.framer.feed(data)
-            for frame in self.framer.frames():
-                self.frames.append(frame)
-                self.waiting_bytes += len(frame)
-        except ProtocolError as problem:
+        framer = self.framer
+        framer.feed(data)
+        if not framer.failure:
+            frames = framer.frames()
+            if not frames:
+                return
+            self.frames.extend(frames)
+            self.waiting_bytes += sum(map(len, frames))
             self.work()
-            self.hang_up(str(problem))
-            return
-        self.work()
+        else:
+            self.hang_up(str(framer.failure))
 
     def resumed(self) -> None:
         """Output has drained below the low watermark."""
@@ -179,9 +162,10 @@ class Session:
         if client_id != self.client_id_bytes:
             self.name_client(client_id)
         if route.head_tagged:
-            count, start = read_uvarint(frame, start)
-            if count:                   # no client sends tagged fields in a header so far
-                start = skip_tags(frame, start, count, len(frame))
+            if start < len(frame) and frame[start] == 0:
+                start += 1
+            else:                       # no client sends tagged fields in a header so far
+                start = skip_header_tags(frame, start)
         context.api_version = version
         context.correlation_id = correlation_id
         request = route.decode(version, frame, start)
@@ -198,12 +182,12 @@ class Session:
             answer = refusal(request, version, UnknownServerError())
         if answer is None:
             return
-        if isinstance(answer, Message):
+        if isinstance(answer, Response):
             if not self.slots:
-                self.connection.write_parts(route.encode(correlation_id, answer))
+                self.connection.write_parts(frame_response(answer, version, correlation_id))
                 return
             slot = Slot()
-            slot.parts = route.encode(correlation_id, answer)
+            slot.parts = frame_response(answer, version, correlation_id)
             self.slots.append(slot)
             return
         slot = Slot()
@@ -233,7 +217,7 @@ class Session:
         except Exception:
             log.exception("%s v%d from %s failed", route.api.name, route.version, self.who())
             answer = refusal(request, route.version, UnknownServerError())
-        slot.parts = [] if answer is None else route.encode(correlation_id, answer)
+        slot.parts = [] if answer is None else frame_response(answer, route.version, correlation_id)
         self.send_ready()
         if self.frames:
             self.work()
@@ -259,7 +243,7 @@ class Session:
             if key == API_VERSIONS:
                 # KIP-511: who asks in a version to come is told, in the oldest one, which there are.
                 answer = unsupported_version(self.context)
-                self.connection.write_parts(Route(api, 0).encode(correlation_id, answer))
+                self.connection.write_parts(frame_response(answer, 0, correlation_id))
                 return None
             raise ProtocolError(
                 f"{api.name} version {version} is not served, only {api.low} to {api.high} ({self.told(frame, version)})"
@@ -279,10 +263,7 @@ class Session:
             self.client_id_bytes, self.context.client_id = None, None
             return
         self.client_id_bytes = bytes(client_id)
-        try:
-            self.context.client_id = self.client_id_bytes.decode()
-        except UnicodeDecodeError:
-            raise ProtocolError("a client id that is not UTF-8") from None
+        self.context.client_id = str(client_id, "utf-8", "replace")
 
     def who(self) -> str:
         """The client, for the log."""
