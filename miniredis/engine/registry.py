@@ -70,6 +70,7 @@ _CATEGORY_OF_GROUP: Final = {
 
 _GROUP_OF_MODULE: Final = {
     "strings": "string", "keys": "generic", "lists": "list", "hashes": "hash", "sets": "set", "zsets": "sorted-set",
+    "zset_ranges": "sorted-set", "zset_algebra": "sorted-set",
     "streams": "stream", "transactions": "transactions", "bitmaps": "bitmap", "config": "server", "acl": "server",
     "replication": "server", "memory": "server", "observe": "server", "command_docs": "server",
 }  # fmt: skip

@@ -7,6 +7,8 @@
                      ("key" and "pattern" need no type)
     [ … ]            may be left out          < … >   must be there; groups what it holds
     a | b            one of                   [x …]   after x: x may be repeated ("key [key ...]")
+    name=WORD        a literal token with a name of its own
+    … @6.2.0         the version that brought the argument or group just before
     group=< … >      the name COMMAND DOCS gives a group (also group=[ … ]) where it is not the first word's
 
 A subcommand's name is glued with Redis' own bar: `CONFIG|GET parameter [parameter ...]`.
@@ -35,6 +37,7 @@ class Argument:
     is_optional: bool = False
     is_multiple: bool = False
     repeats_token: bool = False
+    since: str | None = None  # where younger than its command
     arguments: list[Argument] = field(default_factory=list)
 
     def least_words(self) -> int:
@@ -152,7 +155,9 @@ class _Reader:
             piece = self.peek()
             if piece in ("", "|", "]", ">"):
                 return arguments
-            if piece.endswith("=") and self.at + 1 < len(self.pieces) and self.pieces[self.at + 1] == "[":
+            if piece.startswith("@"):
+                arguments[-1].since = self.take()[1:]
+            elif piece.endswith("=") and self.at + 1 < len(self.pieces) and self.pieces[self.at + 1] == "[":
                 self.take()
                 arguments.append(self.named_option(piece[:-1]))
             elif piece == "[":
@@ -183,6 +188,9 @@ class _Reader:
             return argument
         if piece == "<":
             return _grouped(self.alternatives(">"))
+        if "=" in piece:
+            name, _, token = piece.partition("=")
+            return Argument(name, PURE_TOKEN, token)
         if _ARGUMENT.match(piece):
             name, _, kind = piece.partition(":")
             return Argument(name, kind or (name if name in ("key", "pattern") else "string"))

@@ -38,6 +38,11 @@ _EMPTY_BYTES: Final = 64
 _LISTPACK_ENTRY_BYTES: Final = 7
 _SKIPLIST_ENTRY_BYTES: Final = 92
 
+# What became of a put.
+UNCHANGED: Final = 0
+CHANGED: Final = 1
+ADDED: Final = 2
+
 _member_of = itemgetter(1)
 
 
@@ -161,10 +166,12 @@ class SortedSet:
         """Scores by member, greatest first, as Redis walks a sorted set to combine it with others."""
         return {member: score for chunk in reversed(self._chunks) for score, member in reversed(chunk)}
 
-    def put(self, member: bytes, score: float, limits: ZsetLimits) -> None:
-        """Add the member, or change its score."""
+    def put(self, member: bytes, score: float, limits: ZsetLimits) -> int:
+        """Add the member, or change its score: UNCHANGED, CHANGED or ADDED."""
         entry = self._entries.get(member)
+        outcome = CHANGED
         if entry is None:
+            outcome = ADDED
             if self.is_small and (
                 len(self._entries) >= limits.zset_max_listpack_entries or len(member) > limits.zset_max_listpack_value
             ):
@@ -174,13 +181,14 @@ class SortedSet:
                 self._roster.add(member)
         else:
             if entry[0] == score:
-                return
+                return UNCHANGED
             self._take_out(entry)
             member = entry[1]
         if self.is_small:
             score += 0.0
         entry = self._entries[member] = (score, member)
         self._put_in(entry)
+        return outcome
 
     def remove(self, member: bytes) -> bool:
         """Whether it was there."""

@@ -1,0 +1,382 @@
+"""Sorted sets: single members, ends, chance and scanning. Ranges are in zset_ranges, combinations in zset_algebra."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from miniredis.commands.sets import random_count
+from miniredis.engine.call import SYNTAX_ERROR, Call
+from miniredis.engine.registry import BLOCKING, DENYOOM, FAST, READONLY, WRITE, command
+from miniredis.engine.scanning import parse_cursor, scan_options
+from miniredis.keyspace import notify
+from miniredis.structures.glob import matches
+from miniredis.structures.zset import ADDED, Entry, SortedSet
+from protocol.resp.numbers import INT64_MAX, format_double, format_double_17
+from protocol.resp.values import NULL_ARRAY, Failure, Pairs, Reply
+
+NOT_POSITIVE: Final = "ERR value is out of range, must be positive"
+NOT_A_NUMBER: Final = "ERR resulting score is not a number (NaN)"
+
+# Options of ZADD, one bit each.
+_NX: Final = 1
+_XX: Final = 2
+_GT: Final = 4
+_LT: Final = 8
+_CH: Final = 16
+_INCR: Final = 32
+_OPTIONS: Final = {b"NX": _NX, b"XX": _XX, b"GT": _GT, b"LT": _LT, b"CH": _CH, b"INCR": _INCR}
+
+
+# ── adding and removing ────────────────────────────────────────────────────────────────────────────────
+
+
+@command("ZADD key condition=[NX | XX] @3.0.2 comparison=[GT | LT] @6.2.0 [change=CH] @3.0.2 [increment=INCR] @3.0.2 "
+         "score:double member [score:double member ...]", WRITE | DENYOOM | FAST, since="1.2.0", keys="RW update",
+         complexity="O(log(N)) for each member")  # fmt: skip
+def zadd(call: Call) -> Reply:
+    """Add members to a sorted set or change their scores."""
+    argv = call.argv
+    if len(argv) != 4 or argv[2][:1].isalpha():
+        return _zadd(call, 0)
+    score = call.float(2)
+    key = argv[1]
+    db = call.db
+    limits = call.state.settings
+    zset = db.typed(key, SortedSet, write=True)
+    if zset is None:
+        zset = SortedSet.fitting(1, len(argv[3]), limits)
+        db.put(key, zset)
+    elif zset.is_small:
+        zset.expect(1, limits)
+    outcome = zset.put(argv[3], score, limits)
+    if outcome:
+        db.changed(key, zset, b"zadd", notify.ZSET)
+    return 1 if outcome == ADDED else 0
+
+
+@command("ZINCRBY key increment:integer member", WRITE | DENYOOM | FAST, since="1.2.0", keys="RW access update",
+         complexity="O(log(N))")  # fmt: skip
+def zincrby(call: Call) -> Reply:
+    """Add to the score of a member."""
+    return _zadd(call, _INCR)
+
+
+def _zadd(call: Call, options: int) -> Reply:
+    """ZADD with everything it can be told. ZINCRBY is one of its forms, down to the options it would take."""
+    argv = call.argv
+    at = 2
+    while at < len(argv) and (option := _OPTIONS.get(argv[at].upper())):
+        options |= option
+        at += 1
+    count = (len(argv) - at) // 2
+    _refuse_zadd(options, len(argv) - at)
+    scores = [call.float(place) for place in range(at, len(argv), 2)]
+    members = argv[at + 1 :: 2]
+
+    key = argv[1]
+    db = call.db
+    limits = call.state.settings
+    zset = db.typed(key, SortedSet, write=True)
+    if zset is None:
+        if options & _XX:
+            return None if options & _INCR else 0
+        zset = SortedSet.fitting(count, len(members[0]), limits)
+        db.put(key, zset)
+    else:
+        zset.expect(count, limits)
+
+    added = changed = 0
+    result: float | None = None
+    for member, score in zip(members, scores, strict=True):
+        old = zset.score(member)
+        if old is None:
+            if options & _XX:
+                continue
+        else:
+            if options & _NX:
+                continue
+            if options & _INCR:
+                score += old
+                if score != score:
+                    raise Failure(NOT_A_NUMBER)
+            if (options & _GT and score <= old) or (options & _LT and score >= old):
+                continue
+        outcome = zset.put(member, score, limits)
+        if outcome == ADDED:
+            added += 1
+        elif outcome:
+            changed += 1
+        result = score
+    if added or changed:
+        db.changed(key, zset, b"zincr" if options & _INCR else b"zadd", notify.ZSET, added + changed)
+    if options & _INCR:
+        return result
+    return added + changed if options & _CH else added
+
+
+def _refuse_zadd(options: int, words: int) -> None:
+    """Options and numbers of words that do not go together."""
+    if words % 2 or not words:
+        raise Failure(SYNTAX_ERROR)
+    if options & _NX and options & _XX:
+        raise Failure("ERR XX and NX options at the same time are not compatible")
+    if bool(options & _NX) + bool(options & _GT) + bool(options & _LT) > 1:
+        raise Failure("ERR GT, LT, and/or NX options at the same time are not compatible")
+    if options & _INCR and words > 2:
+        raise Failure("ERR INCR option supports a single increment-element pair")
+
+
+@command("ZREM key member [member ...]", WRITE | FAST, since="1.2.0", keys="RW delete",
+         complexity="O(log(N)) for each member")  # fmt: skip
+def zrem(call: Call) -> Reply:
+    """Remove members from a sorted set."""
+    key = call.argv[1]
+    zset = call.db.typed(key, SortedSet, write=True)
+    if zset is None:
+        return 0
+    removed = 0
+    for member in call.argv[2:]:
+        if zset.remove(member):
+            removed += 1
+    if removed:
+        call.db.changed(key, zset, b"zrem", notify.ZSET, removed)
+        call.db.drop_if_empty(key, zset)
+    return removed
+
+
+# ── asking ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@command("ZCARD key", READONLY | FAST, since="1.2.0", keys="RO")
+def zcard(call: Call) -> Reply:
+    """Count the members of a sorted set."""
+    zset = call.db.typed(call.argv[1], SortedSet)
+    return 0 if zset is None else len(zset)
+
+
+@command("ZSCORE key member", READONLY | FAST, since="1.2.0", keys="RO access")
+def zscore(call: Call) -> Reply:
+    """Return the score of a member."""
+    zset = call.db.typed(call.argv[1], SortedSet)
+    return None if zset is None else zset.score(call.argv[2])
+
+
+@command("ZMSCORE key member [member ...]", READONLY | FAST, since="6.2.0", keys="RO access",
+         complexity="O(N) for N members asked about")  # fmt: skip
+def zmscore(call: Call) -> Reply:
+    """Return the scores of several members."""
+    zset = call.db.typed(call.argv[1], SortedSet)
+    if zset is None:
+        return [None] * (len(call.argv) - 2)
+    return [zset.score(member) for member in call.argv[2:]]
+
+
+@command("ZRANK key member [WITHSCORE]", READONLY | FAST, since="2.0.0", keys="RO access", complexity="O(log(N))")
+def zrank(call: Call) -> Reply:
+    """Tell how many members come before this one."""
+    return _rank(call, is_reverse=False)
+
+
+@command("ZREVRANK key member [WITHSCORE]", READONLY | FAST, since="2.0.0", keys="RO access", complexity="O(log(N))")
+def zrevrank(call: Call) -> Reply:
+    """Tell how many members come after this one."""
+    return _rank(call, is_reverse=True)
+
+
+def _rank(call: Call, is_reverse: bool) -> Reply:
+    argv = call.argv
+    if len(argv) > 4:
+        name = "zrevrank" if is_reverse else "zrank"
+        raise Failure(f"ERR wrong number of arguments for '{name}' command")
+    with_score = len(argv) == 4
+    if with_score and call.option(3) != b"WITHSCORE":
+        raise Failure(SYNTAX_ERROR)
+    zset = call.db.typed(argv[1], SortedSet)
+    rank = None if zset is None else zset.rank(argv[2])
+    if zset is None or rank is None:
+        return NULL_ARRAY if with_score else None
+    if is_reverse:
+        rank = len(zset) - 1 - rank
+    return [rank, zset.score(argv[2])] if with_score else rank
+
+
+@command("ZSCAN key cursor:integer [MATCH pattern] [COUNT count:integer]", READONLY, since="2.8.0", keys="RO access",
+         tips=("nondeterministic_output",), complexity="O(1) a call, O(N) for the whole walk")  # fmt: skip
+def zscan(call: Call) -> Reply:
+    """Walk through the members and scores of a sorted set, a page at a time."""
+    cursor = parse_cursor(call.argv[2])
+    zset = call.db.typed(call.argv[1], SortedSet)
+    if zset is None:
+        return [b"0", []]
+    options = scan_options(call.argv, 3)
+    # What Redis keeps in a listpack is printed already; the scores of a skip list it prints here, in another way.
+    form = format_double if zset.is_small else format_double_17
+    cursor, page = zset.scan(cursor, options.count)
+    found: list[bytes] = []
+    for score, member in page:
+        if options.pattern is None or matches(options.pattern, member):
+            found += (member, form(score))
+    return [b"%d" % cursor, found]
+
+
+@command("ZRANDMEMBER key options=[count:integer [WITHSCORES]]", READONLY, since="6.2.0", keys="RO access",
+         tips=("nondeterministic_output",), complexity="O(N) for a count of N")  # fmt: skip
+def zrandmember(call: Call) -> Reply:
+    """Return members of a sorted set at random."""
+    argv = call.argv
+    if len(argv) == 2:
+        zset = call.db.typed(argv[1], SortedSet)
+        return None if zset is None else zset.random(call.random)[1]
+    count = random_count(call, 2)
+    if len(argv) > 4 or (len(argv) == 4 and call.option(3) != b"WITHSCORES"):
+        raise Failure(SYNTAX_ERROR)
+    with_scores = len(argv) == 4
+    if with_scores and abs(count) > INT64_MAX // 2:
+        raise Failure("ERR value is out of range")
+    zset = call.db.typed(argv[1], SortedSet)
+    if zset is None or count == 0:
+        return []
+    return entries_reply(_random_entries(call, zset, count), with_scores)
+
+
+def _random_entries(call: Call, zset: SortedSet, count: int) -> list[Entry]:
+    random = call.random
+    size = len(zset)
+    if count < 0:
+        return [zset.random(random) for _ in range(-count)]
+    if count >= size:
+        return zset.slice(0, size)[::-1] if count > 1 else zset.slice(0, size)
+    if zset.is_small or count * 3 > size:
+        entries = zset.slice(0, size)
+        return [entries[rank] for rank in sorted(random.sample(range(size), count))]
+    chosen: dict[Entry, None] = {}
+    while len(chosen) < count:
+        chosen[zset.random(random)] = None
+    return list(chosen)
+
+
+def entries_reply(entries: list[Entry], with_scores: bool) -> Reply:
+    """Members, or members and scores: flat in RESP2, in pairs in RESP3."""
+    if with_scores:
+        return Pairs([(member, score) for score, member in entries])
+    return [member for _, member in entries]
+
+
+# ── taking from the ends ───────────────────────────────────────────────────────────────────────────────
+
+
+@command("ZPOPMIN key [count:integer]", WRITE | FAST, since="5.0.0", keys="RW access delete",
+         complexity="O(log(N)*M) for M members taken")  # fmt: skip
+def zpopmin(call: Call) -> Reply:
+    """Take the members of the lowest scores."""
+    return _zpop(call, from_greatest=False)
+
+
+@command("ZPOPMAX key [count:integer]", WRITE | FAST, since="5.0.0", keys="RW access delete",
+         complexity="O(log(N)*M) for M members taken")  # fmt: skip
+def zpopmax(call: Call) -> Reply:
+    """Take the members of the highest scores."""
+    return _zpop(call, from_greatest=True)
+
+
+def _zpop(call: Call, from_greatest: bool) -> Reply:
+    argv = call.argv
+    if len(argv) > 3:
+        raise Failure(SYNTAX_ERROR)
+    count = 1
+    if len(argv) == 3:
+        count = call.integer(2, NOT_POSITIVE)
+        if count < 0:
+            raise Failure(NOT_POSITIVE)
+    zset = call.db.typed(argv[1], SortedSet, write=True)
+    if zset is None or count == 0:
+        return []
+    taken = _take(call, argv[1], zset, count, from_greatest)
+    if len(argv) == 2:
+        return [taken[0][1], taken[0][0]]
+    return entries_reply(taken, with_scores=True)
+
+
+def _take(call: Call, key: bytes, zset: SortedSet, count: int, from_greatest: bool) -> list[Entry]:
+    taken = zset.pop(count, from_greatest)
+    db = call.db
+    db.changed(key, zset, b"zpopmax" if from_greatest else b"zpopmin", notify.ZSET, len(taken))
+    db.drop_if_empty(key, zset)
+    return taken
+
+
+@command("BZPOPMIN key [key ...] timeout:double", WRITE | FAST | BLOCKING, since="5.0.0", keys="RW access delete",
+         complexity="O(log(N))")  # fmt: skip
+def bzpopmin(call: Call) -> Reply:
+    """Take the member of the lowest score from one of several sorted sets, waiting for one if all are empty."""
+    return _bzpop(call, from_greatest=False)
+
+
+@command("BZPOPMAX key [key ...] timeout:double", WRITE | FAST | BLOCKING, since="5.0.0", keys="RW access delete",
+         complexity="O(log(N))")  # fmt: skip
+def bzpopmax(call: Call) -> Reply:
+    """Take the member of the highest score from one of several sorted sets, waiting for one if all are empty."""
+    return _bzpop(call, from_greatest=True)
+
+
+def _bzpop(call: Call, from_greatest: bool) -> Reply:
+    keys = call.argv[1:-1]
+    timeout_ms = call.timeout_ms(len(call.argv) - 1)
+    for key in keys:
+        zset = call.db.typed(key, SortedSet, write=True)
+        if zset is not None:
+            score, member = _take(call, key, zset, 1, from_greatest)[0]
+            call.replicate(b"ZPOPMAX" if from_greatest else b"ZPOPMIN", key)
+            return [key, member, score]
+    return call.block(keys, timeout_ms, SortedSet)
+
+
+@command("ZMPOP numkeys:integer key [key ...] where=<MIN | MAX> [COUNT count:integer]", WRITE, since="7.0.0",
+         keys="RW access delete", complexity="O(K) + O(M*log(N)) for K keys and M members taken")  # fmt: skip
+def zmpop(call: Call) -> Reply:
+    """Take the members of the lowest or highest scores from the first of several sorted sets that is not empty."""
+    keys, from_greatest, count = _zmpop_arguments(call, 1)
+    taken = _zmpop(call, keys, from_greatest, count)
+    return NULL_ARRAY if taken is None else taken
+
+
+@command("BZMPOP timeout:double numkeys:integer key [key ...] where=<MIN | MAX> [COUNT count:integer]",
+         WRITE | BLOCKING, since="7.0.0", keys="RW access delete",
+         complexity="O(K) + O(M*log(N)) for K keys and M members taken")  # fmt: skip
+def bzmpop(call: Call) -> Reply:
+    """Take members from the first of several sorted sets that is not empty, waiting for one if all are."""
+    keys, from_greatest, count = _zmpop_arguments(call, 2)
+    timeout_ms = call.timeout_ms(1)
+    taken = _zmpop(call, keys, from_greatest, count)
+    return call.block(keys, timeout_ms, SortedSet) if taken is None else taken
+
+
+def _zmpop_arguments(call: Call, at: int) -> tuple[list[bytes], bool, int]:
+    """The keys, whether to take from the greatest, and how many; numkeys is in argv[at]."""
+    argv = call.argv
+    numkeys = call.integer(at, "ERR numkeys should be greater than 0")
+    if numkeys < 1:
+        raise Failure("ERR numkeys should be greater than 0")
+    where = at + numkeys + 1
+    if where >= len(argv) or call.option(where) not in (b"MIN", b"MAX"):
+        raise Failure(SYNTAX_ERROR)
+    count = -1
+    option = where + 1
+    while option < len(argv):
+        if count != -1 or call.option(option) != b"COUNT" or option + 1 == len(argv):
+            raise Failure(SYNTAX_ERROR)
+        count = call.integer(option + 1, "ERR count should be greater than 0")
+        if count < 1:
+            raise Failure("ERR count should be greater than 0")
+        option += 2
+    return argv[at + 1 : where], call.option(where) == b"MAX", max(count, 1)
+
+
+def _zmpop(call: Call, keys: list[bytes], from_greatest: bool, count: int) -> Reply:
+    for key in keys:
+        zset = call.db.typed(key, SortedSet, write=True)
+        if zset is not None:
+            taken = _take(call, key, zset, count, from_greatest)
+            call.replicate(b"ZPOPMAX" if from_greatest else b"ZPOPMIN", key, b"%d" % len(taken))
+            return [key, [[member, score] for score, member in taken]]
+    return None
