@@ -211,10 +211,11 @@ class Connection(asyncio.Protocol):
     def _idle_check(self) -> None:
         # One timer a connection that follows activity lazily: re-arming at each read would cost more than the read.
         assert self._idle_timeout is not None
-        if self.loop.time() - self.last_active >= self._idle_timeout:
+        due = self.last_active + self._idle_timeout
+        if self.loop.time() >= due:
             self.close()
         else:
-            self._idle_handle = self.loop.call_at(self.last_active + self._idle_timeout, self._idle_check)
+            self._idle_handle = self.loop.call_at(due, self._idle_check)
 
 
 def _address(name: object) -> tuple[str, int]:

@@ -1,0 +1,300 @@
+"""A world in one process: an event loop whose time is virtual and whose network is in memory.
+
+Servers run on it unmodified. Laws:
+
+1. Time moves only when nobody has anything to do: then it jumps to the next timer. Nothing sleeps, no thread starts.
+2. Everything that could differ between two runs comes from the seed: latency of each delivery, where a stream of bytes
+   is cut, how long an executor takes. Order on one connection is kept, as TCP keeps it; callbacks of one instant keep
+   the order asyncio promises.
+3. What happens is written to a trace; `fingerprint` is equal for equal seeds.
+"""
+
+import asyncio
+import heapq
+import random
+import selectors
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from protocol.checksums import xxh3_64
+from protocol.ops.clock import Clock
+from protocol.ops.process import Process
+
+Result = TypeVar("Result")
+
+EPOCH_MS = 1_700_000_000_000  # where the wall clock of every world starts
+LATENCY_S = (0.000_05, 0.002)
+EXECUTOR_S = (0.000_1, 0.01)  # an fsync, a cold read
+MAX_CALLBACKS = 5_000_000  # a world that does more than this hangs
+
+
+class Stuck(Exception):
+    """Nothing is ready and no timer is set, but the run is not over: everybody waits for somebody else."""
+
+
+class VirtualSelector(selectors.BaseSelector):
+    """Never waits: asks the world to move its clock instead."""
+
+    def __init__(self) -> None:
+        self.world: SimLoop
+        self._map: dict[Any, selectors.SelectorKey] = {}
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        # The only one is the loop's own wake-up pipe, by its number.
+        self._map[fileobj] = key = selectors.SelectorKey(fileobj, int(fileobj), events, data)
+        return key
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        return self._map.pop(fileobj)
+
+    def get_map(self) -> Any:
+        return self._map
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        if timeout is None:
+            raise Stuck(f"at {self.world.time():.6f}: nothing is ready and no timer is set")
+        if timeout > 0:
+            self.world.advance(timeout)
+        return []
+
+
+class SimLoop(asyncio.SelectorEventLoop):
+    """An asyncio loop with a virtual clock, an in-memory network, and executors that finish in virtual time."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.seed = seed
+        self.trace: list[tuple[float, str, str]] = []
+        self._now = 0.0
+        self._callbacks = 0
+        self._listeners: dict[tuple[str, int] | str, Callable[[], Any]] = {}
+        self._ports = iter(range(20_000, 60_000))
+        selector = VirtualSelector()
+        selector.world = self
+        super().__init__(selector)
+
+    # Time.
+
+    def time(self) -> float:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        # A timer's own instant is reached exactly: adding differences would drift from it.
+        due = heapq.nsmallest(1, self._scheduled)[0]._when if self._scheduled else self._now + seconds  # type: ignore[attr-defined]
+        self._now = max(self._now, min(self._now + seconds, due))
+        self._callbacks += 1
+        assert self._callbacks < MAX_CALLBACKS, f"seed {self.seed}: no end in sight"
+
+    def note(self, kind: str, what: str) -> None:
+        self.trace.append((self._now, kind, what))
+
+    def fingerprint(self) -> int:
+        return xxh3_64("\n".join(f"{at:.9f} {kind} {what}" for at, kind, what in self.trace).encode())
+
+    # Executors.
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Result], *args: Any) -> asyncio.Future[Result]:  # type: ignore[override]
+        future: asyncio.Future[Result] = self.create_future()
+
+        def work() -> None:
+            if future.cancelled():
+                return
+            try:
+                future.set_result(func(*args))
+            except OSError as error:
+                future.set_exception(error)
+
+        self.call_later(self.chance.uniform(*EXECUTOR_S), work)
+        return future
+
+    # Network.
+
+    async def create_server(self, factory: Callable[[], Any], host: str = "", port: int = 0, **_: Any) -> Any:  # type: ignore[override]
+        port = port or next(self._ports)
+        if (host, port) in self._listeners:
+            raise OSError(98, "Address already in use")
+        self._listeners[host, port] = factory
+        return SimServer(self, (host, port))
+
+    async def create_connection(self, factory: Callable[[], Any], host: str = "", port: int = 0, **_: Any) -> Any:  # type: ignore[override]
+        await asyncio.sleep(self.chance.uniform(*LATENCY_S))
+        accept = self._listeners.get((host, port))
+        if accept is None:
+            raise ConnectionRefusedError(111, "Connection refused")
+        near, far = factory(), accept()
+        local = (host, next(self._ports))
+        out = SimTransport(self, near, local, (host, port))
+        back = SimTransport(self, far, (host, port), local)
+        out.other, back.other = back, out
+        far.connection_made(back)
+        near.connection_made(out)
+        self.note("open", f"{local[1]}->{port}")
+        return out, near
+
+    def forget(self, address: tuple[str, int]) -> None:
+        self._listeners.pop(address, None)
+
+
+class SimServer:
+    """What `create_server` returns."""
+
+    def __init__(self, world: SimLoop, address: tuple[str, int]) -> None:
+        self.sockets = [self]
+        self._world, self._address = world, address
+
+    def getsockname(self) -> tuple[str, int]:
+        return self._address
+
+    def close(self) -> None:
+        self._world.forget(self._address)
+
+
+class SimTransport(asyncio.Transport):
+    """One end of a connection. What is written arrives later, in order, cut anywhere."""
+
+    def __init__(self, world: SimLoop, protocol: Any, local: tuple[str, int], peer: tuple[str, int]) -> None:
+        super().__init__({"sockname": local, "peername": peer})
+        self.other: SimTransport
+        self._world, self._protocol = world, protocol
+        self._name = f"{local[1]}->{peer[1]}"
+        self._arrives = 0.0  # no delivery may overtake the one before
+        self._in_flight = 0
+        self._high, self._low = 64 * 1024, 16 * 1024
+        self._congested = False
+        self._inbox: list[bytes] = []
+        self._reading = True
+        self._closing = False
+        self._gone = False
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._high, self._low = high or 0, low or 0
+
+    def get_write_buffer_size(self) -> int:
+        return self._in_flight
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self._gone or self._closing or not data:
+            return
+        rest = bytes(data)
+        while rest:
+            size = self._world.chance.randint(1, len(rest)) if self._world.chance.random() < 0.2 else len(rest)
+            self._send(rest[:size])
+            rest = rest[size:]
+
+    def writelines(self, parts: Any) -> None:
+        self.write(b"".join(parts))
+
+    def _send(self, data: bytes) -> None:
+        self._in_flight += len(data)
+        if self._in_flight > self._high and not self._congested:
+            self._congested = True
+            self._protocol.pause_writing()
+        self._later(self.other._arrive, data)
+
+    def _later(self, deliver: Callable[..., None], *args: Any) -> None:
+        world = self._world
+        self._arrives = max(self._arrives + 1e-8, world.time() + world.chance.uniform(*LATENCY_S))
+        world.call_at(self._arrives, deliver, *args)
+
+    def _arrive(self, data: bytes) -> None:
+        if self._gone:
+            return
+        self._inbox.append(data)
+        self._drain()
+
+    def _drain(self) -> None:
+        while self._inbox and self._reading and not self._gone:
+            data = self._inbox.pop(0)
+            self.other._taken(len(data))
+            if not self._closing:
+                self._world.note("data", f"{self.other._name} {xxh3_64(data):016x}")
+                self._protocol.data_received(data)
+
+    def _taken(self, size: int) -> None:
+        self._in_flight -= size
+        if self._congested and self._in_flight <= self._low and not self._gone:
+            self._congested = False
+            self._protocol.resume_writing()
+
+    def pause_reading(self) -> None:
+        self._reading = False
+
+    def resume_reading(self) -> None:
+        self._reading = True
+        self._world.call_soon(self._drain)
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def close(self) -> None:
+        if not self._closing:
+            self._closing = True
+            self._later(self.other._end)
+            self._world.call_soon(self._lose, None)
+
+    def abort(self) -> None:
+        self._closing = True
+        self._later(self.other._lose, ConnectionResetError(104, "Connection reset by peer"))
+        self._world.call_soon(self._lose, None)
+
+    def _end(self) -> None:
+        if not self._gone:
+            keep = self._protocol.eof_received()
+            if not keep:
+                self.close()
+
+    def _lose(self, error: Exception | None) -> None:
+        if not self._gone:
+            self._gone = self._closing = True
+            self._world.note("lost", self._name)
+            self._protocol.connection_lost(error)
+
+
+class SimClock(Clock):
+    """Wall time follows the world's."""
+
+    def __init__(self, world: SimLoop) -> None:
+        self._world = world
+
+    def wall_ms(self) -> int:
+        return EPOCH_MS + int(self._world.time() * 1_000)
+
+    def wall_us(self) -> int:
+        return EPOCH_MS * 1_000 + int(self._world.time() * 1_000_000)
+
+    def monotonic(self) -> float:
+        return self._world.time()
+
+    def local_text(self, pattern: str, wall_ms: int) -> str:
+        return f"{wall_ms}"
+
+
+class SimProcess(Process):
+    """A process that is the same in every run."""
+
+    def pid(self) -> int:
+        return 1
+
+    def resident_bytes(self) -> int:
+        return 64 << 20
+
+    def peak_resident_bytes(self) -> int:
+        return 64 << 20
+
+    def cpu_seconds(self) -> tuple[float, float]:
+        return 0.0, 0.0
+
+
+def run(seed: int, main: Callable[[SimLoop], Any]) -> SimLoop:
+    """Run `main(world)` to its end in a world of this seed; return the world with its trace."""
+    world = SimLoop(seed)
+    asyncio.set_event_loop(world)
+    try:
+        world.run_until_complete(main(world))
+    except BaseException as error:
+        error.add_note(f"make sim SEED={seed}")
+        raise
+    finally:
+        asyncio.set_event_loop(None)
+        world.close()
+    return world

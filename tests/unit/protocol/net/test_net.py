@@ -1,0 +1,210 @@
+"""Connections, listeners and the dialer, on real sockets and on the simulated network."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from protocol.net.address import Endpoint, parse_endpoint, parse_host_port
+from protocol.net.connection import Connection, Turn
+from protocol.net.dialer import Dialer
+from protocol.net.listener import Listener
+from tests.sim.world import SimLoop, run
+
+
+class Recorder:
+    """Keeps what happened to it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.got = b""
+        self.events: list[str] = []
+
+    def received(self, data: bytes) -> None:
+        self.got += data
+        for _ in range(3):
+            self.connection.write(b"x")
+
+    def lost(self) -> None:
+        self.events.append("lost")
+
+    def resumed(self) -> None:
+        self.events.append("resumed")
+
+
+async def serve(**options: object) -> tuple[Listener, list[Recorder], Turn]:
+    loop, sessions = asyncio.get_running_loop(), []  # type: ignore[var-annotated]
+    turn = Turn(loop)
+
+    def enter(connection: Connection) -> Recorder:
+        sessions.append(Recorder(connection))
+        return sessions[-1]
+
+    listener = Listener(loop, turn, enter, **options)  # type: ignore[arg-type]
+    return await listener.open("127.0.0.1", 0), sessions, turn
+
+
+async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline, "condition never came true"
+        await asyncio.sleep(0.005)
+
+
+async def test_writes_of_a_turn_leave_together_after_what_must_come_first() -> None:
+    """A reply that leaves before the append-only file is written acknowledges what a crash can lose."""
+    order: list[str] = []
+    loop = asyncio.get_running_loop()
+    turn = Turn(loop, lambda: order.append("before"))
+
+    class Transport(asyncio.Transport):
+        def writelines(self, parts: object) -> None:
+            order.append(b"".join(parts).decode())  # type: ignore[call-overload]
+
+        def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
+    connection = Connection(loop, turn, Recorder, lambda _: None)
+    connection.connection_made(Transport())
+    connection.write(b"a")
+    connection.write(b"b")
+    connection.write_parts([b"c", b"d"])
+    assert order == []
+    await asyncio.sleep(0)
+    assert order == ["before", "abcd"]
+
+
+async def test_refuses_what_is_one_too_many() -> None:
+    """Without the limit a flood of connections takes every descriptor."""
+    listener, sessions, _ = await serve(max_connections=1, refusal=b"-ERR max number of clients reached\r\n")
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    writer.write(b"hello")
+    assert await reader.readexactly(3) == b"xxx"
+    late, _ = await asyncio.open_connection("127.0.0.1", listener.port)
+    assert await late.read() == b"-ERR max number of clients reached\r\n"
+    assert (listener.refused, listener.accepted, len(sessions)) == (1, 1, 1)
+    writer.close()
+    await until(lambda: sessions[0].events == ["lost"])
+    await listener.drain(1)
+
+
+async def test_a_reader_that_stops_congests_the_writer() -> None:
+    """Output for a stalled peer must not grow without the session knowing."""
+    listener, sessions, _ = await serve()
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port, limit=1024)
+    writer.write(b"go")
+    await until(lambda: bool(sessions))
+    connection = sessions[0].connection
+    for _ in range(200):
+        connection.write(bytes(100_000))
+    await until(lambda: connection.is_congested)
+    assert connection.pending_bytes > 0
+    while not sessions[0].events:
+        await reader.read(1_000_000)
+    assert sessions[0].events == ["resumed"]
+    assert not connection.is_congested
+    writer.close()
+    await listener.drain(1)
+
+
+async def test_drain_sends_what_is_queued_then_closes() -> None:
+    """A clean stop must not swallow answers already given."""
+    listener, sessions, _ = await serve()
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    writer.write(b"go")
+    await until(lambda: bool(sessions) and sessions[0].got == b"go")
+    sessions[0].connection.write(b"last words")
+    await listener.drain(2)
+    assert (await reader.read()).endswith(b"last words")
+    assert not listener.connections
+
+
+async def test_unix_socket(tmp_path: object) -> None:
+    """redis-cli -s must find us."""
+    loop = asyncio.get_running_loop()
+    path = f"{tmp_path}/s.sock"
+    listener = await Listener(loop, Turn(loop), Recorder).open_unix(path)
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(b"go")
+    assert await reader.readexactly(3) == b"xxx"
+    (connection,) = listener.connections
+    assert connection.local == f"{path}:0"
+    writer.close()
+    await listener.drain(1)
+
+
+def test_idle_connections_are_closed_and_busy_ones_not() -> None:
+    """A peer that vanished without a word would hold its place for ever."""
+
+    async def main(world: SimLoop) -> None:
+        turn, sessions = Turn(world), []  # type: ignore[var-annotated]
+
+        def enter(connection: Connection) -> Recorder:
+            connection.set_idle_timeout(10)
+            sessions.append(Recorder(connection))
+            return sessions[-1]
+
+        listener = await Listener(world, turn, enter).open("127.0.0.1", 0)
+        _, caller = await world.create_connection(
+            lambda: Connection(world, turn, Recorder, lambda _: None), "127.0.0.1", listener.port
+        )
+        for _ in range(3):
+            await asyncio.sleep(8)
+            caller.write(b"still here")
+        await asyncio.sleep(9)
+        assert sessions[0].events == []
+        await asyncio.sleep(2)
+        assert sessions[0].events == ["lost"]
+        assert caller.session.events == ["lost"]
+
+    run(7, main)
+
+
+def test_dialer_comes_back() -> None:
+    """A follower whose leader restarts must find it again without being told."""
+
+    async def main(world: SimLoop) -> None:
+        turn, sessions = Turn(world), []  # type: ignore[var-annotated]
+
+        def enter(connection: Connection) -> Recorder:
+            sessions.append(Recorder(connection))
+            return sessions[-1]
+
+        dialer = Dialer(world, turn, world.chance, enter, "127.0.0.1", 7000, max_delay_s=1.0)
+        dialer.start()
+        await asyncio.sleep(10)
+        assert dialer.connection is None
+        assert 8 <= dialer.attempts <= 20
+        listener = await Listener(world, turn, Recorder).open("127.0.0.1", 7000)
+        await asyncio.sleep(2)
+        assert dialer.connection is not None
+        for connection in list(listener.connections):
+            connection.abort()
+        await asyncio.sleep(2)
+        assert len(sessions) == 2
+        assert sessions[0].events == ["lost"]
+        dialer.stop()
+        await asyncio.sleep(1)
+        assert sessions[1].events == ["lost"]
+        await listener.drain(1)
+
+    run(11, main)
+
+
+@pytest.mark.parametrize(
+    ("text", "endpoint"),
+    [
+        ("PLAINTEXT://127.0.0.1:9092", Endpoint("PLAINTEXT", "127.0.0.1", 9092)),
+        (" ssl://[::1]:0 ", Endpoint("SSL", "::1", 0)),
+        ("PLAINTEXT://:9092", Endpoint("PLAINTEXT", "", 9092)),
+    ],
+)
+def test_endpoints(text: str, endpoint: Endpoint) -> None:
+    """`listeners` as operators write them."""
+    assert parse_endpoint(text) == endpoint
+
+
+@pytest.mark.parametrize("text", ["", "9092", "host:", "host:70000", "::1:80", "host:-1", "host:८०"])
+def test_bad_addresses(text: str) -> None:
+    """A mistyped address is named, not guessed at."""
+    with pytest.raises(ValueError, match="host:port|brackets"):
+        parse_host_port(text)
