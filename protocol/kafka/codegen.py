@@ -43,7 +43,6 @@ class Field:
     default: Any = None
     nullable: int | None = None
     tag: int | None = None
-    has_default: bool = False
     name: str = ""
     kind: str = ""  # a word of FIXED, str, bytes, Records or the name of a struct
     is_list: bool = False
@@ -75,10 +74,10 @@ def parse_annotation(text: str) -> tuple[str, bool, bool]:
 
 def plain_default(row: Field) -> Any:
     """What a field holds when nothing is said: None where allowed, else zero or empty."""
-    if row.is_optional:
-        return None
-    if row.is_list:
+    if row.is_list and not row.is_optional:
         return []
+    if row.is_optional or row.is_struct:
+        return None
     return {"bool": False, "f64": 0.0, "str": "", "bytes": b"", "Records": b"", "Uuid": bytes(16)}.get(row.kind, 0)
 
 
@@ -87,14 +86,11 @@ def build_constructor(owner: Any) -> Callable[..., None]:
     lines, signature = [], []
     scope: dict[str, Any] = {}
     for row in owner.fields:
-        if not row.has_default:
-            signature.append(row.name)
-        elif row.default == [] and row.is_list:
+        if row.default == [] and row.is_list:
             signature.append(f"{row.name}=None")
             lines.append(f"    self.{row.name} = [] if {row.name} is None else {row.name}")
             continue
-        else:
-            signature.append(f"{row.name}={row.default!r}")
+        signature.append(f"{row.name}={row.default!r}")
         lines.append(f"    self.{row.name} = {row.name}")
     star = ", *, " if signature else ""
     source = f"def __init__(self{star}{', '.join(signature)}):\n" + ("\n".join(lines) or "    pass") + "\n"
@@ -111,7 +107,8 @@ def build_decoder(owner: Any, version: int, flexible: int) -> Callable[[Any, int
 
 def build_encoder(owner: Any, version: int, flexible: int) -> Callable[[Any, bytearray], list[Any]]:
     """The encoder of a message class at a version."""
-    encoder: Callable[[Any, bytearray], list[Any]] = EncoderWriter(owner, version, version >= flexible).compile("encode")
+    writer = EncoderWriter(owner, version, version >= flexible)
+    encoder: Callable[[Any, bytearray], list[Any]] = writer.compile("encode")
     return encoder
 
 

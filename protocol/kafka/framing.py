@@ -170,7 +170,7 @@ def frame_request(request: Request, version: int, correlation_id: int, client_id
     """A request with its size and header, as buffers to be written one after the other."""
     name = b"" if client_id is None else client_id.encode()
     size = -1 if client_id is None else len(name)
-    head = bytearray(_SIZE.pack(0) + _REQUEST.pack(request.key, version, correlation_id, size) + name)
+    head = bytearray(_SIZE.pack(0) + _REQUEST.pack(request.api_key, version, correlation_id, size) + name)
     if version >= request.flexible:
         head += encode_uvarint(0)
     return _sized(request.encode_parts(version, head), head)

@@ -6,8 +6,9 @@
         member_id: str
         group_instance_id: str | None = field(3)  # since v3
 
-The order of the annotations is the order on the wire. A field without a default must be given when a message is made;
-`field(since, until)` bounds the versions that carry it, and in the others it keeps its default.
+The order of the annotations is the order on the wire. `field(since, until)` bounds the versions that carry a field; in
+the others it keeps its default. Type checkers ask for every field that has no default; at run time what is left out is
+zero, empty or None, so that a reply which only says an error can be made without knowing which reply it is.
 
     i8 i16 i32 i64 u16 f64 bool      fixed size, big-endian
     str bytes                        i16 or i32 length; compact in flexible versions
@@ -38,6 +39,7 @@ from protocol.kafka.primitives import Buffer, ProtocolError
 __all__ = [
     "NO_UUID",
     "Message",
+    "Record",
     "Records",
     "Request",
     "Response",
@@ -90,7 +92,7 @@ def field(
     `default` is what it holds when not sent: else None where None is allowed, else zero or empty. `nullable` is the
     first version that may send null. `tag` places it among the tagged fields.
     """
-    return codegen.Field(since=since, until=until, default=default, nullable=nullable, tag=tag, has_default=True)
+    return codegen.Field(since=since, until=until, default=default, nullable=nullable, tag=tag)
 
 
 def _tabulate(name: str, annotation: str, value: Any) -> codegen.Field:
@@ -98,7 +100,7 @@ def _tabulate(name: str, annotation: str, value: Any) -> codegen.Field:
     if isinstance(value, codegen.Field):
         row = value
     else:
-        row = codegen.Field(default=value, has_default=value is not _REQUIRED)
+        row = codegen.Field(default=value)
     row.name = name
     row.kind, row.is_list, row.is_optional = codegen.parse_annotation(annotation)
     if row.default is _REQUIRED:
@@ -132,6 +134,12 @@ class Struct(metaclass=StructType):
         type(self).__init__ = constructor  # type: ignore[method-assign]
         constructor(self, **values)
 
+    @classmethod
+    def struct_of(cls, row: codegen.Field) -> type[Struct]:
+        """The class of a field that is a struct or a list of them."""
+        found: type[Struct] = codegen.resolve(cls, row.kind)
+        return found
+
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
@@ -153,6 +161,7 @@ Encoder: TypeAlias = Callable[[Any, bytearray], list[Buffer]]
 class Message(Struct):
     """A struct with versions: what travels in a frame by itself, or rests as a record's key or value."""
 
+    versions: ClassVar[tuple[int, int]]
     lowest: ClassVar[int]
     highest: ClassVar[int]
     flexible: ClassVar[int]  # first flexible version; beyond `highest` when there is none
@@ -161,7 +170,7 @@ class Message(Struct):
 
     def __init_subclass__(cls, versions: tuple[int, int] | None = None, flexible: int | None = None) -> None:
         if versions is not None:
-            cls.lowest, cls.highest = versions
+            cls.versions = cls.lowest, cls.highest = versions
             cls.flexible = cls.highest + 1 if flexible is None else flexible
             cls.decoders = {}
             cls.encoders = {}
@@ -217,7 +226,7 @@ class Response(Message):
 class Request(Message):
     """What a client asks: known by its API key, answered by its `reply`."""
 
-    key: ClassVar[int]
+    api_key: ClassVar[int]
     reply: ClassVar[type[Response]]
 
     def __init_subclass__(
@@ -229,5 +238,18 @@ class Request(Message):
     ) -> None:
         super().__init_subclass__(versions, flexible)
         if key is not None and reply is not None:
-            cls.key = key
+            cls.api_key = key
             cls.reply = reply
+
+
+class Record(Message):
+    """What rests in a log of Kafka's own; which kind it is, a number before it says."""
+
+    api_key: ClassVar[int]
+
+    def __init_subclass__(
+        cls, key: int | None = None, versions: tuple[int, int] | None = None, flexible: int | None = None
+    ) -> None:
+        super().__init_subclass__(versions, flexible)
+        if key is not None:
+            cls.api_key = key
