@@ -425,6 +425,8 @@ class SortedSet:
         in order and Redis answers what it happens upon; small sets then do as its listpacks do."""
         if not self._entries or is_empty_lex_range(low, high):
             return 0, 0
+        if not low.is_below(self._last[-1][1]) or not high.is_above(self._chunks[0][0][1]):
+            return 0, 0
         if self.is_small:
             return self._lex_walk(low, high, from_greatest)
         if low.infinite:
@@ -446,8 +448,6 @@ class SortedSet:
 
     def _lex_walk(self, low: LexBound, high: LexBound, from_greatest: bool) -> tuple[int, int]:
         members = [member for _, member in self]
-        if not low.is_below(members[-1]) or not high.is_above(members[0]):
-            return 0, 0
         size = len(members)
         if from_greatest:
             stop = size
