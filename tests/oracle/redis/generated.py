@@ -1,0 +1,287 @@
+"""Commands drawn from the declarations, to be played to a real Redis and to ours.
+
+A command's syntax line says what it may look like: every option of every command is drawn from it, over a few keys
+whose names begin with their first type, with values that mostly fit and sometimes do not. An `Episode` is a list of
+commands that starts on an empty server; it can be played again, and shortened until every command in it is needed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import random
+from collections import Counter
+from collections.abc import Iterator
+
+import miniredis.commands
+from miniredis.engine.registry import CommandTable, Spec, declared
+from miniredis.engine.syntax import BLOCK, ONEOF, PURE_TOKEN, Argument
+
+GROUPS = ("string", "list", "hash", "set", "sorted-set", "generic", "bitmap", "hyperloglog", "geo", "connection")
+
+# What is not drawn, and why.
+NOT_DRAWN = {
+    "auth": "changes who the client is: access scripts",
+    "client": "speaks of connections: its own scripts",
+    "hello": "switched per episode",
+    "quit": "ends the connection",
+    "reset": "ends the episode's protocol version",
+    "select": "drawn by the episode itself, so that it knows where it is",
+    "dump": "its bytes hold the version of the format",
+    "restore": "needs what DUMP gives",
+    "migrate": "needs a second server",
+    "object": "encodings and clocks are read at the end of a batch",
+    "wait": "waits for replicas",
+    "waitaof": "waits for replicas",
+    "swapdb": "drawn by the episode itself",
+    "move": "drawn by the episode itself",
+    "sort_ro": "persistence of order is compared in scripts",
+    "pfdebug": "internals",
+    "pfselftest": "internals",
+}
+
+# Chance decides what SPOP leaves; ZRANK's new option makes 7.0 refuse the whole transaction.
+NOT_IN_TRANSACTIONS = (b"SPOP", b"ZRANK", b"ZREVRANK")
+
+TYPES = {"string": "s", "list": "l", "hash": "h", "set": "t", "sorted-set": "z", "bitmap": "s", "hyperloglog": "p"}
+FITTING = 0.86  # how often an argument is what it should be
+NAMES = [b"a", b"b", b"c", b"d", b"e", b"1", b"2", b"10", b"-3", b"2.5", b"", b"longer than the others, \x00\xff\r\n"]
+INTEGERS = [b"0", b"1", b"2", b"3", b"-1", b"-2", b"5", b"10"]
+HUGE = [b"9223372036854775807", b"-9223372036854775808"]
+UNFIT_INTEGERS = [*HUGE, b"9223372036854775808", b"x", b"", b"1.5", b"+1", b" 1"]
+DOUBLES = [b"0", b"1", b"-1", b"2.5", b"-0.25", b"3", b"10", b"1024", b"inf", b"-inf", b"1e3"]
+UNFIT_DOUBLES = [b"x", b"", b"nan", b"1e400", b" 1", b"1..2", b"0x10"]
+PATTERNS = [b"*", b"a*", b"?", b"[a-c]", b"[^a]*", b"s*", b"*1", b"\\a", b"nothing"]
+# Seconds, milliseconds and instants that do not end during the run, and some that are over at once.
+INSTANTS = {
+    "seconds": [b"1000", b"5000"], "milliseconds": [b"1000000", b"5000000"],
+    "unix-time-seconds": [b"9000000000"], "unix-time-milliseconds": [b"9000000000000"],
+}  # fmt: skip
+OVER = [b"0", b"-1", b"1", b"9223372036854775807", b"x"]
+TIMEOUTS = [b"0.01", b"0.001"]
+UNFIT_TIMEOUTS = [b"-1", b"x", b"inf", b"", b"1e20"]
+BLOCKING_TYPES = {"timeout"}
+
+
+def table() -> CommandTable:
+    """Every command that is declared."""
+    for module in pkgutil.iter_modules(miniredis.commands.__path__):
+        importlib.import_module(f"miniredis.commands.{module.name}")
+    return declared()
+
+
+def drawable(commands: CommandTable) -> list[Spec]:
+    found = []
+    for spec in commands.everything():
+        name = spec.name.decode()
+        if spec.run is not None and spec.group in GROUPS and name.split("|")[0] not in NOT_DRAWN:
+            found.append(spec)
+    return sorted(found, key=lambda spec: spec.name)
+
+
+def options(arguments: list[Argument]) -> Iterator[str]:
+    """The tokens and optional arguments of a tree: what has to be covered."""
+    for argument in arguments:
+        if argument.token or argument.is_optional:
+            yield argument.token or argument.name
+        yield from options(argument.arguments)
+
+
+class Draw:
+    """One seeded source of commands. `coverage` counts commands and, behind a dot, their options."""
+
+    def __init__(self, seed: int, specs: list[Spec] | None = None) -> None:
+        self.chance = random.Random(seed)
+        self.specs = specs if specs is not None else drawable(table())
+        self.coverage: Counter[str] = Counter()
+        for spec in self.specs:
+            self.coverage[spec.name.decode()] = 0
+            for option in options(spec.syntax.arguments):
+                self.coverage[f"{spec.name.decode()}.{option}"] = 0
+        self.spec = self.specs[0]
+        self.used: list[str] = []
+
+    def command(self) -> list[bytes]:
+        """One more command: a rarely drawn one rather than a common one."""
+        chance = self.chance
+        spec = min(chance.sample(self.specs, min(3, len(self.specs))), key=lambda one: self.coverage[one.name.decode()])
+        self.spec = spec
+        self.used = []
+        name = spec.name.decode()
+        words = [part.encode() for part in name.upper().split("|")]
+        if chance.random() < 0.02:
+            words[0] = words[0].lower()
+        words += self.sequence(spec.syntax.arguments)
+        if chance.random() < 0.02:
+            words = words[: -1] if len(words) > 1 and chance.random() < 0.5 else [*words, b"extra"]
+        self.coverage[name] += 1
+        for option in set(self.used):
+            self.coverage[f"{name}.{option}"] += 1
+        return words
+
+    def sequence(self, arguments: list[Argument]) -> list[bytes]:
+        words: list[bytes] = []
+        repeat = 0
+        optional = [argument for argument in arguments if argument.is_optional]
+        kept = {id(argument) for argument in optional if self.takes(argument)}
+        for argument in arguments:
+            if argument.is_optional and id(argument) not in kept:
+                continue
+            if argument.name == "numkeys" and argument.type == "integer":
+                repeat = self.chance.choice([1, 1, 2, 2, 3])
+                words.append(b"%d" % repeat if self.fits() else self.chance.choice([b"0", b"-1", b"7", b"x"]))
+                continue
+            words += self.repeated(argument, repeat if argument.type == "key" else 0)
+        return words
+
+    def takes(self, argument: Argument) -> bool:
+        """Whether an optional argument is drawn this time: sooner while it was seldom drawn."""
+        seen = self.coverage[f"{self.spec.name.decode()}.{argument.token or argument.name}"]
+        return self.chance.random() < (0.5 if seen < 40 else 0.25)
+
+    def fits(self) -> bool:
+        # The more arguments a command has, the surer each has to be.
+        return self.chance.random() < 1 - (1 - FITTING) / 2.5
+
+    def repeated(self, argument: Argument, times: int = 0) -> list[bytes]:
+        if not times:
+            times = self.chance.choice([1, 1, 2, 3]) if argument.is_multiple else 1
+        words: list[bytes] = []
+        for place in range(times):
+            if argument.token and argument.type != PURE_TOKEN and (place == 0 or argument.repeats_token):
+                words += self.token(argument)
+            words += self.one(argument)
+        if argument.is_optional and not argument.token:
+            self.used.append(argument.name)
+        return words
+
+    def token(self, argument: Argument) -> list[bytes]:
+        assert argument.token is not None
+        self.used.append(argument.token)
+        word = argument.token.encode()
+        return [word.lower() if self.chance.random() < 0.1 else word]
+
+    def one(self, argument: Argument) -> list[bytes]:
+        if argument.type == PURE_TOKEN:
+            return self.token(argument)
+        if argument.type == ONEOF:
+            names = self.spec.name.decode()
+            rare = sorted(
+                self.chance.sample(argument.arguments, len(argument.arguments)),
+                key=lambda branch: self.coverage[f"{names}.{branch.token or branch.name}"] // 20,
+            )
+            return self.repeated(rare[0] if self.chance.random() < 0.7 else self.chance.choice(rare))
+        if argument.type == BLOCK:
+            return self.sequence(argument.arguments)
+        return [self.value(argument)]
+
+    def value(self, argument: Argument) -> bytes:
+        chance, name = self.chance, argument.name
+        fits = self.fits()
+        if argument.type == "key":
+            return self.key(name)
+        if argument.type == "pattern":
+            return chance.choice(PATTERNS)
+        if argument.type == "unix-time" or name in INSTANTS:
+            kind = name if name in INSTANTS else "unix-time-seconds"
+            return chance.choice(INSTANTS[kind] if fits else OVER)
+        if name in BLOCKING_TYPES:
+            return chance.choice(TIMEOUTS if fits else UNFIT_TIMEOUTS)
+        if name == "cursor":
+            return b"0" if fits else chance.choice([b"x", b"-1", b"18446744073709551616"])
+        if argument.type == "integer":
+            return self.integer(name, fits)
+        if argument.type == "double":
+            return chance.choice(DOUBLES if fits else UNFIT_DOUBLES)
+        return self.string(name, fits)
+
+    def integer(self, name: str, fits: bool) -> bytes:
+        if name == "offset" and self.spec.group in ("string", "bitmap"):
+            return self.chance.choice([b"0", b"1", b"7", b"20"] if fits else [b"-1", b"x", b"4294967296"])
+        if name == "destination-db":
+            return self.chance.choice([b"0", b"1"] if fits else [b"99", b"x"])
+        if name in ("count", "len", "limit", "num-matches") and fits:
+            return self.chance.choice([b"1", b"2", b"3", b"10", b"0"])
+        found = self.chance.choice(INTEGERS if fits else UNFIT_INTEGERS)
+        # 7.4.1 cuts the index of LSET to 32 bits and replaces an element that was not meant: a bug not worth having.
+        return b"100" if self.spec.name == b"lset" and found in HUGE else found
+
+    def string(self, name: str, fits: bool) -> bytes:
+        if name in ("min", "max", "start", "stop"):
+            plain = [b"0", b"1", b"-1", b"3", b"5"]
+            lexical = [b"-", b"+", b"[a", b"(b", b"[c", b"(a"]
+            scores = [b"-inf", b"+inf", b"0", b"(1", b"2.5", b"(3"]
+            if b"LEX" in self.spec.name.upper():
+                plain = lexical
+            elif b"SCORE" in self.spec.name.upper() or self.spec.name in (b"zcount",):
+                plain = scores
+            elif self.spec.name.startswith(b"zrange"):
+                plain = plain * 2 + lexical + scores
+            return self.chance.choice(plain if fits else [*lexical, *scores, b"x", b""])
+        if name == "increment" and not fits:
+            return b"x"
+        return self.chance.choice(NAMES)
+
+    def key(self, name: str) -> bytes:
+        """A key of the command's own type for the most part, sometimes any other, sometimes one nobody writes."""
+        kind = TYPES.get(self.spec.group)
+        at = self.chance.random()
+        if kind is None or at < 0.06:
+            kind = self.chance.choice("slhtz")
+        elif at < 0.10:
+            return b"missing"
+        if self.spec.group == "generic" and name in ("newkey", "destination"):
+            return kind.encode() + self.chance.choice([b"1", b"2", b"3", b"9"])
+        return kind.encode() + self.chance.choice([b"1", b"2", b"3"])
+
+
+SEEDS: list[list[bytes]] = [
+    [b"SET", b"s1", b"10"], [b"SET", b"s2", b"abc"], [b"SET", b"s3", b"2.5"],
+    [b"RPUSH", b"l1", b"a", b"b", b"c", b"a", b"1"], [b"RPUSH", b"l2", b"a"],
+    [b"HSET", b"h1", b"a", b"1", b"b", b"2.5", b"c", b"x"], [b"HSET", b"h2", b"a", b"10"],
+    [b"SADD", b"t1", b"a", b"b", b"c"], [b"SADD", b"t2", b"1", b"2", b"10"],
+    [b"ZADD", b"z1", b"1", b"a", b"2", b"b", b"3", b"c"], [b"ZADD", b"z2", b"0", b"a", b"0", b"b", b"0", b"c"],
+]  # fmt: skip
+
+
+class Episode:
+    """Commands that belong together: they start on an empty server and may be played again."""
+
+    def __init__(self, draw: Draw, length: int) -> None:
+        chance = draw.chance
+        self.proto = chance.choice([2, 3])
+        self.commands: list[list[bytes]] = list(SEEDS)
+        while len(self.commands) < length:
+            at = chance.random()
+            if at < 0.02:
+                self.commands += self.transaction(draw)
+            elif at < 0.03:
+                self.commands.append([b"SELECT", chance.choice([b"0", b"0", b"1", b"99"])])
+            elif at < 0.04:
+                self.commands.append([b"WATCH", b"s1"])
+            elif at < 0.06:
+                self.commands += chance.sample(SEEDS, 4)
+            else:
+                self.add(draw.command())
+
+    def add(self, argv: list[bytes]) -> None:
+        self.commands.append(argv)
+        if argv[0].upper() == b"SPOP" and len(argv) > 1:
+            # What is left is a matter of chance: nothing that follows may depend on it.
+            self.commands.append([b"DEL", argv[1]])
+
+    def transaction(self, draw: Draw) -> list[list[bytes]]:
+        inner = [draw.command() for _ in range(draw.chance.randrange(1, 5))]
+        inner = [argv for argv in inner if argv[0].upper() not in NOT_IN_TRANSACTIONS]
+        return [[b"MULTI"], *inner, [draw.chance.choice([b"EXEC", b"EXEC", b"EXEC", b"DISCARD"])]]
+
+
+def coverage_report(coverage: Counter[str], errors: int, total: int) -> str:
+    """What was drawn how often: one line per command, its options behind it."""
+    lines = []
+    for name in sorted(key for key in coverage if "." not in key):
+        drawn = {key.split(".", 1)[1]: count for key, count in coverage.items() if key.startswith(name + ".")}
+        shown = " ".join(f"{option}:{count}" for option, count in drawn.items())
+        lines.append(f"{name:18} {coverage[name]:5}  {shown}".rstrip())
+    lines.append(f"{total} commands, {errors} errors ({100 * errors // max(total, 1)} %)")
+    return "\n".join(lines)
