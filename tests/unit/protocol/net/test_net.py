@@ -32,6 +32,13 @@ class Recorder:
         self.events.append("resumed")
 
 
+class Quiet(Recorder):
+    """Listens, and never answers."""
+
+    def received(self, data: bytes) -> None:
+        self.got += data
+
+
 async def serve(**options: object) -> tuple[Listener, list[Recorder], Turn]:
     loop, sessions = asyncio.get_running_loop(), []  # type: ignore[var-annotated]
     turn = Turn(loop)
@@ -145,7 +152,7 @@ def test_idle_connections_are_closed_and_busy_ones_not() -> None:
 
         listener = await Listener(world, turn, enter).open("127.0.0.1", 0)
         _, caller = await world.create_connection(
-            lambda: Connection(world, turn, Recorder, lambda _: None), "127.0.0.1", listener.port
+            lambda: Connection(world, turn, Quiet, lambda _: None), "127.0.0.1", listener.port
         )
         for _ in range(3):
             await asyncio.sleep(8)
@@ -206,5 +213,5 @@ def test_endpoints(text: str, endpoint: Endpoint) -> None:
 @pytest.mark.parametrize("text", ["", "9092", "host:", "host:70000", "::1:80", "host:-1", "host:८०"])
 def test_bad_addresses(text: str) -> None:
     """A mistyped address is named, not guessed at."""
-    with pytest.raises(ValueError, match="host:port|brackets"):
+    with pytest.raises(ValueError, match=r"host:port|brackets"):
         parse_host_port(text)
