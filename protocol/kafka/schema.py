@@ -7,8 +7,9 @@
         group_instance_id: str | None = field(3)  # since v3
 
 The order of the annotations is the order on the wire. `field(since, until)` bounds the versions that carry a field; in
-the others it keeps its default. Type checkers ask for every field that has no default; at run time what is left out is
-zero, empty or None, so that a reply which only says an error can be made without knowing which reply it is.
+the others it keeps its default, and a bare `field()` is empty by default. Type checkers ask for every field that has no
+default; at run time what is left out is zero, empty or None, so that a reply which only says an error can be made
+without knowing which reply it is.
 
     i8 i16 i32 i64 u16 f64 bool      fixed size, big-endian
     str bytes                        i16 or i32 length; compact in flexible versions
@@ -108,7 +109,8 @@ def _tabulate(name: str, annotation: str, value: Any) -> codegen.Field:
     return row
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(field,))
+# `field` is not named as a specifier: those without `default=` would count as fields that must be given.
+@dataclass_transform(kw_only_default=True)
 class StructType(type):
     """Turns the annotations of a class body into slots and a field table."""
 

@@ -18,9 +18,9 @@ class DescribeClusterResponse(Response, versions=(0, 2), flexible=0):
     error_code: i16 = 0
     error_message: str | None = None
     endpoint_type: i8 = field(1, default=1)  # since v1
-    cluster_id: str
+    cluster_id: str = ""
     controller_id: i32 = -1
-    brokers: list[DescribeClusterBroker]
+    brokers: list[DescribeClusterBroker] = field()
     cluster_authorized_operations: i32 = -2147483648
 
 
@@ -70,7 +70,7 @@ class BrokerHeartbeatResponse(Response, versions=(0, 2), flexible=0):
     error_code: i16 = 0
     is_caught_up: bool = False
     is_fenced: bool = True
-    should_shut_down: bool
+    should_shut_down: bool = False
 
 
 class BrokerHeartbeatRequest(Request, key=63, versions=(0, 2), flexible=0, reply=BrokerHeartbeatResponse):

@@ -32,7 +32,7 @@ class DescribeConfigsResult(Struct):
 
 class DescribeConfigsResponse(Response, versions=(1, 4), flexible=4):
     throttle_time_ms: i32 = 0
-    results: list[DescribeConfigsResult]
+    results: list[DescribeConfigsResult] = field()
 
 
 class DescribeConfigsResource(Struct):
@@ -58,42 +58,42 @@ class AlterConfigsResourceResponse(Struct):
 
 class AlterConfigsResponse(Response, versions=(0, 2), flexible=2):
     throttle_time_ms: i32 = 0
-    responses: list[AlterConfigsResourceResponse]
+    responses: list[AlterConfigsResourceResponse] = field()
 
 
-class AlterConfigsAlterableConfig(Struct):
+class AlterableConfig(Struct):
     name: str
     value: str | None
 
 
-class AlterConfigsAlterConfigsResource(Struct):
+class AlterConfigsResource(Struct):
     resource_type: i8
     resource_name: str
-    configs: list[AlterConfigsAlterableConfig]
+    configs: list[AlterableConfig]
 
 
 class AlterConfigsRequest(Request, key=33, versions=(0, 2), flexible=2, reply=AlterConfigsResponse):
     """Let these be all the settings of a resource (the old way: what is not named is reset)."""
 
-    resources: list[AlterConfigsAlterConfigsResource]
+    resources: list[AlterConfigsResource]
     validate_only: bool
 
 
 class IncrementalAlterConfigsResponse(Response, versions=(0, 1), flexible=1):
     throttle_time_ms: i32 = 0
-    responses: list[AlterConfigsResourceResponse]
+    responses: list[AlterConfigsResourceResponse] = field()
 
 
-class IncrementalAlterConfigsAlterableConfig(Struct):
+class IncrementalAlterableConfig(Struct):
     name: str
     config_operation: i8
     value: str | None
 
 
-class IncrementalAlterConfigsAlterConfigsResource(Struct):
+class IncrementalAlterConfigsResource(Struct):
     resource_type: i8
     resource_name: str
-    configs: list[IncrementalAlterConfigsAlterableConfig]
+    configs: list[IncrementalAlterableConfig]
 
 
 class IncrementalAlterConfigsRequest(
@@ -101,7 +101,7 @@ class IncrementalAlterConfigsRequest(
 ):
     """Set, delete, append to or subtract from single settings (KIP-339)."""
 
-    resources: list[IncrementalAlterConfigsAlterConfigsResource]
+    resources: list[IncrementalAlterConfigsResource]
     validate_only: bool
 
 
@@ -113,7 +113,7 @@ class ConfigResource(Struct):
 class ListConfigResourcesResponse(Response, versions=(0, 1), flexible=0):
     throttle_time_ms: i32 = 0
     error_code: i16 = 0
-    config_resources: list[ConfigResource]
+    config_resources: list[ConfigResource] = field()
 
 
 class ListConfigResourcesRequest(Request, key=74, versions=(0, 1), flexible=0, reply=ListConfigResourcesResponse):

@@ -48,10 +48,10 @@ class JoinGroupResponse(Response, versions=(0, 9), flexible=6):
     generation_id: i32 = -1
     protocol_type: str | None = field(7)  # since v7
     protocol_name: str | None = field(default="", nullable=7)
-    leader: str
+    leader: str = ""
     skip_assignment: bool = field(9)  # since v9
-    member_id: str
-    members: list[JoinGroupResponseMember]
+    member_id: str = ""
+    members: list[JoinGroupResponseMember] = field()
 
 
 class JoinGroupRequestProtocol(Struct):
@@ -77,7 +77,7 @@ class SyncGroupResponse(Response, versions=(0, 5), flexible=4):
     error_code: i16 = 0
     protocol_type: str | None = field(5)  # since v5
     protocol_name: str | None = field(5)  # since v5
-    assignment: bytes
+    assignment: bytes = b""
 
 
 class SyncGroupRequestAssignment(Struct):
@@ -150,7 +150,7 @@ class OffsetCommitResponseTopic(Struct):
 
 class OffsetCommitResponse(Response, versions=(2, 10), flexible=8):
     throttle_time_ms: i32 = field(3)  # since v3
-    topics: list[OffsetCommitResponseTopic]
+    topics: list[OffsetCommitResponseTopic] = field()
 
 
 class OffsetCommitRequestPartition(Struct):
@@ -257,7 +257,7 @@ class OffsetDeleteResponseTopic(Struct):
 class OffsetDeleteResponse(Response, versions=(0, 0)):
     error_code: i16 = 0
     throttle_time_ms: i32 = 0
-    topics: list[OffsetDeleteResponseTopic]
+    topics: list[OffsetDeleteResponseTopic] = field()
 
 
 class OffsetDeleteRequestPartition(Struct):
@@ -298,7 +298,7 @@ class DescribedGroup(Struct):
 
 class DescribeGroupsResponse(Response, versions=(0, 6), flexible=5):
     throttle_time_ms: i32 = field(1)  # since v1
-    groups: list[DescribedGroup]
+    groups: list[DescribedGroup] = field()
 
 
 class DescribeGroupsRequest(Request, key=15, versions=(0, 6), flexible=5, reply=DescribeGroupsResponse):
@@ -318,7 +318,7 @@ class ListedGroup(Struct):
 class ListGroupsResponse(Response, versions=(0, 5), flexible=3):
     throttle_time_ms: i32 = field(1)  # since v1
     error_code: i16 = 0
-    groups: list[ListedGroup]
+    groups: list[ListedGroup] = field()
 
 
 class ListGroupsRequest(Request, key=16, versions=(0, 5), flexible=3, reply=ListGroupsResponse):
@@ -335,7 +335,7 @@ class DeletableGroupResult(Struct):
 
 class DeleteGroupsResponse(Response, versions=(0, 2), flexible=2):
     throttle_time_ms: i32 = 0
-    results: list[DeletableGroupResult]
+    results: list[DeletableGroupResult] = field()
 
 
 class DeleteGroupsRequest(Request, key=42, versions=(0, 2), flexible=2, reply=DeleteGroupsResponse):

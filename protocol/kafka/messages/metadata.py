@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from protocol.kafka.schema import Record, Struct, Uuid, f64, field, i8, i16, i32, i64, u16
+from protocol.kafka.schema import Record as Record
+from protocol.kafka.schema import Struct, Uuid, f64, field, i8, i16, i32, i64, u16
 
 
 class RegisterBrokerRecordBrokerEndpoint(Struct):

@@ -1,4 +1,4 @@
-"""Messages that move records and tell where they lie: produce, fetch, offsets, epochs, producer ids."""
+"""Messages that move records and tell where they lie: produce, fetch, offsets, epochs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class NodeEndpoint(Struct):
 
 
 class ProduceResponse(Response, versions=(3, 13), flexible=9):
-    responses: list[TopicProduceResponse]
+    responses: list[TopicProduceResponse] = field()
     throttle_time_ms: i32 = 0
     node_endpoints: list[NodeEndpoint] = field(10, tag=0)  # since v10
 
@@ -104,7 +104,7 @@ class FetchResponse(Response, versions=(4, 18), flexible=12):
     throttle_time_ms: i32 = 0
     error_code: i16 = field(7)  # since v7
     session_id: i32 = field(7)  # since v7
-    responses: list[FetchableTopicResponse]
+    responses: list[FetchableTopicResponse] = field()
     node_endpoints: list[NodeEndpoint] = field(16, tag=0)  # since v16
 
 
@@ -168,7 +168,7 @@ class ListOffsetsTopicResponse(Struct):
 
 class ListOffsetsResponse(Response, versions=(1, 11), flexible=6):
     throttle_time_ms: i32 = field(2)  # since v2
-    topics: list[ListOffsetsTopicResponse]
+    topics: list[ListOffsetsTopicResponse] = field()
 
 
 class ListOffsetsPartition(Struct):
@@ -205,7 +205,7 @@ class OffsetForLeaderTopicResult(Struct):
 
 class OffsetForLeaderEpochResponse(Response, versions=(2, 4), flexible=4):
     throttle_time_ms: i32 = 0
-    topics: list[OffsetForLeaderTopicResult]
+    topics: list[OffsetForLeaderTopicResult] = field()
 
 
 class OffsetForLeaderPartition(Struct):
@@ -239,7 +239,7 @@ class DeleteRecordsTopicResult(Struct):
 
 class DeleteRecordsResponse(Response, versions=(0, 2), flexible=2):
     throttle_time_ms: i32 = 0
-    topics: list[DeleteRecordsTopicResult]
+    topics: list[DeleteRecordsTopicResult] = field()
 
 
 class DeleteRecordsPartition(Struct):
@@ -257,19 +257,3 @@ class DeleteRecordsRequest(Request, key=21, versions=(0, 2), flexible=2, reply=D
 
     topics: list[DeleteRecordsTopic]
     timeout_ms: i32
-
-
-class InitProducerIdResponse(Response, versions=(0, 5), flexible=2):
-    throttle_time_ms: i32 = 0
-    error_code: i16 = 0
-    producer_id: i64 = -1
-    producer_epoch: i16
-
-
-class InitProducerIdRequest(Request, key=22, versions=(0, 5), flexible=2, reply=InitProducerIdResponse):
-    """Give me an id to number my batches with, and fence whoever had my transactional id (KIP-98)."""
-
-    transactional_id: str | None
-    transaction_timeout_ms: i32
-    producer_id: i64 = field(3, default=-1)  # since v3
-    producer_epoch: i16 = field(3, default=-1)  # since v3

@@ -29,7 +29,7 @@ class NodeEndpoint(Struct):
 
 class VoteResponse(Response, versions=(0, 2), flexible=0):
     error_code: i16 = 0
-    topics: list[VoteResponseTopicData]
+    topics: list[VoteResponseTopicData] = field()
     node_endpoints: list[NodeEndpoint] = field(1, tag=0)  # since v1
 
 
@@ -71,7 +71,7 @@ class BeginQuorumEpochResponseTopicData(Struct):
 
 class BeginQuorumEpochResponse(Response, versions=(0, 1), flexible=1):
     error_code: i16 = 0
-    topics: list[BeginQuorumEpochResponseTopicData]
+    topics: list[BeginQuorumEpochResponseTopicData] = field()
     node_endpoints: list[NodeEndpoint] = field(1, tag=0)  # since v1
 
 
@@ -116,7 +116,7 @@ class EndQuorumEpochResponseTopicData(Struct):
 
 class EndQuorumEpochResponse(Response, versions=(0, 1), flexible=1):
     error_code: i16 = 0
-    topics: list[EndQuorumEpochResponseTopicData]
+    topics: list[EndQuorumEpochResponseTopicData] = field()
     node_endpoints: list[NodeEndpoint] = field(1, tag=0)  # since v1
 
 
@@ -184,7 +184,7 @@ class Node(Struct):
 class DescribeQuorumResponse(Response, versions=(0, 2), flexible=0):
     error_code: i16 = 0
     error_message: str | None = field(2)  # since v2
-    topics: list[DescribeQuorumResponseTopicData]
+    topics: list[DescribeQuorumResponseTopicData] = field()
     nodes: list[Node] = field(2)  # since v2
 
 
@@ -231,7 +231,7 @@ class FetchSnapshotResponseTopicSnapshot(Struct):
 class FetchSnapshotResponse(Response, versions=(0, 1), flexible=0):
     throttle_time_ms: i32 = 0
     error_code: i16 = 0
-    topics: list[FetchSnapshotResponseTopicSnapshot]
+    topics: list[FetchSnapshotResponseTopicSnapshot] = field()
     node_endpoints: list[NodeEndpoint] = field(1, tag=0)  # since v1
 
 
@@ -320,8 +320,8 @@ class UpdateRaftVoterRequest(Request, key=82, versions=(0, 0), flexible=0, reply
 class AllocateProducerIdsResponse(Response, versions=(0, 0), flexible=0):
     throttle_time_ms: i32 = 0
     error_code: i16 = 0
-    producer_id_start: i64
-    producer_id_len: i32
+    producer_id_start: i64 = 0
+    producer_id_len: i32 = 0
 
 
 class AllocateProducerIdsRequest(Request, key=67, versions=(0, 0), flexible=0, reply=AllocateProducerIdsResponse):

@@ -19,7 +19,7 @@ class ReplicaElectionResult(Struct):
 class ElectLeadersResponse(Response, versions=(0, 2), flexible=2):
     throttle_time_ms: i32 = 0
     error_code: i16 = field(1)  # since v1
-    replica_election_results: list[ReplicaElectionResult]
+    replica_election_results: list[ReplicaElectionResult] = field()
 
 
 class ElectLeadersTopicPartitions(Struct):
@@ -51,7 +51,7 @@ class AlterPartitionReassignmentsResponse(Response, versions=(0, 1), flexible=0)
     allow_replication_factor_change: bool = field(1, default=True)  # since v1
     error_code: i16 = 0
     error_message: str | None = None
-    responses: list[ReassignableTopicResponse]
+    responses: list[ReassignableTopicResponse] = field()
 
 
 class ReassignablePartition(Struct):
@@ -90,7 +90,7 @@ class ListPartitionReassignmentsResponse(Response, versions=(0, 0), flexible=0):
     throttle_time_ms: i32 = 0
     error_code: i16 = 0
     error_message: str | None = None
-    topics: list[OngoingTopicReassignment]
+    topics: list[OngoingTopicReassignment] = field()
 
 
 class ListPartitionReassignmentsTopics(Struct):
@@ -125,7 +125,7 @@ class AlterPartitionResponseTopicData(Struct):
 class AlterPartitionResponse(Response, versions=(2, 3), flexible=0):
     throttle_time_ms: i32 = 0
     error_code: i16 = 0
-    topics: list[AlterPartitionResponseTopicData]
+    topics: list[AlterPartitionResponseTopicData] = field()
 
 
 class BrokerState(Struct):
@@ -167,7 +167,7 @@ class AlterReplicaLogDirTopicResult(Struct):
 
 class AlterReplicaLogDirsResponse(Response, versions=(1, 2), flexible=2):
     throttle_time_ms: i32 = 0
-    results: list[AlterReplicaLogDirTopicResult]
+    results: list[AlterReplicaLogDirTopicResult] = field()
 
 
 class AlterReplicaLogDirTopic(Struct):
@@ -210,7 +210,7 @@ class DescribeLogDirsResult(Struct):
 class DescribeLogDirsResponse(Response, versions=(1, 5), flexible=2):
     throttle_time_ms: i32 = 0
     error_code: i16 = field(3)  # since v3
-    results: list[DescribeLogDirsResult]
+    results: list[DescribeLogDirsResult] = field()
 
 
 class DescribableLogDirTopic(Struct):
@@ -242,7 +242,7 @@ class AssignReplicasToDirsResponseDirectoryData(Struct):
 class AssignReplicasToDirsResponse(Response, versions=(0, 0), flexible=0):
     throttle_time_ms: i32 = 0
     error_code: i16 = 0
-    directories: list[AssignReplicasToDirsResponseDirectoryData]
+    directories: list[AssignReplicasToDirsResponseDirectoryData] = field()
 
 
 class AssignReplicasToDirsRequestPartitionData(Struct):

@@ -7,7 +7,7 @@ from protocol.kafka.schema import Message, Request, Response, Struct, f64, field
 
 class SaslHandshakeResponse(Response, versions=(0, 1)):
     error_code: i16 = 0
-    mechanisms: list[str]
+    mechanisms: list[str] = field()
 
 
 class SaslHandshakeRequest(Request, key=17, versions=(0, 1), reply=SaslHandshakeResponse):
@@ -19,7 +19,7 @@ class SaslHandshakeRequest(Request, key=17, versions=(0, 1), reply=SaslHandshake
 class SaslAuthenticateResponse(Response, versions=(0, 2), flexible=2):
     error_code: i16 = 0
     error_message: str | None = None
-    auth_bytes: bytes
+    auth_bytes: bytes = b""
     session_lifetime_ms: i64 = field(1)  # since v1
 
 
@@ -47,7 +47,7 @@ class DescribeAclsResponse(Response, versions=(1, 3), flexible=2):
     throttle_time_ms: i32 = 0
     error_code: i16 = 0
     error_message: str | None = None
-    resources: list[DescribeAclsResource]
+    resources: list[DescribeAclsResource] = field()
 
 
 class DescribeAclsRequest(Request, key=29, versions=(1, 3), flexible=2, reply=DescribeAclsResponse):
@@ -69,7 +69,7 @@ class AclCreationResult(Struct):
 
 class CreateAclsResponse(Response, versions=(1, 3), flexible=2):
     throttle_time_ms: i32 = 0
-    results: list[AclCreationResult]
+    results: list[AclCreationResult] = field()
 
 
 class AclCreation(Struct):
@@ -108,7 +108,7 @@ class DeleteAclsFilterResult(Struct):
 
 class DeleteAclsResponse(Response, versions=(1, 3), flexible=2):
     throttle_time_ms: i32 = 0
-    filter_results: list[DeleteAclsFilterResult]
+    filter_results: list[DeleteAclsFilterResult] = field()
 
 
 class DeleteAclsFilter(Struct):
@@ -143,7 +143,7 @@ class DescribeUserScramCredentialsResponse(Response, versions=(0, 0), flexible=0
     throttle_time_ms: i32 = 0
     error_code: i16 = 0
     error_message: str | None = None
-    results: list[DescribeUserScramCredentialsResult]
+    results: list[DescribeUserScramCredentialsResult] = field()
 
 
 class UserName(Struct):
@@ -166,7 +166,7 @@ class AlterUserScramCredentialsResult(Struct):
 
 class AlterUserScramCredentialsResponse(Response, versions=(0, 0), flexible=0):
     throttle_time_ms: i32 = 0
-    results: list[AlterUserScramCredentialsResult]
+    results: list[AlterUserScramCredentialsResult] = field()
 
 
 class ScramCredentialDeletion(Struct):
@@ -193,15 +193,15 @@ class AlterUserScramCredentialsRequest(
 
 class CreateDelegationTokenResponse(Response, versions=(1, 3), flexible=2):
     error_code: i16 = 0
-    principal_type: str
-    principal_name: str
+    principal_type: str = ""
+    principal_name: str = ""
     token_requester_principal_type: str = field(3)  # since v3
     token_requester_principal_name: str = field(3)  # since v3
-    issue_timestamp_ms: i64
-    expiry_timestamp_ms: i64
-    max_timestamp_ms: i64
-    token_id: str
-    hmac: bytes
+    issue_timestamp_ms: i64 = 0
+    expiry_timestamp_ms: i64 = 0
+    max_timestamp_ms: i64 = 0
+    token_id: str = ""
+    hmac: bytes = b""
     throttle_time_ms: i32 = 0
 
 
@@ -221,7 +221,7 @@ class CreateDelegationTokenRequest(Request, key=38, versions=(1, 3), flexible=2,
 
 class RenewDelegationTokenResponse(Response, versions=(1, 2), flexible=2):
     error_code: i16 = 0
-    expiry_timestamp_ms: i64
+    expiry_timestamp_ms: i64 = 0
     throttle_time_ms: i32 = 0
 
 
@@ -234,7 +234,7 @@ class RenewDelegationTokenRequest(Request, key=39, versions=(1, 2), flexible=2, 
 
 class ExpireDelegationTokenResponse(Response, versions=(1, 2), flexible=2):
     error_code: i16 = 0
-    expiry_timestamp_ms: i64
+    expiry_timestamp_ms: i64 = 0
     throttle_time_ms: i32 = 0
 
 
@@ -265,7 +265,7 @@ class DescribedDelegationToken(Struct):
 
 class DescribeDelegationTokenResponse(Response, versions=(1, 3), flexible=2):
     error_code: i16 = 0
-    tokens: list[DescribedDelegationToken]
+    tokens: list[DescribedDelegationToken] = field()
     throttle_time_ms: i32 = 0
 
 
@@ -301,7 +301,7 @@ class DescribeClientQuotasResponse(Response, versions=(0, 1), flexible=1):
     throttle_time_ms: i32 = 0
     error_code: i16 = 0
     error_message: str | None = None
-    entries: list[DescribeClientQuotasEntryData] | None
+    entries: list[DescribeClientQuotasEntryData] | None = None
 
 
 class DescribeClientQuotasComponentData(Struct):
@@ -325,7 +325,7 @@ class AlterClientQuotasResponseEntryData(Struct):
 
 class AlterClientQuotasResponse(Response, versions=(0, 1), flexible=1):
     throttle_time_ms: i32 = 0
-    entries: list[AlterClientQuotasResponseEntryData]
+    entries: list[AlterClientQuotasResponseEntryData] = field()
 
 
 class AlterClientQuotasOpData(Struct):

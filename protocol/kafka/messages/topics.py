@@ -33,10 +33,10 @@ class MetadataResponseTopic(Struct):
 
 class MetadataResponse(Response, versions=(0, 13), flexible=9):
     throttle_time_ms: i32 = field(3)  # since v3
-    brokers: list[MetadataResponseBroker]
+    brokers: list[MetadataResponseBroker] = field()
     cluster_id: str | None = field(2)  # since v2
     controller_id: i32 = field(1, default=-1)  # since v1
-    topics: list[MetadataResponseTopic]
+    topics: list[MetadataResponseTopic] = field()
     cluster_authorized_operations: i32 = field(8, 10, default=-2147483648)  # v8 to v10
     error_code: i16 = field(13)  # since v13
 
@@ -76,7 +76,7 @@ class CreatableTopicResult(Struct):
 
 class CreateTopicsResponse(Response, versions=(2, 7), flexible=5):
     throttle_time_ms: i32 = 0
-    topics: list[CreatableTopicResult]
+    topics: list[CreatableTopicResult] = field()
 
 
 class CreatableReplicaAssignment(Struct):
@@ -114,7 +114,7 @@ class DeletableTopicResult(Struct):
 
 class DeleteTopicsResponse(Response, versions=(1, 6), flexible=4):
     throttle_time_ms: i32 = 0
-    responses: list[DeletableTopicResult]
+    responses: list[DeletableTopicResult] = field()
 
 
 class DeleteTopicState(Struct):
@@ -138,7 +138,7 @@ class CreatePartitionsTopicResult(Struct):
 
 class CreatePartitionsResponse(Response, versions=(0, 3), flexible=2):
     throttle_time_ms: i32 = 0
-    results: list[CreatePartitionsTopicResult]
+    results: list[CreatePartitionsTopicResult] = field()
 
 
 class CreatePartitionsAssignment(Struct):
@@ -187,7 +187,7 @@ class Cursor(Struct):
 
 class DescribeTopicPartitionsResponse(Response, versions=(0, 0), flexible=0):
     throttle_time_ms: i32 = 0
-    topics: list[DescribeTopicPartitionsResponseTopic]
+    topics: list[DescribeTopicPartitionsResponseTopic] = field()
     next_cursor: Cursor | None = None
 
 

@@ -1,8 +1,24 @@
-"""Messages of transactions: what producers, group coordinators and transaction coordinators tell each other."""
+"""Messages of producer ids and transactions: what producers, group coordinators and transaction coordinators tell each other."""
 
 from __future__ import annotations
 
 from protocol.kafka.schema import Message, Request, Response, Struct, field, i8, i16, i32, i64
+
+
+class InitProducerIdResponse(Response, versions=(0, 5), flexible=2):
+    throttle_time_ms: i32 = 0
+    error_code: i16 = 0
+    producer_id: i64 = -1
+    producer_epoch: i16 = 0
+
+
+class InitProducerIdRequest(Request, key=22, versions=(0, 5), flexible=2, reply=InitProducerIdResponse):
+    """Give me an id to number my batches with, and fence whoever had my transactional id (KIP-98)."""
+
+    transactional_id: str | None
+    transaction_timeout_ms: i32
+    producer_id: i64 = field(3, default=-1)  # since v3
+    producer_epoch: i16 = field(3, default=-1)  # since v3
 
 
 class AddPartitionsToTxnPartitionResult(Struct):
@@ -96,7 +112,7 @@ class WritableTxnMarkerResult(Struct):
 
 
 class WriteTxnMarkersResponse(Response, versions=(1, 2), flexible=1):
-    markers: list[WritableTxnMarkerResult]
+    markers: list[WritableTxnMarkerResult] = field()
 
 
 class WritableTxnMarkerTopic(Struct):
@@ -131,7 +147,7 @@ class TxnOffsetCommitResponseTopic(Struct):
 
 class TxnOffsetCommitResponse(Response, versions=(0, 5), flexible=3):
     throttle_time_ms: i32 = 0
-    topics: list[TxnOffsetCommitResponseTopic]
+    topics: list[TxnOffsetCommitResponseTopic] = field()
 
 
 class TxnOffsetCommitRequestPartition(Struct):
@@ -182,7 +198,7 @@ class TopicResponse(Struct):
 
 class DescribeProducersResponse(Response, versions=(0, 0), flexible=0):
     throttle_time_ms: i32 = 0
-    topics: list[TopicResponse]
+    topics: list[TopicResponse] = field()
 
 
 class DescribeProducersTopicRequest(Struct):
@@ -214,7 +230,7 @@ class DescribeTransactionsTransactionState(Struct):
 
 class DescribeTransactionsResponse(Response, versions=(0, 0), flexible=0):
     throttle_time_ms: i32 = 0
-    transaction_states: list[DescribeTransactionsTransactionState]
+    transaction_states: list[DescribeTransactionsTransactionState] = field()
 
 
 class DescribeTransactionsRequest(Request, key=65, versions=(0, 0), flexible=0, reply=DescribeTransactionsResponse):
@@ -232,8 +248,8 @@ class ListTransactionsTransactionState(Struct):
 class ListTransactionsResponse(Response, versions=(0, 2), flexible=0):
     throttle_time_ms: i32 = 0
     error_code: i16 = 0
-    unknown_state_filters: list[str]
-    transaction_states: list[ListTransactionsTransactionState]
+    unknown_state_filters: list[str] = field()
+    transaction_states: list[ListTransactionsTransactionState] = field()
 
 
 class ListTransactionsRequest(Request, key=66, versions=(0, 2), flexible=0, reply=ListTransactionsResponse):

@@ -25,7 +25,7 @@ class FinalizedFeatureKey(Struct):
 
 class ApiVersionsResponse(Response, versions=(0, 4), flexible=3, plain_header=True):
     error_code: i16 = 0
-    api_keys: list[ApiVersion]
+    api_keys: list[ApiVersion] = field()
     throttle_time_ms: i32 = field(1)  # since v1
     supported_features: list[SupportedFeatureKey] = field(3, tag=0)  # since v3
     finalized_features_epoch: i64 = field(3, default=-1, tag=1)  # since v3
