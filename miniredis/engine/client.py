@@ -93,6 +93,10 @@ class Client:
     def hold_first(self, argv: list[bytes]) -> None:
         """Run these words before anything else it sent: the call that CLIENT PAUSE made wait."""
 
+    def drop_attacker(self) -> None:
+        """It speaks HTTP to us: the connection ends without a word."""
+        self.kill()
+
     def close_after_reply(self) -> None:
         """End the connection once what was answered has left; nothing more is read."""
         self.mode |= CLOSING

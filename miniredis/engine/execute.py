@@ -55,6 +55,9 @@ from protocol.resp.values import BLOCKED, NULL_ARRAY, QUEUED, Failure, Reply, St
 INSTANT_S: Final = 0.001
 NEVER: Final = 1 << 62
 
+# How an HTTP request that a browser was tricked into sending begins: its sender must not get any further.
+_HTTP_WORDS: Final = (b"post", b"host:")
+
 # Replies are mostly short: their length lines are looked up.
 _BULK_LINES: Final = [b"$%d\r\n" % size for size in range(1024)]
 _INTEGER_LINES: Final = [b":%d\r\n" % number for number in range(1024)]
@@ -208,6 +211,9 @@ class Engine:
         if mode & CLOSING:
             return
         command = self.lookup(argv)
+        if command is None and argv[0].lower() in _HTTP_WORDS:
+            client.drop_attacker()
+            return
         failure = self._objection(client, command, argv)
         if failure is not None:
             self._reject(client, command, failure)

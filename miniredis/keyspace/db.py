@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar, cast
 
 from miniredis.keyspace import notify
 from miniredis.keyspace.blocked import Waiter
-from miniredis.keyspace.value import String, Structure, Value, compact, is_string, string_bytes
+from miniredis.keyspace.value import String, Structure, Value, is_string, string_bytes
 from miniredis.structures.table import MASK, Table
 from protocol.resp.values import Failure
 
@@ -155,8 +155,18 @@ class Db:
             shard.clocks[slot] = keyspace.accessed(shard.clocks[slot])
         return shard.values[slot]
 
+    def look(self, key: bytes) -> Value | None:
+        """A read that leaves the access clock alone (TYPE, TTL, EXISTS); hit or miss all the same."""
+        value = self.peek(key)
+        if value is None:
+            self.keyspace.misses += 1
+            self.notify(notify.KEY_MISS, b"keymiss", key)
+        else:
+            self.keyspace.hits += 1
+        return value
+
     def peek(self, key: bytes) -> Value | None:
-        """Without any trace: no statistics, no clock (OBJECT, TYPE, TTL, SCAN). A due key is still removed."""
+        """Without any trace: no statistics, no clock (OBJECT, SCAN). A due key is still removed."""
         if self.deadlines.size and self.expire_if_due(key):
             return None
         return self.table.get(key)
@@ -178,10 +188,6 @@ class Db:
         if not is_string(value):
             raise Failure(WRONG_TYPE)
         return string_bytes(cast("String", value))
-
-    def contains(self, key: bytes) -> bool:
-        """Whether the key exists, as EXISTS asks: sets the clock, counts hit or miss."""
-        return self.find(key) is not None
 
     # Changing.
 
@@ -207,10 +213,6 @@ class Db:
             self.deadlines.remove(key)
         if keyspace.heeds_touches:
             self.touch(key)
-
-    def put_string(self, key: bytes, value: bytes, *, keep_ttl: bool = False) -> None:
-        """A string, kept as an integer where it is one."""
-        self.put(key, compact(value), keep_ttl=keep_ttl)
 
     def replace(self, key: bytes, value: Value) -> None:
         """Exchange the value of a key that is there (INCR): expiry stays. Touches."""

@@ -1,0 +1,191 @@
+"""One client behind a connection: bytes in, commands to the engine, answers out.
+
+Laws:
+1. What a client sends is run in its order. While it is blocked nothing of it is run, and what arrives is held – up to
+   a bound, beyond which the connection is not read any more.
+2. Answers of one read leave in one write.
+3. Output that the client does not take is bounded by its class (`client-output-buffer-limit`); beyond it the
+   connection is closed, whatever waits in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from miniredis.engine.client import CLOSING, REPLICA, UNAUTHENTICATED, Client
+from miniredis.engine.execute import Engine
+from miniredis.keyspace.db import Db
+from protocol.net.connection import Connection
+from protocol.resp.parser import Parser
+
+# What a blocked client may send ahead before its connection is no longer read. Reading goes on below this so that its
+# going away is noticed.
+HELD_MAX_BYTES = 1024 * 1024
+
+
+class Session(Client):
+    __slots__ = (
+        "_soft_limit_since", "backlog", "connection", "engine", "held", "held_bytes", "log", "parser", "wait",
+    )  # fmt: skip
+
+    def __init__(
+        self, id: int, db: Db, engine: Engine, connection: Connection, log: Callable[[str], None],
+        wait: Callable[[], None],
+    ) -> None:  # fmt: skip
+        super().__init__(id, db)
+        self.wait = wait  # tells the wiring that a client has begun to wait: its deadline may be the next
+        self.engine = engine
+        self.connection = connection
+        self.log = log
+        settings = engine.state.settings
+        self.parser = Parser(max_bulk=settings.proto_max_bulk_len, max_buffer=settings.client_query_buffer_limit)
+        self.backlog: list[list[bytes]] = []  # commands not yet run: the client was blocked before them
+        self.held: list[bytes] = []  # bytes that came while it was blocked
+        self.held_bytes = 0
+        self.peer = connection.peer
+        self.laddr = connection.local
+        self.created_at = self.last_active_at = connection.last_active
+        self._soft_limit_since = 0.0
+
+    # What the connection calls.
+
+    def received(self, data: bytes) -> None:
+        if self.blocked is not None or self.backlog:
+            self._hold(data)
+            return
+        self.last_active_at = self.connection.last_active
+        self._take(data)
+
+    def lost(self) -> None:
+        self.backlog.clear()
+        self.held.clear()
+        self.engine.dismiss(self)
+
+    def resumed(self) -> None:
+        self._soft_limit_since = 0.0
+
+    # Commands.
+
+    def _take(self, data: bytes) -> None:
+        parser = self.parser
+        if self.mode & UNAUTHENTICATED or not parser.authenticated:
+            self._take_as_stranger(data)
+            return
+        self._run(parser.take(data))
+        if parser.failure is not None and not self.backlog and self.blocked is None:
+            self._refuse()
+
+    def _take_as_stranger(self, data: bytes) -> None:
+        """Before AUTH the limits are strict, and each command may change that."""
+        parser = self.parser
+        parser.authenticated = not self.mode & UNAUTHENTICATED
+        commands = parser.take(data)
+        while commands and not self.mode & CLOSING:
+            self._run(commands)
+            if self.blocked is not None:
+                break
+            parser.authenticated = not self.mode & UNAUTHENTICATED
+            commands = parser.take()
+        if parser.failure is not None and self.blocked is None:
+            self._refuse()
+
+    def _run(self, commands: list[list[bytes]]) -> None:
+        if not commands:
+            return
+        taken = self.engine.run(self, commands)
+        if self.mode & CLOSING:
+            self.connection.close()
+            return
+        if taken < len(commands):
+            self.backlog = commands[taken:]
+        if self.blocked is not None:
+            self.wait()
+
+    def drop_attacker(self) -> None:
+        self.log(
+            "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Redis. This "
+            "is likely due to an attacker attempting to use Cross Protocol Scripting to compromise your Redis instance. "
+            f"Connection from {self.peer} aborted."
+        )
+        self.kill()
+
+    def _refuse(self) -> None:
+        """The client broke the protocol: it is told, after the answers before, and the connection ends."""
+        failure = self.parser.failure
+        assert failure is not None
+        if failure.encoded:
+            self.send(failure.encoded)
+        self.close_after_reply()
+
+    def _hold(self, data: bytes) -> None:
+        self.held.append(data)
+        self.held_bytes += len(data)
+        if self.held_bytes > HELD_MAX_BYTES:
+            self.connection.pause_reading()
+
+    def hold_first(self, argv: list[bytes]) -> None:
+        self.backlog.insert(0, argv)
+
+    def resume(self) -> None:
+        backlog, self.backlog = self.backlog, []
+        self._run(backlog)
+        if self.blocked is not None or self.backlog or self.mode & CLOSING:
+            return
+        if self.parser.failure is not None:
+            self._refuse()
+            return
+        if self.held:
+            data = b"".join(self.held)
+            self.held.clear()
+            self.held_bytes = 0
+            self.connection.resume_reading()
+            self._take(data)
+
+    # Output.
+
+    def flush(self) -> None:
+        out = self.out
+        if not out:
+            return
+        data = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
+        connection = self.connection
+        if not connection.is_closing:
+            connection.write(data)
+            if connection.is_congested:
+                self._check_output()
+
+    def _check_output(self) -> None:
+        """Close a client that takes its answers too slowly, by the limits of its class."""
+        settings = self.engine.state.settings
+        if self.mode & REPLICA:
+            hard, soft, soft_s = settings.output_limit_replica
+        elif self.subscriptions or self.shard_channels:
+            hard, soft, soft_s = settings.output_limit_pubsub
+        else:
+            hard, soft, soft_s = settings.output_limit_normal
+        pending = self.connection.pending_bytes
+        if soft and pending >= soft:
+            now = self.connection.loop.time()
+            if not self._soft_limit_since:
+                self._soft_limit_since = now
+            is_over = now - self._soft_limit_since > soft_s
+        else:
+            self._soft_limit_since = 0.0
+            is_over = False
+        if is_over or (hard and pending >= hard):
+            self.log(f"Client id={self.id} addr={self.peer} closed for overcoming of output buffer limits.")
+            self.kill()
+
+    @property
+    def pending_bytes(self) -> int:
+        return 0 if self.connection.is_closing else self.connection.pending_bytes
+
+    def close_after_reply(self) -> None:
+        self.mode |= CLOSING
+        if not self.is_running:
+            self.connection.close()
+
+    def kill(self) -> None:
+        self.mode |= CLOSING
+        self.connection.loop.call_soon(self.connection.abort)
