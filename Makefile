@@ -1,0 +1,90 @@
+# Everything a fresh machine needs: `make run` serves, `make test` judges. `make help` lists the rest.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+REDIS_PORT ?= 6379
+KAFKA_PORT ?= 9092
+CONSOLE_PORT ?= 8404
+DATA_DIR ?= data
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check sim fuzz oracle golden bench readme clean
+
+help: ## list what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  with REDIS_PORT=$(REDIS_PORT) KAFKA_PORT=$(KAFKA_PORT) CONSOLE_PORT=$(CONSOLE_PORT) DATA_DIR=$(DATA_DIR)"
+
+$(VENV)/.python:
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is missing: apt-get install python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "make: needs Python 3.11 or newer, $(PYTHON) is $$($(PYTHON) -V): make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "make: Python's venv is missing: apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) && touch $@
+
+$(VENV)/.run: $(VENV)/.python pyproject.toml
+	@echo "installing into $(VENV) (once) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[metrics]' && touch $@
+
+$(VENV)/.dev: $(VENV)/.python pyproject.toml
+	@echo "installing what the tests need into $(VENV) (once) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]' && touch $@ $(VENV)/.run
+
+define HINTS
+
+  miniredis   127.0.0.1:$(REDIS_PORT)   redis-cli -p $(REDIS_PORT) ping
+  minikafka   127.0.0.1:$(KAFKA_PORT)   kcat -b 127.0.0.1:$(KAFKA_PORT) -L
+  python                       redis.Redis(port=$(REDIS_PORT)).set("greeting", "hello")
+                               confluent_kafka.Producer({"bootstrap.servers": "127.0.0.1:$(KAFKA_PORT)"})
+  metrics                      http://127.0.0.1:$(CONSOLE_PORT)/metrics and http://127.0.0.1:$(CONSOLE_PORT_2)/metrics
+  data                         $(DATA_DIR)/redis and $(DATA_DIR)/kafka        Ctrl-C stops both
+
+endef
+export HINTS
+CONSOLE_PORT_2 = $(shell echo $$(( $(CONSOLE_PORT) + 1 )))
+
+run: $(VENV)/.run ## start miniredis and minikafka; Ctrl-C stops both
+	@mkdir -p "$(DATA_DIR)/redis" "$(DATA_DIR)/kafka" && [ -w "$(DATA_DIR)/redis" ] && [ -w "$(DATA_DIR)/kafka" ] || \
+	  { echo "make: cannot write to DATA_DIR=$(DATA_DIR): choose another, make run DATA_DIR=..."; exit 1; }
+	@ready=$$(mktemp -d); trap 'rm -rf "$$ready"' EXIT; \
+	stopping=; trap 'stopping=1; kill $$redis $$kafka 2>/dev/null' INT TERM; \
+	$(BIN)/miniredis --port $(REDIS_PORT) --dir "$(DATA_DIR)/redis" --console-port $(CONSOLE_PORT) \
+	  --exit-with-parent --ready-file "$$ready/redis" & redis=$$!; \
+	$(BIN)/minikafka --port $(KAFKA_PORT) --data-dir "$(DATA_DIR)/kafka" --override console.port=$(CONSOLE_PORT_2) \
+	  --exit-with-parent --ready-file "$$ready/kafka" & kafka=$$!; \
+	until [ -e "$$ready/redis" ] && [ -e "$$ready/kafka" ] || ! kill -0 $$redis 2>/dev/null || ! kill -0 $$kafka 2>/dev/null; \
+	  do sleep 0.02; done; \
+	[ -e "$$ready/redis" ] && [ -e "$$ready/kafka" ] && echo "$$HINTS"; \
+	wait -n $$redis $$kafka; \
+	kill $$redis $$kafka 2>/dev/null; wait $$redis $$kafka 2>/dev/null; \
+	[ -n "$$stopping" ]
+
+test: $(VENV)/.dev ## every test; those that need a real server or client skip without it
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev ## ruff, mypy --strict, the laws of the house
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/house
+
+sim: $(VENV)/.dev ## simulations; SEED=n replays one
+	$(BIN)/python -m pytest tests/sim
+
+fuzz: $(VENV)/.dev ## a million inputs for each parser
+	FUZZ_INPUTS=1000000 $(BIN)/python -m pytest tests/fuzz --timeout 3600
+
+oracle: $(VENV)/.dev ## play every script to the real servers and to ours
+	$(BIN)/python -m pytest tests/oracle tests/clients
+
+bench: $(VENV)/.dev ## ours beside the real servers, alternating; a table of ratios
+	$(BIN)/python -m bench.compare
+
+readme: $(VENV)/.run ## write the generated tables of README.md anew
+	$(BIN)/python -m tests.house.readme
+
+clean: ## remove what was made, but not DATA_DIR
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
