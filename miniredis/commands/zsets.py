@@ -58,7 +58,21 @@ def zadd(call: Call) -> Reply:
          complexity="O(log(N))")  # fmt: skip
 def zincrby(call: Call) -> Reply:
     """Add to the score of a member."""
-    return _zadd(call, _INCR)
+    argv = call.argv
+    if argv[2][:1].isalpha():
+        return _zadd(call, _INCR)
+    score = call.float(2)
+    zset = call.db.typed(argv[1], SortedSet, write=True)
+    old = None if zset is None else zset.score(argv[3])
+    if zset is None or old is None:
+        return _zadd(call, _INCR)
+    score += old
+    if score != score:
+        raise Failure(NOT_A_NUMBER)
+    zset.expect(1, call.state.settings)
+    if zset.put(argv[3], score, call.state.settings):
+        call.db.changed(argv[1], zset, b"zincr", notify.ZSET)
+    return score
 
 
 def _zadd(call: Call, options: int) -> Reply:

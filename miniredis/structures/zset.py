@@ -336,6 +336,10 @@ class SortedSet:
     def pop(self, count: int, from_greatest: bool) -> list[Entry]:
         """Remove up to `count` entries from one end, in the order they were taken."""
         size = len(self._entries)
+        if count == 1 and size:
+            entry = self._last[-1] if from_greatest else self._chunks[0][0]
+            self.remove(entry[1])
+            return [entry]
         count = min(count, size)
         if not from_greatest:
             return self.remove_slice(0, count)

@@ -431,5 +431,7 @@ def _from_digits(digits: bytes) -> int:
 
 
 def _decimal_digits(number: int) -> bytes:
+    if number.bit_length() < 3 * _DIGITS_AT_ONCE:
+        return b"%d" % number
     high, low = divmod(number, 10**_DIGITS_AT_ONCE)
     return b"%d%0*d" % (high, _DIGITS_AT_ONCE, low) if high else b"%d" % low
