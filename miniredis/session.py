@@ -103,9 +103,9 @@ class Session(Client):
 
     def drop_attacker(self) -> None:
         self.log(
-            "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Redis. This "
-            "is likely due to an attacker attempting to use Cross Protocol Scripting to compromise your Redis instance. "
-            f"Connection from {self.peer} aborted."
+            "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Redis. "
+            "This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise your Redis "
+            f"instance. Connection from {self.peer} aborted."
         )
         self.kill()
 

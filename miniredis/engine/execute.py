@@ -123,6 +123,7 @@ class Engine:
         assert call is not None
         state = self.state
         keyspace = self.keyspace
+        journal = self.journal
         get = self.commands.get
         append = client.out.append
         monotonic = state.clock.monotonic
@@ -150,8 +151,11 @@ class Engine:
                         reply = command.run(call)
                     except Failure as failure:
                         reply = failure
-                    if keyspace.pending or db.dirty or call.effects is not None:
+                    if keyspace.pending or call.effects is not None or (db.dirty and journal.is_heard):
                         self.conclude(call, command)
+                    elif db.dirty:
+                        state.dirty += db.dirty
+                        db.dirty = 0
                     ended = monotonic()
                     elapsed_us = int((ended - started) * 1e6)
                     started = ended

@@ -68,6 +68,8 @@ class Keyspace:
 
     def tell_time(self, now: int) -> None:
         """The instant of the next execution unit."""
+        if now == self.now:
+            return
         self.now = now
         if self.is_lfu:
             self.clock = (now // 60000 & 0xFFFF) << 8 | LFU_INITIAL
@@ -80,7 +82,8 @@ class Keyspace:
         self.lfu_log_factor = log_factor
         self.lfu_decay_time = decay_time
         self.plain_clock = not is_lfu and not self.leaves_clock
-        self.tell_time(self.now)
+        now, self.now = self.now, -1
+        self.tell_time(now)
 
     def leave_clock(self, on: bool) -> None:
         self.leaves_clock = on
