@@ -1,0 +1,585 @@
+"""Groups: who coordinates them, the classic protocol, committed offsets, and their administration.
+
+Each handler checks rights and the shape of the request, translates what only some versions have, and hands the rest
+to the coordinator. Two things of old versions matter here: one reply of a former version holds one group or one
+member where later ones hold many, and topics go by name until OffsetCommit and OffsetFetch 10, then by id.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minikafka.api.addresses import address_for
+from minikafka.api.context import Context
+from minikafka.api.registry import Operation, Resource, api
+from minikafka.coordinator.classic import refused_join, refused_sync
+from minikafka.coordinator.groups import Groups
+from minikafka.coordinator.members import Caller
+from minikafka.coordinator.offsets import NO_TOPIC_ID
+from minikafka.coordinator.runtime import GROUP_TOPIC, grouped_by_shard
+from protocol.kafka.errors import (
+    CoordinatorLoadInProgress,
+    CoordinatorNotAvailable,
+    GroupAuthorizationFailed,
+    InconsistentGroupProtocol,
+    InvalidGroupId,
+    InvalidRequest,
+    InvalidSessionTimeout,
+    KafkaError,
+    NotCoordinator,
+    TopicAuthorizationFailed,
+    TransactionalIdAuthorizationFailed,
+    UnknownTopicId,
+    UnknownTopicOrPartition,
+    UnsupportedVersion,
+)
+from protocol.kafka.messages.groups import (
+    Coordinator,
+    DeletableGroupResult,
+    DeleteGroupsRequest,
+    DeleteGroupsResponse,
+    DescribedGroup,
+    DescribeGroupsRequest,
+    DescribeGroupsResponse,
+    FindCoordinatorRequest,
+    FindCoordinatorResponse,
+    HeartbeatRequest,
+    HeartbeatResponse,
+    JoinGroupRequest,
+    JoinGroupResponse,
+    LeaveGroupRequest,
+    LeaveGroupResponse,
+    ListedGroup,
+    ListGroupsRequest,
+    ListGroupsResponse,
+    MemberIdentity,
+    OffsetCommitRequest,
+    OffsetCommitRequestPartition,
+    OffsetCommitRequestTopic,
+    OffsetCommitResponse,
+    OffsetCommitResponsePartition,
+    OffsetCommitResponseTopic,
+    OffsetDeleteRequest,
+    OffsetDeleteRequestTopic,
+    OffsetDeleteResponse,
+    OffsetDeleteResponsePartition,
+    OffsetDeleteResponseTopic,
+    OffsetFetchRequest,
+    OffsetFetchRequestGroup,
+    OffsetFetchRequestTopics,
+    OffsetFetchResponse,
+    OffsetFetchResponseGroup,
+    OffsetFetchResponsePartition,
+    OffsetFetchResponsePartitions,
+    OffsetFetchResponseTopic,
+    OffsetFetchResponseTopics,
+    SyncGroupRequest,
+)
+
+NO_NODE = (-1, "", -1)
+GROUP, TRANSACTION, SHARE = 0, 1, 2  # FindCoordinator's key types
+TRANSACTIONS_MISSING = "This broker does not coordinate transactions."
+
+REBALANCE_TIMEOUT_SINCE = 1  # JoinGroup version; before it the session timeout was both
+NULL_PROTOCOL_SINCE = 7  # JoinGroup version
+PROTOCOL_MANDATORY_SINCE = 5  # SyncGroup version
+MANY_MEMBERS_SINCE = 3  # LeaveGroup version
+MANY_KEYS_SINCE = 4  # FindCoordinator version
+MANY_GROUPS_SINCE = 8  # OffsetFetch version
+TOP_LEVEL_ERROR_SINCE = 2  # OffsetFetch version
+TOPIC_IDS_SINCE = 10  # OffsetCommit and OffsetFetch version
+GROUP_RIGHTS = (
+    Operation.READ,
+    Operation.DELETE,
+    Operation.DESCRIBE,
+    Operation.DESCRIBE_CONFIGS,
+    Operation.ALTER_CONFIGS,
+)
+NOT_ASKED = -(1 << 31)
+
+
+def _caller(broker: Context) -> Caller:
+    return Caller(broker.client_id or "", f"/{broker.client_host}", broker.api_version)
+
+
+# ---- who coordinates
+
+
+@api(FindCoordinatorRequest, 0, 6)
+def find_coordinator(broker: Context, request: FindCoordinatorRequest) -> FindCoordinatorResponse:
+    """Name the broker that leads the partition a group belongs to (KIP-699 asks for many at once)."""
+    if broker.api_version >= MANY_KEYS_SINCE:
+        found = [(key, *_coordinator(broker, request.key_type, key)) for key in request.coordinator_keys]
+        return FindCoordinatorResponse(
+            coordinators=[
+                Coordinator(key=key, node_id=node[0], host=node[1], port=node[2], error_code=code, error_message=text)
+                for key, node, code, text in found
+            ]
+        )
+    node, code, text = _coordinator(broker, request.key_type, request.key)
+    return FindCoordinatorResponse(
+        error_code=code, error_message=text or "NONE", node_id=node[0], host=node[1], port=node[2]
+    )
+
+
+def _coordinator(broker: Context, key_type: int, key: str) -> tuple[tuple[int, str, int], int, str | None]:
+    """The node (id, host, port), or an error code and its text."""
+    try:
+        return _group_coordinator(broker, key_type, key), 0, ""
+    except KafkaError as error:
+        return NO_NODE, error.code, str(error)
+
+
+def _group_coordinator(broker: Context, key_type: int, key: str) -> tuple[int, str, int]:
+    if key_type == TRANSACTION:
+        if not broker.may(Operation.DESCRIBE, Resource.TRANSACTIONAL_ID, key):
+            raise TransactionalIdAuthorizationFailed()
+        raise UnsupportedVersion(TRANSACTIONS_MISSING)
+    if key_type != GROUP:
+        raise InvalidRequest()
+    if not broker.may(Operation.DESCRIBE, Resource.GROUP, key):
+        raise GroupAuthorizationFailed()
+    topic = broker.image.topics.get(GROUP_TOPIC)
+    if topic is None:
+        broker.groups.want_topic(len(broker.image.usable_brokers()))
+        raise CoordinatorNotAvailable()
+    partition = topic.partitions.get(broker.groups.index_of(key))
+    address = None if partition is None else address_for(broker, partition.leader)
+    if partition is None or address is None:
+        raise CoordinatorNotAvailable()
+    return partition.leader, address[0], address[1]
+
+
+# ---- the classic protocol
+
+
+@api(JoinGroupRequest, 0, 9)
+def join_group(broker: Context, request: JoinGroupRequest) -> Any:
+    """Become a member of the next generation; the answer comes when that is decided."""
+    version = broker.api_version
+    if version < REBALANCE_TIMEOUT_SINCE:
+        request.rebalance_timeout_ms = request.session_timeout_ms
+
+    def adapt(response: JoinGroupResponse) -> JoinGroupResponse:
+        if version < NULL_PROTOCOL_SINCE and response.protocol_name is None:
+            response.protocol_name = ""
+        return response
+
+    broker.allow(Operation.READ, Resource.GROUP, request.group_id)
+    settings = broker.groups.settings
+    if request.group_id == "":
+        return adapt(refused_join(InvalidGroupId.code, request.member_id))
+    if not settings.min_session_timeout_ms <= request.session_timeout_ms <= settings.max_session_timeout_ms:
+        return adapt(refused_join(InvalidSessionTimeout.code, request.member_id))
+    return broker.groups.ask(
+        request.group_id,
+        Groups.join,
+        request,
+        _caller(broker),
+        lambda code: refused_join(code, ""),
+        adapt,
+    )
+
+
+@api(SyncGroupRequest, 0, 5)
+def sync_group(broker: Context, request: SyncGroupRequest) -> Any:
+    """Fetch one's assignment, as the leader hand in everybody's."""
+    if broker.api_version >= PROTOCOL_MANDATORY_SINCE and None in (request.protocol_type, request.protocol_name):
+        raise InconsistentGroupProtocol()
+    broker.allow(Operation.READ, Resource.GROUP, request.group_id)
+    if request.group_id == "":
+        raise InvalidGroupId()
+    return broker.groups.ask(
+        request.group_id,
+        Groups.sync,
+        request,
+        _caller(broker),
+        refused_sync,
+    )
+
+
+@api(HeartbeatRequest, 0, 4)
+def heartbeat(broker: Context, request: HeartbeatRequest) -> Any:
+    """Stay a member. While the group is being loaded everybody is believed to be one."""
+    broker.allow(Operation.READ, Resource.GROUP, request.group_id)
+    if request.group_id == "":
+        raise InvalidGroupId()
+    return broker.groups.ask(
+        request.group_id,
+        Groups.heartbeat,
+        request,
+        _caller(broker),
+        lambda code: HeartbeatResponse(error_code=0 if code == CoordinatorLoadInProgress.code else code),
+    )
+
+
+@api(LeaveGroupRequest, 0, 5)
+def leave_group(broker: Context, request: LeaveGroupRequest) -> Any:
+    """Leave, or remove others (KIP-345)."""
+    broker.allow(Operation.READ, Resource.GROUP, request.group_id)
+    if request.group_id == "":
+        raise InvalidGroupId()
+    has_many = broker.api_version >= MANY_MEMBERS_SINCE
+
+    def adapt(response: LeaveGroupResponse) -> LeaveGroupResponse:
+        if not has_many and response.members:
+            response.error_code = response.members[0].error_code
+        return response
+
+    return broker.groups.ask(
+        request.group_id,
+        Groups.leave,
+        (request.group_id, request.members if has_many else [MemberIdentity(member_id=request.member_id)]),
+        _caller(broker),
+        lambda code: LeaveGroupResponse(error_code=code),
+        adapt,
+    )
+
+
+# ---- offsets
+
+
+@api(OffsetCommitRequest, 2, 10)
+def offset_commit(broker: Context, request: OffsetCommitRequest) -> Any:
+    """Store offsets for the partitions that exist; the others are answered here."""
+    broker.allow(Operation.READ, Resource.GROUP, request.group_id)
+    refused: dict[tuple[str, bytes], OffsetCommitResponseTopic] = {}
+    accepted = []
+    for topic in request.topics:
+        partitions = _accepted_partitions(broker, topic, refused)
+        if partitions:
+            accepted.append(OffsetCommitRequestTopic(name=topic.name, topic_id=topic.topic_id, partitions=partitions))
+    if not accepted:
+        return OffsetCommitResponse(topics=list(refused.values()))
+    request.topics = accepted
+
+    def refuse(code: int) -> OffsetCommitResponse:
+        return OffsetCommitResponse(topics=[_commit_refusal(topic, topic.partitions, code) for topic in accepted])
+
+    def adapt(response: OffsetCommitResponse) -> OffsetCommitResponse:
+        merged = dict(refused)
+        for topic in response.topics:
+            known = merged.setdefault((topic.name, topic.topic_id), topic)
+            if known is not topic:
+                known.partitions.extend(topic.partitions)
+        response.topics = list(merged.values())
+        return response
+
+    return broker.groups.ask(request.group_id, Groups.commit_offsets, request, _caller(broker), refuse, adapt)
+
+
+def _accepted_partitions(
+    broker: Context, topic: OffsetCommitRequestTopic, refused: dict[tuple[str, bytes], OffsetCommitResponseTopic]
+) -> list[OffsetCommitRequestPartition]:
+    """The partitions that can be committed; a topic known by its id gets its name on the way."""
+    code, known = 0, None
+    if broker.api_version >= TOPIC_IDS_SINCE:
+        known = broker.image.topics_by_id.get(topic.topic_id)
+        code = UnknownTopicId.code if known is None else 0
+        topic.name = "" if known is None else known.name
+    else:
+        known = broker.image.topics.get(topic.name)
+        topic.topic_id = NO_TOPIC_ID
+    if not code and not broker.may(Operation.READ, Resource.TOPIC, topic.name):
+        code = TopicAuthorizationFailed.code
+    good, bad = [], []
+    for partition in topic.partitions:
+        exists = known is not None and partition.partition_index in known.partitions
+        (good if exists and not code else bad).append(partition)
+    if bad:
+        refusal = _commit_refusal(topic, bad, code or UnknownTopicOrPartition.code)
+        same = refused.setdefault((topic.name, topic.topic_id), refusal)
+        if same is not refusal:
+            same.partitions.extend(refusal.partitions)
+    return good
+
+
+def _commit_refusal(
+    topic: OffsetCommitRequestTopic, partitions: list[OffsetCommitRequestPartition], code: int
+) -> OffsetCommitResponseTopic:
+    return OffsetCommitResponseTopic(
+        name=topic.name,
+        topic_id=topic.topic_id,
+        partitions=[
+            OffsetCommitResponsePartition(partition_index=p.partition_index, error_code=code) for p in partitions
+        ],
+    )
+
+
+@api(OffsetFetchRequest, 1, 10)
+def offset_fetch(broker: Context, request: OffsetFetchRequest) -> Any:
+    """What groups have committed. Groups and partitions nobody committed for have offset -1 and no error."""
+    version = broker.api_version
+    answers = [_fetch_group(broker, group, request.require_stable) for group in _asked_groups(request, version)]
+
+    def combine(groups: list[OffsetFetchResponseGroup]) -> OffsetFetchResponse:
+        return OffsetFetchResponse(groups=groups) if version >= MANY_GROUPS_SINCE else _single(groups[0], version)
+
+    return broker.groups.gather(answers, combine)
+
+
+def _asked_groups(request: OffsetFetchRequest, version: int) -> list[OffsetFetchRequestGroup]:
+    if version >= MANY_GROUPS_SINCE:
+        return request.groups
+    topics = request.topics
+    wanted = None
+    if topics is not None:
+        wanted = [OffsetFetchRequestTopics(name=t.name, partition_indexes=t.partition_indexes) for t in topics]
+    return [OffsetFetchRequestGroup(group_id=request.group_id, topics=wanted)]
+
+
+def _fetch_group(broker: Context, group: OffsetFetchRequestGroup, require_stable: bool) -> Any:
+    group_id = group.group_id
+
+    def refuse(code: int) -> OffsetFetchResponseGroup:
+        # A consumer before 3.9 retries on "not the coordinator" only.
+        told = NotCoordinator.code if code == CoordinatorNotAvailable.code else code
+        return OffsetFetchResponseGroup(group_id=group_id, topics=[], error_code=told)
+
+    if not broker.may(Operation.DESCRIBE, Resource.GROUP, group_id):
+        return OffsetFetchResponseGroup(group_id=group_id, topics=[], error_code=GroupAuthorizationFailed.code)
+    has_ids = broker.api_version >= TOPIC_IDS_SINCE
+    if group.topics is None:
+        return broker.groups.ask(
+            group_id,
+            Groups.fetch_offsets,
+            (group, require_stable),
+            _caller(broker),
+            refuse,
+            lambda response: _all_visible(broker, response, has_ids),
+        )
+    refused = _refused_topics(broker, group, has_ids)
+
+    def adapt(response: OffsetFetchResponseGroup) -> OffsetFetchResponseGroup:
+        if response.error_code == 0:
+            response.topics.extend(refused)
+        return response
+
+    return broker.groups.ask(group_id, Groups.fetch_offsets, (group, require_stable), _caller(broker), refuse, adapt)
+
+
+def _refused_topics(broker: Context, group: OffsetFetchRequestGroup, has_ids: bool) -> list[OffsetFetchResponseTopics]:
+    """Take the topics out of the request that cannot be answered for; with the answers they get."""
+    assert group.topics is not None
+    refused, kept = [], []
+    for topic in group.topics:
+        code = 0
+        if has_ids:
+            known = broker.image.topics_by_id.get(topic.topic_id)
+            topic.name = "" if known is None else known.name
+            code = UnknownTopicId.code if known is None else 0
+        if not code and not broker.may(Operation.DESCRIBE, Resource.TOPIC, topic.name):
+            code = TopicAuthorizationFailed.code
+        if not code:
+            kept.append(topic)
+            continue
+        refused.append(
+            OffsetFetchResponseTopics(
+                name=topic.name,
+                topic_id=topic.topic_id,
+                partitions=[
+                    OffsetFetchResponsePartitions(partition_index=p, committed_offset=-1, metadata="", error_code=code)
+                    for p in topic.partition_indexes
+                ],
+            )
+        )
+    group.topics = kept
+    return refused
+
+
+def _all_visible(broker: Context, response: OffsetFetchResponseGroup, has_ids: bool) -> OffsetFetchResponseGroup:
+    """Of everything a group committed, the topics the client may know of; by id, those that still exist."""
+    visible = []
+    for topic in response.topics:
+        known = broker.image.topics.get(topic.name)
+        if has_ids:
+            if known is None:
+                continue
+            topic.topic_id = known.id
+        if broker.may(Operation.DESCRIBE, Resource.TOPIC, topic.name):
+            visible.append(topic)
+    response.topics = visible
+    return response
+
+
+def _single(group: OffsetFetchResponseGroup, version: int) -> OffsetFetchResponse:
+    """The one group of an old version; before version 2 an error of the group is told of each of its partitions."""
+    in_partitions = group.error_code if version < TOP_LEVEL_ERROR_SINCE else 0
+    topics = [
+        OffsetFetchResponseTopic(
+            name=topic.name,
+            partitions=[
+                OffsetFetchResponsePartition(
+                    partition_index=p.partition_index,
+                    committed_offset=-1 if in_partitions else p.committed_offset,
+                    committed_leader_epoch=-1 if in_partitions else p.committed_leader_epoch,
+                    metadata="" if in_partitions else p.metadata,
+                    error_code=in_partitions or p.error_code,
+                )
+                for p in topic.partitions
+            ],
+        )
+        for topic in group.topics
+    ]
+    return OffsetFetchResponse(topics=topics, error_code=group.error_code)
+
+
+@api(OffsetDeleteRequest, 0, 0)
+def offset_delete(broker: Context, request: OffsetDeleteRequest) -> Any:
+    """Forget committed offsets (KIP-496)."""
+    broker.allow(Operation.DELETE, Resource.GROUP, request.group_id)
+    if request.group_id == "":
+        raise InvalidGroupId()
+    refused: dict[str, OffsetDeleteResponseTopic] = {}
+    accepted = []
+    for topic in request.topics:
+        known = broker.image.topics.get(topic.name)
+        code = 0 if broker.may(Operation.READ, Resource.TOPIC, topic.name) else TopicAuthorizationFailed.code
+        good, bad = [], []
+        for partition in topic.partitions:
+            exists = known is not None and partition.partition_index in known.partitions
+            (good if exists and not code else bad).append(partition)
+        if good:
+            accepted.append(OffsetDeleteRequestTopic(name=topic.name, partitions=good))
+        if bad:
+            refused[topic.name] = OffsetDeleteResponseTopic(
+                name=topic.name,
+                partitions=[
+                    OffsetDeleteResponsePartition(
+                        partition_index=p.partition_index, error_code=code or UnknownTopicOrPartition.code
+                    )
+                    for p in bad
+                ],
+            )
+    request.topics = accepted
+
+    def adapt(response: OffsetDeleteResponse) -> OffsetDeleteResponse:
+        if response.error_code == 0:
+            merged = dict(refused)
+            for topic in response.topics:
+                known = merged.setdefault(topic.name, topic)
+                if known is not topic:
+                    known.partitions.extend(topic.partitions)
+            response.topics = list(merged.values())
+        return response
+
+    return broker.groups.ask(
+        request.group_id,
+        Groups.delete_offsets,
+        request,
+        _caller(broker),
+        lambda code: OffsetDeleteResponse(error_code=code, topics=[]),
+        adapt,
+    )
+
+
+# ---- administration
+
+
+@api(DescribeGroupsRequest, 0, 6)
+def describe_groups(broker: Context, request: DescribeGroupsRequest) -> Any:
+    """State and members of groups of the classic type."""
+    allowed, refused = [], []
+    for group_id in request.groups:
+        if broker.may(Operation.DESCRIBE, Resource.GROUP, group_id):
+            allowed.append(group_id)
+        else:
+            refused.append(_undescribed(group_id, GroupAuthorizationFailed.code))
+    include_rights = request.include_authorized_operations
+
+    def combine(answers: list[list[DescribedGroup]]) -> DescribeGroupsResponse:
+        groups = [group for answer in answers for group in answer]
+        if include_rights:
+            for group in groups:
+                if group.error_code == 0:
+                    group.authorized_operations = _rights(broker, group.group_id)
+        return DescribeGroupsResponse(groups=refused + groups)
+
+    return _ask_shards(
+        broker,
+        allowed,
+        Groups.describe,
+        _undescribed,
+        combine,
+    )
+
+
+def _undescribed(group_id: str, code: int) -> DescribedGroup:
+    return DescribedGroup(
+        error_code=code, group_id=group_id, group_state="", protocol_type="", protocol_data="", members=[]
+    )
+
+
+def _rights(broker: Context, group_id: str) -> int:
+    bits = 0
+    for operation in GROUP_RIGHTS:
+        if broker.may(operation, Resource.GROUP, group_id):
+            bits |= 1 << operation
+    return bits
+
+
+@api(ListGroupsRequest, 0, 5)
+def list_groups(broker: Context, request: ListGroupsRequest) -> Any:
+    """Every group whose coordinator this broker is."""
+    asked = (request.states_filter, request.types_filter)
+    caller = _caller(broker)
+    answers = [
+        broker.groups.ask_shard(index, Groups.list_all, asked, caller, _Refusal)
+        for index in sorted(broker.groups.shards)
+    ]
+
+    def combine(lists: list[list[ListedGroup] | _Refusal]) -> ListGroupsResponse:
+        found: list[ListedGroup] = []
+        for listed in lists:
+            if isinstance(listed, _Refusal):
+                if listed.code != NotCoordinator.code:
+                    return ListGroupsResponse(error_code=listed.code, groups=[])
+            else:
+                found.extend(listed)
+        if not broker.may(Operation.DESCRIBE, Resource.CLUSTER):
+            found = [group for group in found if broker.may(Operation.DESCRIBE, Resource.GROUP, group.group_id)]
+        return ListGroupsResponse(groups=found)
+
+    return broker.groups.gather(answers, combine)
+
+
+class _Refusal:
+    """A shard that could not list its groups."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+
+@api(DeleteGroupsRequest, 0, 2)
+def delete_groups(broker: Context, request: DeleteGroupsRequest) -> Any:
+    """Forget groups without members, and their offsets."""
+    allowed, refused = [], []
+    for group_id in dict.fromkeys(request.groups_names):
+        if broker.may(Operation.DELETE, Resource.GROUP, group_id):
+            allowed.append(group_id)
+        else:
+            refused.append(DeletableGroupResult(group_id=group_id, error_code=GroupAuthorizationFailed.code))
+
+    def combine(answers: list[list[DeletableGroupResult]]) -> DeleteGroupsResponse:
+        return DeleteGroupsResponse(results=[result for answer in answers for result in answer] + refused)
+
+    return _ask_shards(
+        broker,
+        allowed,
+        Groups.delete,
+        lambda group_id, code: DeletableGroupResult(group_id=group_id, error_code=code),
+        combine,
+    )
+
+
+def _ask_shards(broker: Context, group_ids: list[str], operation: Any, refuse_one: Any, combine: Any) -> Any:
+    """One question to every shard that owns some of the groups."""
+    caller = _caller(broker)
+    answers = []
+    for index, owned in grouped_by_shard(broker.groups, group_ids).items():
+
+        def refuse(code: int, owned: list[str] = owned) -> list[Any]:
+            return [refuse_one(group_id, code) for group_id in owned]
+
+        answers.append(broker.groups.ask_shard(index, operation, owned, caller, refuse))
+    return broker.groups.gather(answers, combine)

@@ -1,0 +1,69 @@
+"""Producer ids: what an idempotent producer asks for before its first record.
+
+Transactions have no coordinator here. A producer that names a transactional id is told UNSUPPORTED_VERSION, here and
+by FindCoordinator: clients take that for final, where an error about a coordinator would have them retry for ever.
+"""
+
+from __future__ import annotations
+
+from asyncio import Future
+from typing import Any
+
+from minikafka.api.context import Context
+from minikafka.api.registry import Operation, Resource, api
+from protocol.kafka.errors import (
+    ClusterAuthorizationFailed,
+    CoordinatorNotAvailable,
+    InvalidRequest,
+    KafkaError,
+    UnknownServerError,
+    UnsupportedVersion,
+)
+from protocol.kafka.messages.produce import InitProducerIdRequest, InitProducerIdResponse
+
+NONE = -1
+
+
+@api(InitProducerIdRequest, 0, 5)
+def init_producer_id(broker: Context, request: InitProducerIdRequest) -> Any:
+    """A producer id nobody had before, with epoch 0 (KIP-98; KIP-360 lets a producer name the one it has)."""
+    if request.transactional_id is not None:
+        broker.allow(Operation.WRITE, Resource.TRANSACTIONAL_ID, request.transactional_id)
+    elif not broker.may(Operation.IDEMPOTENT_WRITE, Resource.CLUSTER):
+        raise ClusterAuthorizationFailed()
+    if (request.producer_id == NONE) != (request.producer_epoch == NONE):
+        raise InvalidRequest()
+    if request.transactional_id == "":
+        raise InvalidRequest()  # as Kafka: an empty id is a mistake, a missing one means idempotence alone
+    if request.transactional_id is not None:
+        raise UnsupportedVersion()
+    allocated = broker.controller.next_producer_id()
+    if not isinstance(allocated, Future):
+        return _granted(allocated)
+    answer: Future[InitProducerIdResponse] = broker.loop.create_future()
+
+    def arrived(done: Future[int]) -> None:
+        if answer.done():
+            return
+        error = None if done.cancelled() else done.exception()
+        if error is None and not done.cancelled():
+            answer.set_result(_granted(done.result()))
+        else:
+            answer.set_result(_refused(error))
+
+    allocated.add_done_callback(arrived)
+    return answer
+
+
+def _granted(producer_id: int) -> InitProducerIdResponse:
+    # A producer that names an id without a transactional one gets another: only the transaction coordinator
+    # remembers epochs, and a fresh id fences its former self as well.
+    return InitProducerIdResponse(producer_id=producer_id, producer_epoch=0)
+
+
+def _refused(error: BaseException | None) -> InitProducerIdResponse:
+    """The controller could not give out a block; its word if it is one for clients, else "try again"."""
+    if error is None:
+        error = CoordinatorNotAvailable()
+    code = error.code if isinstance(error, KafkaError) else UnknownServerError.code
+    return InitProducerIdResponse(error_code=code, producer_id=NONE, producer_epoch=NONE)
