@@ -112,19 +112,15 @@ class Server:
 
     def _reach_deadline(self) -> None:
         self._deadline = None
-        now = self.state.clock.wall_ms()
-        self.engine.begin_unit(now)
-        self.engine.release_expired(now)
+        self.engine.release_expired(self.engine.begin_unit())
         self.engine.end_unit()
         self.arm_deadline()
 
     def tick(self) -> None:
         """What is due every 1/hz seconds."""
         state, engine = self.state, self.engine
-        now = state.clock.wall_ms()
-        if state.paused_until and now >= state.paused_until:
+        if engine.begin_unit() >= state.paused_until > 0:
             engine.unpause()
-        engine.begin_unit(now)
         is_unfinished = self.expiry.cycle(effort=state.settings.active_expire_effort, hz=state.settings.hz)
         engine.end_unit()
         self._collect_when_idle()

@@ -44,7 +44,7 @@ class Session(Client):
         self.held_bytes = 0
         self.peer = connection.peer
         self.laddr = connection.local
-        self.created_at = self.last_active_at = connection.last_active
+        self.created_at = connection.last_active
         self._soft_limit_since = 0.0
 
     # What the connection calls.
@@ -52,9 +52,10 @@ class Session(Client):
     def received(self, data: bytes) -> None:
         if self.blocked is not None or self.backlog:
             self._hold(data)
-            return
-        self.last_active_at = self.connection.last_active
-        self._take(data)
+        elif self.mode & UNAUTHENTICATED or not self.parser.authenticated:
+            self._take_as_stranger(data)
+        else:
+            self._take(data)
 
     def lost(self) -> None:
         self.backlog.clear()
@@ -68,10 +69,11 @@ class Session(Client):
 
     def _take(self, data: bytes) -> None:
         parser = self.parser
-        if self.mode & UNAUTHENTICATED or not parser.authenticated:
-            self._take_as_stranger(data)
-            return
-        self._run(parser.take(data))
+        commands = parser.take(data)
+        if commands:
+            taken = self.engine.run(self, commands)
+            if taken < len(commands) or self.mode & CLOSING or self.blocked is not None:
+                self._stopped(commands[taken:])
         if parser.failure is not None and not self.backlog and self.blocked is None:
             self._refuse()
 
@@ -90,14 +92,16 @@ class Session(Client):
             self._refuse()
 
     def _run(self, commands: list[list[bytes]]) -> None:
-        if not commands:
-            return
         taken = self.engine.run(self, commands)
+        if taken < len(commands) or self.mode & CLOSING or self.blocked is not None:
+            self._stopped(commands[taken:])
+
+    def _stopped(self, left: list[list[bytes]]) -> None:
+        """The client waits, or its connection is to end: what it sent after that is kept, or dropped."""
         if self.mode & CLOSING:
             self.connection.close()
             return
-        if taken < len(commands):
-            self.backlog = commands[taken:]
+        self.backlog = left
         if self.blocked is not None:
             self.wait()
 
@@ -128,7 +132,8 @@ class Session(Client):
 
     def resume(self) -> None:
         backlog, self.backlog = self.backlog, []
-        self._run(backlog)
+        if backlog:
+            self._run(backlog)
         if self.blocked is not None or self.backlog or self.mode & CLOSING:
             return
         if self.parser.failure is not None:
@@ -176,6 +181,10 @@ class Session(Client):
         if is_over or (hard and pending >= hard):
             self.log(f"Client id={self.id} addr={self.peer} closed for overcoming of output buffer limits.")
             self.kill()
+
+    @property
+    def last_active_at(self) -> float:
+        return self.connection.last_active
 
     @property
     def pending_bytes(self) -> int:

@@ -44,7 +44,7 @@ class Client:
     """The base of a session; on its own a client nobody hears (internal calls, tests: answers land in `out`)."""
 
     __slots__ = (
-        "blocked", "call", "channels", "created_at", "db", "id", "is_running", "laddr", "last_active_at",
+        "blocked", "call", "channels", "created_at", "db", "id", "is_running", "laddr",
         "last_command", "lib_name", "lib_ver", "mode", "name", "out", "patterns", "peer", "queue", "resp",
         "shard_channels", "tracking", "user", "watched",
     )  # fmt: skip
@@ -61,7 +61,6 @@ class Client:
         self.laddr = ""
         self.user: Any = None  # the access.users object of whoever is logged in
         self.created_at = 0.0  # loop time
-        self.last_active_at = 0.0
         self.last_command = b""  # full name, for CLIENT LIST
         self.queue: list[Any] = []  # (Command, argv) collected since MULTI
         self.watched: list[tuple[Db, bytes, bool]] = []
@@ -109,6 +108,11 @@ class Client:
     def pending_bytes(self) -> int:
         """Output the kernel has not taken yet."""
         return sum(map(len, self.out))
+
+    @property
+    def last_active_at(self) -> float:
+        """Loop time of the last input."""
+        return self.created_at
 
     @property
     def subscriptions(self) -> int:

@@ -51,9 +51,9 @@ from miniredis.keyspace.db import EXPIRES, HIDES
 from protocol.resp.encoder import encode
 from protocol.resp.values import BLOCKED, NULL_ARRAY, QUEUED, Failure, Reply, Status
 
-# A pipeline that runs longer than this looks at the clock again: its later commands belong to a later instant.
-INSTANT_S: Final = 0.001
-NEVER: Final = 1 << 62
+# The clock is looked at again after so long: commands of one pipeline, and of clients read in one turn, mostly share an
+# instant, as they do in Redis.
+INSTANT_S: Final = 0.0005
 
 # How an HTTP request that a browser was tricked into sending begins: its sender must not get any further.
 _HTTP_WORDS: Final = (b"post", b"host:")
@@ -75,6 +75,7 @@ class Engine:
         self._learn()
         state.engine = self
         state.mode |= guards.LOOK_TWICE
+        self._told_at = float("-inf")  # monotonic: when the clock was looked at
         self.depth = 0  # inside EXEC or a script: effects wait for the outer unit
         self.unblocked: list[Client] = []  # may go on with what they sent meanwhile
         self.postponed: dict[Client, None] = {}  # wait for the end of CLIENT PAUSE
@@ -127,9 +128,12 @@ class Engine:
         get = self.commands.get
         append = client.out.append
         monotonic = state.clock.monotonic
-        slow_us = self._tell_time(call)
+        slow_us = state.slow_us
         client.is_running = True
-        unit_started = started = monotonic()
+        started = monotonic()
+        if started - self._told_at > INSTANT_S:
+            self._tell_time(started)
+        call.now = keyspace.now
         taken = 0
         try:
             for argv in commands:
@@ -181,9 +185,10 @@ class Engine:
                         append(encode(reply, client.resp))
                 if keyspace.ready:
                     self.serve_ready()
-                if started - unit_started > INSTANT_S:
-                    slow_us = self._tell_time(call)
-                    unit_started = started
+                if started - self._told_at > INSTANT_S:
+                    self._tell_time(started)
+                    call.now = keyspace.now
+                    slow_us = state.slow_us
         finally:
             client.is_running = False
         if client.out:
@@ -192,13 +197,15 @@ class Engine:
             self.resume_unblocked()
         return taken
 
-    def _tell_time(self, call: Call) -> int:
-        """Begin a unit: its instant for everybody who asks. The slow log's threshold in microseconds."""
-        now = self.state.clock.wall_ms()
-        call.now = now
-        self.keyspace.tell_time(now)
-        threshold = self.state.settings.slowlog_log_slower_than
-        return threshold if threshold >= 0 else NEVER
+    def _tell_time(self, monotonic: float) -> None:
+        """The instant of the units to come."""
+        self._told_at = monotonic
+        self.keyspace.tell_time(self.state.clock.wall_ms())
+
+    def _begin(self, call: Call) -> None:
+        """A unit of its own, away from the plain case."""
+        self._tell_time(self.state.clock.monotonic())
+        call.now = self.keyspace.now
 
     # The long way.
 
@@ -291,8 +298,7 @@ class Engine:
             command.calls += 1
             command.microseconds += elapsed_us
             command.histogram[elapsed_us.bit_length()] += 1
-            threshold = state.settings.slowlog_log_slower_than
-            if 0 <= threshold <= elapsed_us:
+            if elapsed_us >= state.slow_us:
                 self.log_slow(client, command, argv, elapsed_us)
             if isinstance(reply, Failure):
                 self.count_failure(command, reply)
@@ -417,7 +423,7 @@ class Engine:
         self.state.blocked.leave_keys(waiter)
         command = self.lookup(waiter.argv)
         assert command is not None
-        self._tell_time(call)
+        self._begin(call)
         reply = self.perform(client, call, command, waiter.argv)
         if reply is not BLOCKED:
             self.release(client, reply)
@@ -493,9 +499,10 @@ class Engine:
 
     # What runs by itself.
 
-    def begin_unit(self, now: int) -> None:
+    def begin_unit(self) -> int:
         """Before work of the server's own (active expiry): the instant it happens at."""
-        self.keyspace.tell_time(now)
+        self._tell_time(self.state.clock.monotonic())
+        return self.keyspace.now
 
     def end_unit(self) -> None:
         """After it: facts handed out, effects sent without a MULTI around them, waiters served."""
@@ -514,7 +521,7 @@ class Engine:
         assert call is not None
         replies: list[Reply] = []
         for argv in argvs:
-            self._tell_time(call)
+            self._begin(call)
             command = self.lookup(argv)
             failure = self._objection(client, command, argv)
             if failure is not None:

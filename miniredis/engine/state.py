@@ -34,6 +34,8 @@ PAUSED_ALL = 1 << 39
 PAUSED_WRITES = 1 << 40
 MONITORED = 1 << 41  # somebody watches commands with MONITOR
 
+NEVER = 1 << 62
+
 
 class Clock(Protocol):
     def wall_ms(self) -> int: ...
@@ -54,6 +56,7 @@ class State:
         self.secrets = secrets or random  # for ids and nonces: a SystemRandom outside of simulation
         self.table = table
         self.mode = 0
+        self.slow_us = NEVER  # the slow log's threshold
         self.keyspace = Keyspace(databases, random)
         self.dbs: list[Db] = self.keyspace.dbs
         self.blocked = Blocked(self.keyspace)
@@ -83,6 +86,7 @@ class State:
     def apply_settings(self, settings: Settings) -> None:
         """Swap the settings and tell the parts that keep a value of them."""
         self.settings = settings
+        self.slow_us = settings.slowlog_log_slower_than if settings.slowlog_log_slower_than >= 0 else NEVER
         self.keyspace.events_mask = _heard_classes(settings.notify_keyspace_events)
         self.keyspace.set_policy(
             is_lfu="lfu" in settings.maxmemory_policy, log_factor=settings.lfu_log_factor,
