@@ -193,9 +193,14 @@ class DecoderWriter(Writer):
     def compile(self, name: str) -> Any:
         """The finished function."""
         self.scope.update(
-            uvarint=read_uvarint, skip_tags=skip_tags, new=object.__new__, unpack_from=struct.unpack_from,
-            too_long=too_long, too_many=too_many, null_refused=null_refused, ProtocolError=ProtocolError,
-        )  # fmt: skip
+            uvarint=read_uvarint,
+            skip_tags=skip_tags,
+            new=object.__new__,
+            unpack_from=struct.unpack_from,
+            too_long=too_long,
+            too_many=too_many,
+            null_refused=null_refused,
+        )
         self.is_view = has_records(self.owner)
         # Bytes are read faster than a view, so what has no records worth not copying is copied first.
         self.line("data = memoryview(data)" if self.is_view else "data = bytes(data)")

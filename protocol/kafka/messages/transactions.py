@@ -1,4 +1,4 @@
-"""Messages of producer ids and transactions: what producers, group coordinators and transaction coordinators tell each other."""
+"""Messages of producer ids and transactions: what producers, groups and transaction coordinators tell each other."""
 
 from __future__ import annotations
 

@@ -1,0 +1,302 @@
+"""Records inside a batch: reading them, and making batches – for coordinators, the metadata log, compaction and tests.
+
+    record   varint size · attributes i8 = 0 · varlong timestamp delta · varint offset delta
+             · varint key size (-1 null) · key · varint value size (-1 null) · value
+             · varint header count · each: varint size · key, varint size (-1 null) · value
+
+    control record   key: i16 version = 0, i16 type (0 abort, 1 commit, 2 leader change, 3 and 4 snapshot head and foot,
+                     5 quorum version, 6 voters); value: a message of that type
+
+Law 1: a batch is read to its last byte or refused as a whole, with `ProtocolError`.
+Law 2: `each_record` holds one record at a time; only who asks for a list pays for one.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeAlias
+
+from protocol.checksums import crc32c
+from protocol.kafka import compression
+from protocol.kafka.batch import (
+    CODEC_MASK,
+    CONTROL,
+    CRC_FROM,
+    DELETE_HORIZON,
+    HEADER,
+    HEADER_SIZE,
+    LENGTH_FROM,
+    LOG_APPEND_TIME,
+    MAGIC,
+    TRANSACTIONAL,
+    BatchHeader,
+)
+from protocol.kafka.primitives import Buffer, ProtocolError, encode_varlong, read_varint, read_varlong
+
+__all__ = [
+    "ABORT",
+    "COMMIT",
+    "Headers",
+    "NewRecord",
+    "Record",
+    "build_batch",
+    "build_control_batch",
+    "build_end_marker",
+    "control_type",
+    "each_record",
+    "read_end_marker",
+    "read_records",
+    "rebuild_batch",
+]
+
+ABORT, COMMIT = 0, 1
+
+Headers: TypeAlias = Sequence[tuple[str, bytes | None]]
+# (timestamp, key, value) and perhaps headers
+NewRecord: TypeAlias = tuple[int, bytes | None, bytes | None] | tuple[int, bytes | None, bytes | None, Headers]
+
+_CONTROL_KEY = struct.Struct(">hh")
+_END_MARKER = struct.Struct(">hi")
+_SINGLE = [bytes((value,)) for value in range(128)]  # varints of one byte
+
+
+class Record(NamedTuple):
+    """One record as it lies in the log."""
+
+    offset: int
+    timestamp: int  # ms
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+def each_record(batch: Buffer, limit_bytes: int = compression.MAX_UNCOMPRESSED_BYTES) -> Iterator[Record]:
+    """The records of a whole batch, one after the other. Raises ProtocolError.
+
+    How many there should be is not compared with the header: a batch may say one thing and hold another, and who has
+    to care has the header at hand.
+    """
+    header = BatchHeader.peek(batch)
+    if header.magic != MAGIC or header.size != len(batch):
+        raise ProtocolError(f"not a batch of format 2: magic {header.magic}, {len(batch)} of {header.size} bytes")
+    data = memoryview(batch)[HEADER_SIZE:]
+    if header.attributes & CODEC_MASK:
+        data = memoryview(compression.decompress(header.attributes & CODEC_MASK, data, limit_bytes))
+    try:
+        yield from _walk(bytes(data), header)
+    except IndexError:
+        raise ProtocolError("a record runs past the end of its batch") from None
+
+
+def read_records(batch: Buffer, limit_bytes: int = compression.MAX_UNCOMPRESSED_BYTES) -> list[Record]:
+    """The records of a whole batch. Raises ProtocolError."""
+    return list(each_record(batch, limit_bytes))
+
+
+def _walk(data: bytes, header: BatchHeader) -> Iterator[Record]:
+    """Decode records up to the end of `data`. Small numbers, nearly all there are, take one byte and no call."""
+    at, end = 0, len(data)
+    base_offset = header.base_offset
+    base_timestamp = header.base_timestamp
+    append_time = header.max_timestamp if header.attributes & LOG_APPEND_TIME else None
+    while at < end:
+        size, at = read_varint(data, at)
+        stop = at + size
+        if size < 0 or stop > end:
+            raise ProtocolError(f"a record of {size} bytes where {end - at} are left")
+        at += 1  # attributes, of which none is defined
+        delta = data[at]
+        if delta < 0x80:
+            at += 1
+            delta = (delta >> 1) ^ -(delta & 1)
+        else:
+            delta, at = read_varlong(data, at)
+        offset, at = read_varint(data, at)
+        key, at = _bytes(data, at, stop)
+        value, at = _bytes(data, at, stop)
+        headers: Headers = ()
+        count = data[at]
+        at += 1
+        if count:
+            headers, at = _headers(data, at - 1, stop)
+        if at != stop:
+            raise ProtocolError(f"a record ends {stop - at} bytes before its size says")
+        timestamp = base_timestamp + delta if append_time is None else append_time
+        yield Record(base_offset + offset, timestamp, key, value, headers)
+
+
+def _bytes(data: bytes, at: int, stop: int) -> tuple[bytes | None, int]:
+    size = data[at]
+    if size < 0x80:
+        at += 1
+        size = (size >> 1) ^ -(size & 1)
+    else:
+        size, at = read_varint(data, at)
+    if size < 0:
+        return None, at
+    end = at + size
+    if end > stop:
+        raise ProtocolError("a key or value runs past the end of its record")
+    return data[at:end], end
+
+
+def _headers(data: bytes, at: int, stop: int) -> tuple[Headers, int]:
+    count, at = read_varint(data, at)
+    if not 0 <= count <= stop - at:
+        raise ProtocolError(f"a record with {count} headers")
+    headers = []
+    for _ in range(count):
+        key, at = _bytes(data, at, stop)
+        if key is None:
+            raise ProtocolError("a header without a key")
+        value, at = _bytes(data, at, stop)
+        headers.append((key.decode("utf-8", "replace"), value))
+    return headers, at
+
+
+def _varint(value: int) -> bytes:
+    zigzag = (value << 1) ^ (value >> 63)
+    return _SINGLE[zigzag] if zigzag < 128 else encode_varlong(value)
+
+
+def _blob(data: bytes | None) -> bytes:
+    return b"\x01" if data is None else _varint(len(data)) + data
+
+
+def _encode(timestamp_delta: int, offset_delta: int, key: bytes | None, value: bytes | None, headers: Headers) -> bytes:
+    """One record."""
+    parts = [b"\0", _varint(timestamp_delta), _varint(offset_delta), _blob(key), _blob(value), _varint(len(headers))]
+    for name, content in headers:
+        parts += _blob(name.encode()), _blob(content)
+    body = b"".join(parts)
+    return _varint(len(body)) + body
+
+
+def build_batch(
+    records: Iterable[NewRecord],
+    *,
+    base_offset: int = 0,
+    leader_epoch: int = -1,
+    attributes: int = 0,
+    codec: int = compression.NONE,
+    level: int | None = None,
+    producer_id: int = -1,
+    producer_epoch: int = -1,
+    base_sequence: int = -1,
+) -> bytes:
+    """A batch of new records with offsets one after the other. There must be at least one."""
+    given = list(records)
+    assert given, "a batch holds at least one record"
+    base_timestamp = given[0][0]
+    body = b"".join(
+        _encode(record[0] - base_timestamp, at, record[1], record[2], record[3] if len(record) == 4 else ())
+        for at, record in enumerate(given)
+    )
+    header = BatchHeader(
+        base_offset=base_offset,
+        length=0,
+        leader_epoch=leader_epoch,
+        magic=MAGIC,
+        crc=0,
+        attributes=attributes | codec,
+        last_offset_delta=len(given) - 1,
+        base_timestamp=base_timestamp,
+        max_timestamp=max(record[0] for record in given),
+        producer_id=producer_id,
+        producer_epoch=producer_epoch,
+        base_sequence=base_sequence,
+        count=len(given),
+    )
+    return _seal(header, compression.compress(codec, body, level) if codec else body)
+
+
+def rebuild_batch(
+    records: Sequence[Record],
+    header: BatchHeader,
+    codec: int,
+    *,
+    level: int | None = None,
+    append_time_ms: int | None = None,
+) -> bytes:
+    """The batch of `header` with only these of its records, under `codec`.
+
+    Offsets, producer and sequence stay, even those of records that are gone: what was seen of a producer must not
+    change. `append_time_ms` makes it the time of every record.
+    """
+    base_timestamp = header.base_timestamp
+    if records and not header.attributes & DELETE_HORIZON:
+        base_timestamp = records[0].timestamp
+    body = b"".join(
+        _encode(one.timestamp - base_timestamp, one.offset - header.base_offset, one.key, one.value, one.headers)
+        for one in records
+    )
+    attributes = header.attributes & ~CODEC_MASK | codec
+    max_timestamp = max((one.timestamp for one in records), default=header.max_timestamp)
+    if append_time_ms is not None:
+        attributes |= LOG_APPEND_TIME
+        max_timestamp = append_time_ms
+    changed = header._replace(
+        attributes=attributes, base_timestamp=base_timestamp, max_timestamp=max_timestamp, count=len(records)
+    )
+    return _seal(changed, compression.compress(codec, body, level) if codec else body)
+
+
+def _seal(header: BatchHeader, body: bytes) -> bytes:
+    """Header and records as one batch, its length and checksum right."""
+    header = header._replace(length=HEADER_SIZE - LENGTH_FROM + len(body), crc=0)
+    checksum = crc32c(body, crc32c(HEADER.pack(*header)[CRC_FROM:]))
+    return HEADER.pack(*header._replace(crc=checksum)) + body
+
+
+def build_control_batch(
+    records: Iterable[tuple[int, bytes]],
+    *,
+    timestamp_ms: int,
+    base_offset: int = 0,
+    leader_epoch: int = -1,
+    attributes: int = 0,
+    producer_id: int = -1,
+    producer_epoch: int = -1,
+) -> bytes:
+    """A batch of control records, each a (type, value)."""
+    return build_batch(
+        [(timestamp_ms, _CONTROL_KEY.pack(0, kind), value) for kind, value in records],
+        base_offset=base_offset,
+        leader_epoch=leader_epoch,
+        attributes=attributes | CONTROL,
+        producer_id=producer_id,
+        producer_epoch=producer_epoch,
+    )
+
+
+def control_type(record: Record) -> int:
+    """What kind of control record it is. Raises ProtocolError."""
+    if record.key is None or len(record.key) < _CONTROL_KEY.size:
+        raise ProtocolError("a control record without a type")
+    kind: int = _CONTROL_KEY.unpack_from(record.key)[1]
+    return kind
+
+
+def build_end_marker(
+    is_commit: bool, *, timestamp_ms: int, producer_id: int, producer_epoch: int, coordinator_epoch: int
+) -> bytes:
+    """The batch that ends a producer's transaction in a partition."""
+    return build_control_batch(
+        [(COMMIT if is_commit else ABORT, _END_MARKER.pack(0, coordinator_epoch))],
+        timestamp_ms=timestamp_ms,
+        attributes=TRANSACTIONAL,
+        producer_id=producer_id,
+        producer_epoch=producer_epoch,
+    )
+
+
+def read_end_marker(batch: Buffer) -> tuple[bool, int]:
+    """(is an abort, epoch of the coordinator) of a batch that ends a transaction. Raises ProtocolError."""
+    for record in each_record(batch):
+        kind = control_type(record)
+        if kind not in (ABORT, COMMIT) or record.value is None or len(record.value) < _END_MARKER.size:
+            break
+        epoch: int = _END_MARKER.unpack_from(record.value)[1]
+        return kind == ABORT, epoch
+    raise ProtocolError("a control batch that ends no transaction")
