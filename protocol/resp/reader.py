@@ -1,7 +1,7 @@
 """Bytes become replies, RESP2 and RESP3 alike: what a client, a replica link and the benchmarks read.
 
-    +OK\\r\\n  -ERR x\\r\\n  :5\\r\\n  $3\\r\\nabc\\r\\n  *2\\r\\n…                               RESP2
-    _\\r\\n  #t\\r\\n  ,1.5\\r\\n  (123\\r\\n  =6\\r\\ntxt:ab\\r\\n  !5\\r\\nERR x\\r\\n  %1\\r\\n…  ~2\\r\\n…  >2\\r\\n…  |1\\r\\n…    RESP3
+    +OK  -ERR x  :5  $3 abc  *2 …                                              RESP2 (a line end after every word)
+    _  #t  ,1.5  (123  =6 txt:ab  !5 ERR x  %1 …  ~2 …  >2 …  |1 …             what RESP3 adds
 
 Law 1: the replies are the same however the bytes were cut into chunks.
 Law 2: nothing is allocated because of an announced length or count; nesting has a bound.
@@ -83,7 +83,8 @@ class Reader:
         position = 0
         size = len(data)
         while position < size:
-            after = self._whole_bulk(data, position, replies) if self._bulk >= 0 else self._line(data, position, replies)
+            read = self._line if self._bulk < 0 else self._whole_bulk
+            after = read(data, position, replies)
             if after < 0:
                 break
             position = after

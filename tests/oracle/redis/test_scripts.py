@@ -1,0 +1,59 @@
+"""Our replies are the real server's, byte for byte: every script of `scripts/`, in RESP2 and RESP3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.oracle.redis.runner import Script, differences, scripts
+from tests.peers.redis import Server, our_server, real_server, server_74
+
+pytestmark = pytest.mark.peer
+
+
+@pytest.fixture(scope="module")
+def ours() -> Iterator[Server]:
+    with our_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def theirs() -> Iterator[Server]:
+    with real_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def newer() -> Iterator[Server]:
+    server = server_74()
+    if server is None:
+        pytest.skip("REDIS_SERVER_74 names no redis-server 7.4.1")
+    with server:
+        yield server
+
+
+@pytest.mark.parametrize("proto", [2, 3])
+@pytest.mark.parametrize("script", scripts(), ids=lambda script: script.name)
+def test_replies_equal_the_real_servers(script: Script, proto: int, ours: Server, theirs: Server) -> None:
+    """A client would see another reply from us than from Redis."""
+    if script.directives:
+        with our_server(*script.directives) as mine, real_server(*script.directives) as other:
+            found = differences(script, proto, mine, other, is_74=False)
+    else:
+        found = differences(script, proto, ours, theirs, is_74=False)
+    assert not found, "\n".join(found[:20])
+
+
+@pytest.mark.parametrize("proto", [2, 3])
+@pytest.mark.parametrize("script", scripts(), ids=lambda script: script.name)
+def test_replies_equal_those_of_7_4(script: Script, proto: int, ours: Server, newer: Server) -> None:
+    """A client would see another reply from us than from the version we claim to be."""
+    if script.directives:
+        own = server_74(*script.directives)
+        assert own is not None
+        with our_server(*script.directives) as mine, own as other:
+            found = differences(script, proto, mine, other, is_74=True)
+    else:
+        found = differences(script, proto, ours, newer, is_74=True)
+    assert not found, "\n".join(found[:20])
