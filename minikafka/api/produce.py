@@ -1,0 +1,192 @@
+"""Produce: append each partition's batch, then wait for as many replicas as the producer asked.
+
+Stage 1 runs in the order of arrival and ends with every batch in its log, or refused. Stage 2 is a Future: with
+acks=all it waits until the batches are committed. Otherwise, and where one replica is all there are, there is none.
+
+    acks 0     no answer; an error can only be told by closing the connection
+    acks 1     in the leader's log
+    acks -1    in the log of every replica in sync, of which there are at least min.insync.replicas
+"""
+
+from __future__ import annotations
+
+from asyncio import Future
+from functools import partial
+
+from minikafka.api.context import Context
+from minikafka.api.leaders import endpoints, leader_of
+from minikafka.api.registry import Hangup, Operation, Resource, api
+from minikafka.log.validate import InvalidRecords, InvalidTimestamps
+from minikafka.replica.partition import Partition
+from protocol.kafka.batch import CODEC_MASK, HEADER_SIZE, TRANSACTIONAL
+from protocol.kafka.compression import ZSTD
+from protocol.kafka.errors import (
+    InvalidRecord,
+    InvalidRequiredAcks,
+    InvalidTopicException,
+    InvalidTxnState,
+    KafkaError,
+    NotLeaderOrFollower,
+    TopicAuthorizationFailed,
+    UnsupportedCompressionType,
+)
+from protocol.kafka.messages.produce import (
+    BatchIndexAndErrorMessage,
+    PartitionProduceData,
+    PartitionProduceResponse,
+    ProduceRequest,
+    ProduceResponse,
+    TopicProduceResponse,
+)
+
+ACKS_ALL = -1
+NO_ACKS = 0
+INTERNAL_TOPICS = frozenset(("__consumer_offsets", "__transaction_state", "__share_group_state"))
+INTERNAL_WRITER = "__admin_client"  # the client id that may write to internal topics
+FIRST_WITH_ZSTD = 7
+FIRST_WITH_TOPIC_IDS = 13
+FIRST_WITH_LEADERS = 10
+ATTRIBUTES_LOW = 22  # the byte of a batch header with codec and flags
+
+
+@api(ProduceRequest, 3, 13, pipelined=True, reported_low=0)
+def produce(broker: Context, request: ProduceRequest) -> ProduceResponse | Future[ProduceResponse] | None:
+    """Append record batches."""
+    pending: list[tuple[PartitionProduceResponse, Partition, int]] = []
+    response = ProduceResponse(responses=[])
+    leaders: set[int] = set()
+    acks, version = request.acks, broker.api_version
+    for topic in request.topic_data:
+        answers: list[PartitionProduceResponse] = []
+        response.responses.append(
+            TopicProduceResponse(name=topic.name, topic_id=topic.topic_id, partition_responses=answers)
+        )
+        refusal: KafkaError | None = None
+        name = topic.name
+        try:
+            if version >= FIRST_WITH_TOPIC_IDS:
+                name = broker.replicas.topic_name(bytes(topic.topic_id))
+            check_topic(broker, name, acks)
+        except KafkaError as error:
+            refusal = error
+        for data in topic.partition_data:
+            try:
+                if refusal is not None:
+                    raise refusal
+                partition = broker.replicas.partition(name, data.index)
+                answer, end = append(partition, data, acks, version)
+            except KafkaError as error:
+                answer = refused(data.index, error)
+                if isinstance(error, NotLeaderOrFollower) and version >= FIRST_WITH_LEADERS:
+                    answer.current_leader = leader_of(broker, name, data.index)
+                    if answer.current_leader is not None:
+                        leaders.add(answer.current_leader.leader_id)
+            else:
+                if acks == ACKS_ALL and partition.log.high_watermark < end:
+                    pending.append((answer, partition, end))
+            answers.append(answer)
+    if leaders:
+        response.node_endpoints = endpoints(broker, leaders)
+    if acks == NO_ACKS:
+        say_nothing(response)
+        return None
+    if pending:
+        return Commits(broker, response, pending, request.timeout_ms).done
+    return response
+
+
+def check_topic(broker: Context, name: str, acks: int) -> None:
+    """What holds for all partitions of a topic."""
+    if broker.authorizer is not None and not broker.may(Operation.WRITE, Resource.TOPIC, name):
+        raise TopicAuthorizationFailed
+    if name in INTERNAL_TOPICS and broker.client_id != INTERNAL_WRITER:
+        raise InvalidTopicException(f"Cannot append to internal topic {name}")
+    if not -1 <= acks <= 1:
+        raise InvalidRequiredAcks
+
+
+def append(
+    partition: Partition, data: PartitionProduceData, acks: int, version: int
+) -> tuple[PartitionProduceResponse, int]:
+    """One partition's batch into its log; the answer, and up to where it must be committed."""
+    records = data.records
+    if not isinstance(records, memoryview) or len(records) < HEADER_SIZE:
+        raise InvalidRecord(f"Produce requests with version {version} must have at least one record batch")
+    flags = records[ATTRIBUTES_LOW]
+    if flags & CODEC_MASK == ZSTD and version < FIRST_WITH_ZSTD:
+        raise UnsupportedCompressionType(
+            f"Produce requests with version {version} are not allowed to use ZStandard compression"
+        )
+    if flags & TRANSACTIONAL:
+        # Nothing can have told this partition of a transaction: there is no transaction coordinator here yet.
+        raise InvalidTxnState("Record was not part of an ongoing transaction")
+    appended = partition.append_as_leader(records, acks=acks)
+    answer = PartitionProduceResponse(
+        index=data.index,
+        base_offset=appended.first_offset,
+        log_append_time_ms=appended.append_time_ms,
+        log_start_offset=partition.log.log_start_offset,
+    )
+    return answer, appended.last_offset + 1
+
+
+def refused(index: int, error: KafkaError) -> PartitionProduceResponse:
+    """The answer for a partition whose batch was not taken; records are named where they are at fault."""
+    answer = PartitionProduceResponse(
+        index=index, error_code=error.code, base_offset=-1, error_message=error.detail
+    )
+    if isinstance(error, InvalidRecords | InvalidTimestamps):
+        answer.record_errors = [
+            BatchIndexAndErrorMessage(batch_index=at, batch_index_error_message=why) for at, why in error.record_errors
+        ]
+    return answer
+
+
+def say_nothing(response: ProduceResponse) -> None:
+    """acks=0: silence is success, so an error must end the connection."""
+    errors = [answer.error_code for topic in response.responses for answer in topic.partition_responses]
+    if any(errors):
+        raise Hangup(f"a Produce with acks=0 failed with error {next(filter(None, errors))}")
+
+
+class Commits:
+    """An acks=all answer on its way: complete when every partition is committed, refused or out of time."""
+
+    __slots__ = ("_left", "_response", "done")
+
+    def __init__(
+        self,
+        broker: Context,
+        response: ProduceResponse,
+        pending: list[tuple[PartitionProduceResponse, Partition, int]],
+        timeout_ms: int,
+    ) -> None:
+        self.done: Future[ProduceResponse] = broker.loop.create_future()
+        self._response = response
+        self._left = len(pending)
+        deadline = broker.loop.time() + max(timeout_ms, 0) / 1000
+        for answer, partition, end in pending:
+            waiting = partition.await_offset(end, deadline)
+            if waiting is None:
+                self._settle(None)
+            else:
+                waiting.add_done_callback(partial(self._reached, answer, partition))
+
+    def _reached(self, answer: PartitionProduceResponse, partition: Partition, reached: Future[int]) -> None:
+        error = reached.exception()
+        if error is None:
+            try:
+                partition.check_held()
+            except KafkaError as few:
+                error = few
+        self._settle(None if error is None else (answer, error))
+
+    def _settle(self, failed: tuple[PartitionProduceResponse, BaseException] | None) -> None:
+        if failed is not None:
+            answer, error = failed
+            if not isinstance(error, KafkaError):
+                raise error
+            answer.error_code, answer.base_offset, answer.log_append_time_ms = error.code, -1, -1
+        self._left -= 1
+        if self._left == 0 and not self.done.done():
+            self.done.set_result(self._response)

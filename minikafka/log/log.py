@@ -1,0 +1,681 @@
+"""One partition on disk: segments in the order of their offsets.
+
+    log start ─────────┐                              recovery point: all below is synced
+    00000000000000000000.log   00000000000000000817.log   00000000000000001655.log ← the active segment, appended to
+                       └ DeleteRecords may move it        │                    └ log end: the next offset
+                         into the middle of a segment     └ high watermark: readers stop here
+
+Law 1: an offset is given once, in order, and never to something else. The batch is in the file when `append` returns.
+Law 2: log start ≤ high watermark ≤ log end, and log start ≤ recovery point ≤ log end.
+Law 3: an append writes to the page cache, which a killed process does not lose. Syncing goes on behind it, segment by
+       segment as they are rolled; `sync` and `sync_soon` are for those who promise more.
+Law 4: a read costs one `pread`, whatever it returns: where the last reads ended is remembered, and the end of the last
+       whole batch is found through the index.
+"""
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Callable
+from enum import IntEnum
+from functools import partial
+from random import Random
+from typing import NamedTuple
+
+from minikafka.log.aborted import AbortedTransaction
+from minikafka.log.config import LogConfig
+from minikafka.log.directory import base_of, tidy
+from minikafka.log.epochs import LeaderEpochs
+from minikafka.log.handles import Handle, Handles
+from minikafka.log.producers import NO_PRODUCER, Producers
+from minikafka.log.recovery import recover, replay
+from minikafka.log.segment import FoundTimestamp, Segment
+from minikafka.log.validate import Admitted, admit, admit_own
+from protocol.disk.files import Buffer
+from protocol.kafka.batch import CONTROL, HEADER_SIZE, LENGTH_FROM, BatchHeader, stamped_front
+from protocol.kafka.errors import KafkaStorageError, OffsetOutOfRange, RecordListTooLarge
+from protocol.kafka.records import read_end_marker
+from protocol.ops.clock import Clock
+
+__all__ = ["Appended", "Log", "Origin", "Read"]
+
+FRONT_BYTES = 16  # of a batch header: base offset, length, leader epoch; outside the checksum
+PLACES_KEPT = 128  # remembered ends of reads per log; each consumer that keeps up needs one
+NOTHING = b""
+
+
+class Origin(IntEnum):
+    """Who appends. The first two are given offsets, the others bring theirs."""
+
+    CLIENT = 0
+    COORDINATOR = 1
+    REPLICATION = 2
+    RAFT = 3
+
+
+class Appended(NamedTuple):
+    first_offset: int
+    last_offset: int
+    append_time_ms: int  # -1 when the records keep their own time
+    is_duplicate: bool
+    size_bytes: int
+
+
+class Read(NamedTuple):
+    records: Buffer  # whole batches, the first of which holds the offset asked for
+    next_offset: int  # where the reader goes on
+
+
+class Log:
+    """One log. Not shared between threads; whoever calls runs on the loop."""
+
+    def __init__(
+        self,
+        handles: Handles,
+        directory: str,
+        config: LogConfig,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        self.directory = directory
+        self.config = config
+        self.log_start_offset = 0
+        self.log_end_offset = 0
+        self.high_watermark = 0
+        self.recovery_point = 0
+        self.failure: str | None = None  # why the log is offline
+        self.size = 0  # of all segments, bytes
+        self._handles = handles
+        self._disk = handles.disk
+        self._loop = loop
+        self._clock = clock
+        self._random = random
+        self._synced_ms = clock.wall_ms()
+        self.epochs = LeaderEpochs(self._disk, f"{directory}/leader-epoch-checkpoint")
+        self.producers = Producers(self._disk, directory, config.producer_expiration_ms)
+        self.segments: list[Segment] = []
+        self._bases: list[int] = []  # of `segments`, for bisect
+        self._places: dict[int, tuple[Segment, int]] = {}  # offset → where its batch begins
+        self._removals: list[asyncio.TimerHandle] = []
+        self._syncing: asyncio.Future[int] | None = None  # the sync under way
+        self._next_sync: asyncio.Future[int] | None = None  # the one that follows it
+
+    @property
+    def local_log_start(self) -> int:
+        """The first offset that lies here, and not in a remote tier."""
+        return self.log_start_offset
+
+    @property
+    def active(self) -> Segment:
+        return self.segments[-1]
+
+    # ── opening ──
+
+    def open(self, *, recovery_point: int = 0, log_start: int = 0, was_clean: bool = False) -> None:
+        """Take up the directory, or make it. Without a clean stop before, the segments from the recovery point on are
+        checked and cut at the first damage."""
+        self._disk.make_dirs(self.directory)
+        names = tidy(self._disk, self.directory)
+        self.epochs.load()
+        self._find_segments(names)
+        if was_clean and self.segments and self.active.end()[1] != self.active.size:
+            # Somebody changed the file since: the clean stop says nothing about it.
+            was_clean, recovery_point = False, self.active.base_offset
+        from_offset = -1 if was_clean else self._recover(recovery_point)
+        if self.segments and self.active.end()[0] < log_start:
+            # Somebody took segments away: what is left lies before everything that is promised.
+            self._drop_all()
+        if not self.segments:
+            self._add_segment(log_start)
+        self.active.activate()
+        self.log_end_offset = self.active.end()[0]
+        self.log_start_offset = max(log_start, self._bases[0])
+        self.high_watermark = self.log_start_offset
+        self.recovery_point = self.log_end_offset if was_clean else min(recovery_point, self.log_end_offset)
+        self.size = sum(segment.size for segment in self.segments)
+        self.epochs.truncate_from_end(self.log_end_offset)
+        self.epochs.truncate_from_start(self.log_start_offset)
+        self._load_producers(names, from_offset)
+
+    def _find_segments(self, names: list[str]) -> None:
+        for name in names:
+            base = base_of(name)
+            if base >= 0 and name == f"{base:020d}.log":
+                segment = self._new_segment(base)
+                segment.open(self._disk.size(segment.log.path))
+                self.segments.append(segment)
+        self._bases = [segment.base_offset for segment in self.segments]
+
+    def _new_segment(self, base_offset: int) -> Segment:
+        segment = Segment(self._handles, self.directory, base_offset, self.config, self._clock.wall_ms())
+        if self.config.segment_jitter_ms:
+            segment.jitter_ms = self._random.randrange(min(self.config.segment_jitter_ms, self.config.segment_ms) + 1)
+        return segment
+
+    def _recover(self, recovery_point: int) -> int:
+        """Check what may not have been synced; return from where on, -1 when there was nothing."""
+        place = max(bisect_right(self._bases, recovery_point) - 1, 0)
+        first = self._bases[place] if self._bases else -1
+        while place < len(self.segments):
+            was_cut = recover(self.segments[place], self.epochs)
+            place += 1
+            if was_cut:
+                break
+            if place < len(self.segments):
+                self.segments[place - 1].deactivate()
+        self._drop(self.segments[place:])
+        return first
+
+    def _load_producers(self, names: list[str], recovered_from: int) -> None:
+        producers = self.producers
+        producers.find_snapshots(names)
+        up_to = self.log_end_offset if recovered_from < 0 else min(recovered_from, self.log_end_offset)
+        producers.load(self.log_start_offset, up_to, self._clock.wall_ms())
+        if producers.end_offset < self.log_end_offset:
+            replay(self.segments, producers)
+        producers.end_offset = self.log_end_offset
+        producers.keep_snapshots(self._bases)
+
+    def _add_segment(self, base_offset: int) -> None:
+        segment = self._new_segment(base_offset)
+        segment.create()
+        self.segments.append(segment)
+        self._bases.append(base_offset)
+
+    # ── append ──
+
+    def append(
+        self, batches: Buffer, *, leader_epoch: int, now_ms: int, origin: Origin = Origin.CLIENT
+    ) -> Appended:
+        """Put batches at the end of the log. CLIENT and COORDINATOR bring one batch, which gets its offsets and epoch
+        here; REPLICATION and RAFT bring any number that carry theirs and go on at the log's end.
+
+        Raises the KafkaError the batch is refused with; KafkaStorageError when it could not be written.
+        """
+        if self.failure is not None:
+            raise KafkaStorageError(self.failure)
+        view = batches if type(batches) is memoryview else memoryview(batches)
+        if origin >= Origin.REPLICATION:
+            return self._append_given(view)
+        if origin == Origin.CLIENT:
+            admitted = admit(view, self.config, now_ms)
+            if admitted.header.producer_id != NO_PRODUCER:
+                seen = self.producers.duplicate_of(admitted.header)
+                if seen is not None:
+                    return Appended(seen[1] - seen[2], seen[1], seen[3], True, 0)
+                self.producers.check(admitted.header, with_sequence=True)
+            return self._append_admitted(admitted, leader_epoch, now_ms, None)
+        return self._append_own(admit_own(view), leader_epoch, now_ms)
+
+    def _append_own(self, admitted: Admitted, leader_epoch: int, now_ms: int) -> Appended:
+        header, marker = admitted.header, None
+        if header.producer_id != NO_PRODUCER:
+            if header.attributes & CONTROL:
+                marker = read_end_marker(admitted.data)
+                self.producers.check_marker(header, marker)
+            else:
+                self.producers.check(header, with_sequence=False)
+        return self._append_admitted(admitted, leader_epoch, now_ms, marker)
+
+    def _append_admitted(
+        self, admitted: Admitted, leader_epoch: int, now_ms: int, marker: tuple[bool, int] | None
+    ) -> Appended:
+        header, data, front = admitted
+        first_offset = self.log_end_offset
+        last_offset = first_offset + header.last_offset_delta
+        size = header.length + LENGTH_FROM
+        segment = self._segment_for(size, header.max_timestamp, first_offset, last_offset, now_ms)
+        if leader_epoch != self.epochs.latest:
+            self.epochs.assign(leader_epoch, first_offset)
+        start = stamped_front(header, first_offset, leader_epoch)
+        view = memoryview(data)
+        parts = (start + front, view[HEADER_SIZE:]) if front else (start, view[FRONT_BYTES:])
+        self._write(segment, parts, size, header, last_offset, first_offset, marker)
+        append_time = header.max_timestamp if self.config.stamps_append_time else -1
+        return Appended(first_offset, last_offset, append_time, False, size)
+
+    def _append_given(self, view: memoryview) -> Appended:
+        """Batches of a leader's log, or of our own raft leader, as they are."""
+        first_offset, at = -1, 0
+        while at < len(view):
+            header = BatchHeader.peek(view, at)
+            size = header.length + LENGTH_FROM
+            batch = view[at : at + size]
+            admit_own(batch)
+            if header.base_offset < self.log_end_offset:
+                raise OffsetOutOfRange(f"batch at {header.base_offset}, but the log ends at {self.log_end_offset}")
+            last_offset = header.base_offset + header.last_offset_delta
+            marker = None
+            if header.producer_id != NO_PRODUCER and header.attributes & CONTROL and header.count:
+                marker = read_end_marker(batch)
+            segment = self._segment_for(size, header.max_timestamp, header.base_offset, last_offset, 0)
+            self.epochs.assign(header.leader_epoch, header.base_offset)
+            self._write(segment, (batch,), size, header, last_offset, header.base_offset, marker)
+            first_offset = header.base_offset if first_offset < 0 else first_offset
+            at += size
+        return Appended(first_offset, self.log_end_offset - 1, -1, False, len(view))
+
+    def _write(
+        self,
+        segment: Segment,
+        parts: tuple[Buffer, ...],
+        size: int,
+        header: BatchHeader,
+        last_offset: int,
+        first_offset: int,
+        marker: tuple[bool, int] | None,
+    ) -> None:
+        try:
+            segment.append(parts, size, last_offset, header.max_timestamp)
+        except OSError as error:  # the file was cut back: the log is as it was
+            raise KafkaStorageError(f"{segment.log.path}: {error.strerror}") from error
+        self.log_end_offset = last_offset + 1
+        self.size += size
+        producers = self.producers
+        if header.producer_id == NO_PRODUCER:
+            producers.end_offset = last_offset + 1
+        else:
+            aborted = producers.record(header, first_offset, marker)
+            if aborted is not None:
+                segment.aborted.add(aborted)
+        if last_offset + 1 - self.recovery_point >= self.config.flush_messages:
+            self.sync()
+
+    # ── rolling ──
+
+    def _segment_for(self, size: int, max_timestamp: int, first_offset: int, last_offset: int, now_ms: int) -> Segment:
+        """The active segment, rolled before if it must not take this append."""
+        config = self.config
+        if size > config.segment_bytes:
+            raise RecordListTooLarge(
+                f"Message batch size is {size} bytes in append, which exceeds the maximum configured segment size of "
+                f"{config.segment_bytes}."
+            )
+        segment = self.segments[-1]
+        if segment.should_roll(config, size, max_timestamp, last_offset, now_ms or self._clock.wall_ms()):
+            self.roll(first_offset)
+            return self.segments[-1]
+        return segment
+
+    def roll(self, base_offset: int | None = None) -> None:
+        """Begin a new active segment; the old one is synced in the background."""
+        base = self.log_end_offset if base_offset is None else base_offset
+        old = self.active
+        if old.base_offset == base:
+            # Nothing was written to it since: it only needs fresh indexes or a fresh clock.
+            old.create()
+            old.created_ms = self._clock.wall_ms()
+            return
+        old.deactivate()
+        self._add_segment(base)
+        self.producers.end_offset = base
+        self.producers.snapshot(sync=False)
+        self.sync_soon()
+
+    # ── syncing ──
+
+    def sync(self) -> None:
+        """Everything appended is on the medium when this returns (and the recovery point says so)."""
+        try:
+            for segment in self._unsynced():
+                for handle in self._files_of(segment):
+                    handle.file().sync()
+            self.epochs.write(self.log_end_offset)
+            self._disk.sync_dir(self.directory)
+        except OSError as error:
+            self._fail(error)
+            raise KafkaStorageError(self.failure) from error
+        self.recovery_point = self.log_end_offset
+
+    def sync_soon(self) -> asyncio.Future[int]:
+        """The same through the executor; the Future gives the recovery point reached, or KafkaStorageError. Calls
+        during one sync share the next."""
+        if self._syncing is None:
+            future = self._syncing = self._loop.create_future()
+            self._begin_sync()
+            return future
+        if self._next_sync is None:
+            self._next_sync = self._loop.create_future()
+        return self._next_sync
+
+    def _begin_sync(self) -> None:
+        target = self.log_end_offset
+        self._synced_ms = self._clock.wall_ms()
+        files: list[Handle] = []
+        for segment in self._unsynced():
+            files += self._files_of(segment)
+        try:
+            self.epochs.write(self.log_end_offset)
+        except OSError as error:
+            self._fail(error)
+        futures = [self._disk.async_sync(handle.file(), self._loop) for handle in files]
+        if len(files) > 1:  # a segment was begun: its name has to last as well
+            futures.append(asyncio.ensure_future(self._loop.run_in_executor(None, self._disk.sync_dir, self.directory)))
+        waiting = asyncio.gather(*futures)
+        waiting.add_done_callback(partial(self._end_sync, target))
+
+    def _end_sync(self, target: int, waiting: "asyncio.Future[list[None]]") -> None:
+        if waiting.cancelled():
+            error: BaseException | None = OSError("cancelled")
+        else:
+            error = waiting.exception()
+        if error is not None:
+            self._fail(error)
+        done, self._syncing, self._next_sync = self._syncing, self._next_sync, None
+        assert done is not None
+        if self.failure is not None:
+            for future in (done, self._syncing):
+                if future is not None and not future.done():
+                    future.set_exception(KafkaStorageError(self.failure))
+                    future.exception()  # whoever waits gets it; nobody needs to
+            self._syncing = None
+            return
+        self.recovery_point = max(self.recovery_point, min(target, self.log_end_offset))
+        if not done.done():
+            done.set_result(self.recovery_point)
+        if self._syncing is not None:
+            self._begin_sync()
+
+    def _unsynced(self) -> list[Segment]:
+        place = max(bisect_right(self._bases, self.recovery_point) - 1, 0)
+        return self.segments[place:] if self.recovery_point < self.log_end_offset else []
+
+    def _files_of(self, segment: Segment) -> list[Handle]:
+        """What a sync has to reach. The active segment's indexes are made anew after a crash and can wait."""
+        if segment is self.active:
+            return [segment.log]
+        files = [segment.log, segment.offset_index.handle, segment.time_index.handle]
+        return [*files, segment.aborted.handle] if segment.aborted.handle.exists else files
+
+    def _fail(self, error: BaseException) -> None:
+        """The medium lost what it had taken: what is true of this log is no longer known. It takes no more."""
+        self.failure = f"{self.directory}: {error}"
+
+    def flush_when_due(self, now_ms: int) -> None:
+        """flush.ms: whoever has a timer calls this now and then."""
+        if now_ms - self._synced_ms >= self.config.flush_ms and self.recovery_point < self.log_end_offset:
+            self._synced_ms = now_ms
+            self.sync_soon()
+
+    def reconfigure(self, config: LogConfig) -> None:
+        """Obey other numbers from now on; what is fixed at a segment's making follows with the next segment."""
+        self.config = config
+        self.producers.expiration_ms = config.producer_expiration_ms
+        for segment in self.segments:
+            segment.index_interval_bytes = config.index_interval_bytes
+
+    # ── read ──
+
+    def read(
+        self, offset: int, max_bytes: int, *, up_to: int, at_least_one: bool = True
+    ) -> "Read | asyncio.Future[Read]":
+        """Whole batches from the one that holds `offset`, below `up_to` (a batch boundary: high watermark, last stable
+        offset or log end). `at_least_one` gives the first batch even if it is longer than `max_bytes`.
+
+        A Future when the bytes have to come from the medium. OffsetOutOfRange below the log start or above its end.
+        """
+        if offset < self.log_start_offset or offset > self.log_end_offset:
+            raise OffsetOutOfRange(
+                f"Received request for offset {offset}, but we only have log segments in the range "
+                f"{self.log_start_offset} to {self.log_end_offset}."
+            )
+        if offset >= up_to or (max_bytes <= 0 and not at_least_one):
+            return Read(NOTHING, offset)
+        segment, position = self._locate(offset)
+        limit = self._limit(segment, up_to)
+        left = limit - position
+        if left <= 0:
+            return Read(NOTHING, offset)
+        size = left
+        if left > max_bytes:
+            size = self._whole_size(segment, position, max_bytes, at_least_one)
+            if size == 0:
+                return Read(NOTHING, offset)
+        following = self._following(segment, position + size, limit, up_to)
+        data = segment.log.file().read_hot(position, size)
+        if data is None:
+            return self._read_cold(segment, position, size, following)
+        return Read(data, following)
+
+    def _read_cold(self, segment: Segment, position: int, size: int, following: int) -> "asyncio.Future[Read]":
+        answer: asyncio.Future[Read] = self._loop.create_future()
+        reading = self._disk.async_read(segment.log.file(), position, size, self._loop)
+        reading.add_done_callback(partial(_hand_over, answer, following))
+        return answer
+
+    def _whole_size(self, segment: Segment, position: int, max_bytes: int, at_least_one: bool) -> int:
+        """How many bytes of whole batches fit into `max_bytes` from a position on; the first batch's if none fits."""
+        end = segment.whole_end(position, position + max_bytes)
+        if end > position:
+            return end - position
+        return segment.header_at(position).length + LENGTH_FROM if at_least_one else 0
+
+    def _limit(self, segment: Segment, up_to: int) -> int:
+        """The position in a segment below which everything is below `up_to`."""
+        if up_to >= self.log_end_offset or (segment is not self.active and self._base_after(segment) <= up_to):
+            return segment.size
+        owner, position = self._locate(up_to)
+        return position if owner is segment else segment.size
+
+    def _base_after(self, segment: Segment) -> int:
+        return self._bases[bisect_right(self._bases, segment.base_offset)]
+
+    def _following(self, segment: Segment, end: int, limit: int, up_to: int) -> int:
+        """The offset a reader that got everything below position `end` goes on at; its place is remembered."""
+        if end < limit:
+            offset = segment.header_at(end).base_offset
+        elif end < segment.size:
+            offset = up_to
+        else:
+            offset = self.log_end_offset if segment is self.active else self._base_after(segment)
+        self._remember(offset, segment, end)
+        return offset
+
+    def _remember(self, offset: int, segment: Segment, position: int) -> None:
+        places = self._places
+        if offset in places:
+            del places[offset]
+        elif len(places) >= PLACES_KEPT:
+            del places[next(iter(places))]
+        places[offset] = (segment, position)
+
+    def _locate(self, offset: int) -> tuple[Segment, int]:
+        """The segment and position of the batch that holds `offset`, or of the first one after it."""
+        known = self._places.get(offset)
+        if known is not None and (known[1] < known[0].size or known[0] is self.active):
+            return known
+        place = max(bisect_right(self._bases, offset) - 1, 0)
+        while True:
+            segment = self.segments[place]
+            position = segment.find(offset)
+            place += 1
+            if position < segment.size or place == len(self.segments):
+                self._remember(offset, segment, position)
+                return segment, position
+
+    def available_bytes(self, offset: int, up_to: int) -> int:
+        """How many bytes a read from `offset` could give below `up_to`, at least: cheap, for parked fetches."""
+        if offset >= up_to or not self.log_start_offset <= offset <= self.log_end_offset:
+            return 0
+        segment, position = self._locate(offset)
+        return max(self._limit(segment, up_to) - position, 0)
+
+    def aborted_between(self, start: int, end: int) -> list[AbortedTransaction]:
+        """The aborted transactions a reader of committed data must skip in [start, end)."""
+        found: list[AbortedTransaction] = []
+        for segment in self.segments[max(bisect_right(self._bases, start) - 1, 0) :]:
+            if segment.aborted.collect(start, end, found):
+                break
+        return found
+
+    # ── by time ──
+
+    def offset_for_time(self, timestamp: int) -> FoundTimestamp | None:
+        """The first record at or after an instant (ms)."""
+        for segment in self.segments:
+            if segment.largest_timestamp(-1) >= timestamp:
+                return segment.find_timestamp(timestamp, self.log_start_offset)
+        return None
+
+    def offset_of_max_timestamp(self) -> FoundTimestamp | None:
+        """The first record with the greatest timestamp of all."""
+        latest = max(self.segments, key=lambda segment: segment.largest_timestamp(-1))
+        return latest.find_max_timestamp()
+
+    # ── watermarks ──
+
+    def advance_high_watermark(self, offset: int) -> bool:
+        """Move the high watermark up; False when it is there already."""
+        if offset <= self.high_watermark:
+            return False
+        assert offset <= self.log_end_offset, "nothing beyond the end can be committed"
+        self.high_watermark = offset
+        if self.producers.unreplicated:
+            self.producers.advance_high_watermark(offset)
+        return True
+
+    @property
+    def last_stable_offset(self) -> int:
+        """Below it every transaction is decided."""
+        unstable = self.producers.first_unstable
+        if unstable is None:
+            return self.high_watermark
+        return min(max(unstable, self.log_start_offset), self.high_watermark)
+
+    def epoch_end(self, epoch: int) -> tuple[int, int]:
+        """(greatest epoch known at or below `epoch`, its end offset); (-1, -1) when unknown."""
+        return self.epochs.end_offset(epoch, self.log_end_offset)
+
+    # ── the other end ──
+
+    def delete_before(self, offset: int) -> None:
+        """DeleteRecords: the log starts at `offset` from now on. OffsetOutOfRange above the high watermark."""
+        if offset > self.high_watermark:
+            raise OffsetOutOfRange(
+                f"Cannot increment the log start offset to {offset} since it is larger than the high watermark "
+                f"{self.high_watermark}"
+            )
+        if offset > self.log_start_offset:
+            self.log_start_offset = offset
+            self.recovery_point = max(self.recovery_point, offset)
+            self.epochs.truncate_from_start(offset)
+            self.producers.advance_high_watermark(offset)
+
+    def enforce_retention(self, now_ms: int) -> int:
+        """Drop old segments: below the log start, too old, too many bytes. How many were dropped."""
+        self.producers.expire(now_ms)
+        return self._drop_while(self._is_below_start) + (
+            self._drop_by_size() + self._drop_by_time(now_ms) if self.config.is_retained else 0
+        )
+
+    def _is_below_start(self, segment: Segment) -> bool:
+        return segment is not self.active and self._base_after(segment) <= self.log_start_offset
+
+    def _drop_by_size(self) -> int:
+        if self.config.retention_bytes < 0:
+            return 0
+        return self._drop_while(lambda segment: self.size - segment.size >= self.config.retention_bytes)
+
+    def _drop_by_time(self, now_ms: int) -> int:
+        if self.config.retention_ms < 0:
+            return 0
+        limit = now_ms - self.config.retention_ms
+        return self._drop_while(lambda segment: self._largest_timestamp(segment) < limit)
+
+    def _largest_timestamp(self, segment: Segment) -> int:
+        known = segment.largest_timestamp(-1)
+        return known if known >= 0 else self._disk.modified_ms(segment.log.path)
+
+    def _drop_while(self, is_due: Callable[[Segment], bool]) -> int:
+        """Drop segments from the oldest on, as long as they are due and wholly below the high watermark."""
+        count = 0
+        while True:
+            segment = self.segments[0]
+            end = self.log_end_offset if segment is self.active else self._bases[1]
+            if end > self.high_watermark or not segment.size or not is_due(segment):
+                return count
+            if segment is self.active:
+                self.roll()
+            self.log_start_offset = max(self.log_start_offset, self._bases[1])
+            self.recovery_point = max(self.recovery_point, self._bases[1])
+            self._drop([segment])
+            self.epochs.truncate_from_start(self.log_start_offset)
+            self.producers.remove_snapshots_below(self._bases[0])
+            count += 1
+
+    def _drop(self, segments: list[Segment]) -> None:
+        """Take segments out of the log; their files follow after the configured delay."""
+        for segment in list(segments):
+            self.segments.remove(segment)
+            self._bases.remove(segment.base_offset)
+            self.size -= segment.size
+            segment.mark_deleted()
+            self._removals = [timer for timer in self._removals if timer.when() > self._loop.time()]
+            self._removals.append(self._loop.call_later(self.config.delete_delay_ms / 1000, segment.remove))
+        self._places.clear()
+
+    def _drop_all(self) -> None:
+        self._drop(self.segments)
+        self.epochs.clear()
+
+    # ── truncation ──
+
+    def truncate_to(self, offset: int) -> None:
+        """Drop everything at or above `offset`: what a new leader never had."""
+        if offset >= self.log_end_offset:
+            return
+        if offset < self._bases[0]:
+            self.restart_at(offset)
+            return
+        place = bisect_right(self._bases, offset) - 1
+        self._drop(self.segments[place + 1 :])
+        dropped = self.active.truncate_to(offset)
+        self.active.activate()
+        self.size -= dropped
+        self._places.clear()
+        self.log_end_offset = min(offset, self.active.end()[0])
+        self._ends_at(self.log_end_offset)
+        self.producers.load(self.log_start_offset, self.log_end_offset, self._clock.wall_ms())
+        replay(self.segments, self.producers)
+        self.producers.end_offset = self.log_end_offset
+
+    def restart_at(self, offset: int) -> None:
+        """Drop everything; the log begins, empty, at `offset` (a snapshot stands for what was before)."""
+        self._drop_all()
+        self._add_segment(offset)
+        self.log_start_offset = self.log_end_offset = offset
+        self._ends_at(offset)
+        for snapshot in list(self.producers.snapshots):
+            self.producers.remove_snapshot(snapshot)
+        self.producers.clear(offset)
+
+    def _ends_at(self, offset: int) -> None:
+        self.high_watermark = max(min(self.high_watermark, offset), self.log_start_offset)
+        self.recovery_point = min(self.recovery_point, offset)
+        self.epochs.truncate_from_end(offset)
+
+    # ── end ──
+
+    def close(self, *, clean: bool) -> None:
+        """Close the files. A clean close syncs and leaves indexes and producers' state as a start wants them."""
+        for timer in self._removals:
+            timer.cancel()
+        if clean and self.failure is None:
+            self.producers.snapshot(sync=True)
+            was_synced = self.recovery_point == self.log_end_offset
+            self.active.deactivate()
+            self.epochs.write(self.log_end_offset)
+            if not was_synced:
+                self.sync()
+        for segment in self.segments:
+            segment.close()
+
+
+def _hand_over(answer: "asyncio.Future[Read]", following: int, reading: "asyncio.Future[bytes]") -> None:
+    if answer.done():
+        return
+    error = reading.exception()
+    if error is not None:
+        answer.set_exception(KafkaStorageError(str(error)))
+    else:
+        answer.set_result(Read(reading.result(), following))
