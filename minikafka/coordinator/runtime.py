@@ -17,7 +17,8 @@ from __future__ import annotations
 import logging
 from asyncio import AbstractEventLoop, Future, Task, sleep
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -31,7 +32,7 @@ from minikafka.coordinator.members import (
     Waiter,
     partition_for,
 )
-from minikafka.coordinator.records import build, read
+from minikafka.coordinator.records import build, replay
 from minikafka.coordinator.timers import Timers
 from protocol.kafka.errors import (
     CoordinatorLoadInProgress,
@@ -41,12 +42,14 @@ from protocol.kafka.errors import (
     MessageTooLarge,
     NotCoordinator,
     NotEnoughReplicas,
+    NotEnoughReplicasAfterAppend,
     NotLeaderOrFollower,
     RecordListTooLarge,
     RequestTimedOut,
     UnknownServerError,
     UnknownTopicOrPartition,
 )
+from protocol.kafka.primitives import ProtocolError
 
 if TYPE_CHECKING:
     from minikafka.metadata.image import Delta, Image
@@ -63,9 +66,7 @@ Operation = Callable[..., None]
 class CreateTopic(Protocol):
     """How the runtime has its topic created: through the controller."""
 
-    def __call__(
-        self, name: str, partitions: int, replication_factor: int, configs: Mapping[str, str]
-    ) -> Future[Any]: ...
+    def __call__(self, name: str, partitions: int, replication_factor: int, configs: dict[str, str]) -> Future[Any]: ...
 
 
 class Runtime:
@@ -154,7 +155,7 @@ class Runtime:
                 combined.set_result(combine(replies))
 
         for at, answer in waiting.items():
-            answer.add_done_callback(lambda done, at=at: arrived(at, done))
+            answer.add_done_callback(partial(arrived, at))
         return combined
 
     # ---- the topic
@@ -200,9 +201,15 @@ class Runtime:
                 shard.topics_deleted(gone)
 
     def _elect(self, index: int) -> None:
-        if index not in self.shards:
-            shard = self.shards[index] = Shard(self, index, self.partition(GROUP_TOPIC, index))
-            shard.load()
+        if index in self.shards:
+            return
+        try:
+            partition = self.partition(GROUP_TOPIC, index)
+        except KafkaError as error:
+            log.error("shard %d is ours and cannot be used: %s", index, error)
+            return
+        shard = self.shards[index] = Shard(self, index, partition)
+        shard.load()
 
     def _resign(self, index: int) -> None:
         shard = self.shards.pop(index, None)
@@ -272,7 +279,7 @@ class Shard:
                 waiter.answer(reply)
         elif out.replies:
             self.held.extend((self.end_offset, waiter, reply) for waiter, reply in out.replies)
-            self._watch()
+            self._settle()
 
     def _set_timers(self, out: Outcome) -> None:
         for key, delay_ms in out.timers:
@@ -282,7 +289,11 @@ class Shard:
                 self.timers.set(key, delay_ms)
 
     def _append(self, records: Sequence[Record], now: int) -> None:
-        appended = self.partition.append_as_coordinator(build(records, now))
+        batch = build(records, now)
+        limit = self.partition.log.config.max_batch_bytes
+        if len(batch) > limit:
+            raise MessageTooLarge(f"{len(records)} records in {len(batch)} bytes, {limit} is the limit")
+        appended = self.partition.append_as_coordinator(batch)
         self.end_offset = appended.last_offset + 1
         for offset, (key, value) in enumerate(records, appended.first_offset):
             self.machine.replay(key, value, offset, now, is_live=True)
@@ -301,35 +312,36 @@ class Shard:
 
     # ---- held replies
 
-    def _watch(self) -> None:
-        if self._watching is None and self.held:
+    def _settle(self) -> None:
+        """Answer what is committed, and have ourselves called when the next of it is."""
+        while self.held and self._watching is None:
+            offset = self.held[0][0]
+            if offset <= self.partition.high_watermark:
+                _, waiter, reply = self.held.popleft()
+                waiter.answer(reply)
+                continue
             deadline = self.runtime.loop.time() + self.runtime.settings.commit_timeout_ms / 1000
-            committed = self.partition.await_offset(self.held[0][0], deadline)
-            if committed is None:
-                self._release()
-            else:
-                self._watching = committed
-                committed.add_done_callback(self._committed)
+            try:
+                self._watching = self.partition.await_offset(offset, deadline)
+            except KafkaError as error:
+                self._refuse_up_to(offset, told_instead(error))
+            if self._watching is not None:
+                self._watching.add_done_callback(partial(self._watched, offset))
 
-    def _committed(self, done: Future[Any]) -> None:
+    def _watched(self, offset: int, done: Future[Any]) -> None:
         self._watching = None
         if self.is_closed or done.cancelled():
             return
         error = done.exception()
         if error is not None:
-            code = told_instead(error) if isinstance(error, KafkaError) else UnknownServerError.code
-            limit = self.held[0][0] if self.held else 0
-            while self.held and self.held[0][0] <= limit:
-                _, waiter, _ = self.held.popleft()
-                waiter.answer(waiter.refuse(code))
-        self._release()
+            self._refuse_up_to(offset, told_instead(error))
+        self._settle()
 
-    def _release(self) -> None:
-        committed = self.partition.high_watermark
-        while self.held and self.held[0][0] <= committed:
-            _, waiter, reply = self.held.popleft()
-            waiter.answer(reply)
-        self._watch()
+    def _refuse_up_to(self, offset: int, code: int) -> None:
+        """What these replies waited for did not come in time, or was not enough."""
+        while self.held and self.held[0][0] <= offset:
+            _, waiter, _ = self.held.popleft()
+            waiter.answer(waiter.refuse(code))
 
     # ---- loading and unloading
 
@@ -354,11 +366,10 @@ class Shard:
                     chunk = await chunk
                 if not chunk.records:
                     break  # nothing but a hole that compaction left at the end
-                for entry in read(chunk.records):
-                    entry.replay(self.machine, clock.wall_ms())
+                replay(self.machine, memoryview(chunk.records), clock.wall_ms())
                 position = chunk.next_offset
                 await sleep(0)  # a large partition must not keep the broker's other clients waiting
-        except (KafkaError, OSError, ValueError) as error:
+        except (KafkaError, ProtocolError, OSError) as error:
             self.has_failed = True
             log.error("shard %d: its log cannot be read at offset %d: %s", self.index, position, error)
             return
@@ -397,6 +408,7 @@ class Shard:
 _TOLD_INSTEAD: dict[type[KafkaError], int] = {
     UnknownTopicOrPartition: CoordinatorNotAvailable.code,
     NotEnoughReplicas: CoordinatorNotAvailable.code,
+    NotEnoughReplicasAfterAppend: CoordinatorNotAvailable.code,
     RequestTimedOut: CoordinatorNotAvailable.code,
     NotLeaderOrFollower: NotCoordinator.code,
     KafkaStorageError: NotCoordinator.code,
@@ -405,8 +417,10 @@ _TOLD_INSTEAD: dict[type[KafkaError], int] = {
 }
 
 
-def told_instead(error: KafkaError) -> int:
+def told_instead(error: BaseException) -> int:
     """What a group's client is told when our log says `error`: it knows nothing of our log."""
+    if not isinstance(error, KafkaError):
+        return UnknownServerError.code
     return _TOLD_INSTEAD.get(type(error), error.code)
 
 
