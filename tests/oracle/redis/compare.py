@@ -124,9 +124,7 @@ def same(argv: list[bytes], theirs: Reply, ours: Reply, is_old: bool) -> bool:
     return is_old and any(test(argv, theirs, ours) for _, test in KNOWN)
 
 
-def same_transaction(
-    queued: list[list[bytes]], theirs: Reply, ours: Reply, is_old: bool
-) -> bool:
+def same_transaction(queued: list[list[bytes]], theirs: Reply, ours: Reply, is_old: bool) -> bool:
     """EXEC's array: each reply compared as its command's."""
     if theirs == ours:
         return True

@@ -33,11 +33,16 @@ class Side:
         self.ear.read()
         self.ear.read()
 
-    def restart(self, proto: int) -> None:
-        """A new connection on an empty server."""
+    def close(self) -> None:
+        self.wire.close()
+        self.ear.close()
+
+    def restart(self, proto: int, settings: dict[bytes, bytes]) -> None:
+        """A new connection on an empty server. A setting that 7.0 does not know is not set there."""
         self.wire.close()
         self.wire = Wire(self.host, self.port)
         self.wire.pipeline([[b"HELLO", b"%d" % proto], [b"FLUSHALL"], [b"SELECT", b"0"]])
+        self.wire.pipeline([[b"CONFIG", b"SET", name, value] for name, value in settings.items()])
         self.events()
 
     def events(self) -> list[tuple[bytes, bytes]]:
@@ -86,10 +91,18 @@ class Pair:
     errors: int = 0
     total: int = 0
 
-    def play(self, proto: int, commands: list[list[bytes]], batch: int = BATCH) -> str | None:
+    def close(self) -> None:
+        self.real.close()
+        self.ours.close()
+
+    def play(self, episode: Episode) -> str | None:
         """The first difference in words, or None."""
-        self.real.restart(proto)
-        self.ours.restart(proto)
+        return self.replay(episode, episode.commands, BATCH)
+
+    def replay(self, episode: Episode, commands: list[list[bytes]], batch: int = 1 << 30) -> str | None:
+        """Some of the episode's commands again, all in one piece."""
+        for side in (self.real, self.ours):
+            side.restart(episode.proto, episode.settings)
         queued: list[list[bytes]] | None = None
         start = 0
         while start < len(commands):
@@ -148,13 +161,14 @@ class Pair:
 
     def shortest(self, episode: Episode) -> tuple[list[list[bytes]], str]:
         """The fewest of the episode's commands that still show a difference, and the difference."""
-        commands, found = episode.commands, self.play(episode.proto, episode.commands, 1 << 30) or "gone when replayed"
+        commands = episode.commands
+        found = self.replay(episode, commands) or "gone when replayed"
         step = len(commands) // 2
         while step:
             at = 0
             while at < len(commands):
                 fewer = commands[:at] + commands[at + step :]
-                difference = self.play(episode.proto, fewer, 1 << 30) if is_whole(fewer) else None
+                difference = self.replay(episode, fewer) if is_whole(fewer) else None
                 if difference:
                     commands, found = fewer, difference
                 else:
