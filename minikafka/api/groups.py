@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from minikafka.api.addresses import address_for
 from minikafka.api.context import Context
 from minikafka.api.registry import Operation, Resource, api
+from minikafka.api.topics import address, operations
 from minikafka.coordinator.classic import refused_join, refused_sync
 from minikafka.coordinator.groups import Groups
 from minikafka.coordinator.members import Caller
@@ -60,6 +60,7 @@ from protocol.kafka.messages.groups import (
     OffsetCommitResponsePartition,
     OffsetCommitResponseTopic,
     OffsetDeleteRequest,
+    OffsetDeleteRequestPartition,
     OffsetDeleteRequestTopic,
     OffsetDeleteResponse,
     OffsetDeleteResponsePartition,
@@ -144,10 +145,11 @@ def _group_coordinator(broker: Context, key_type: int, key: str) -> tuple[int, s
         broker.groups.want_topic(len(broker.image.usable_brokers()))
         raise CoordinatorNotAvailable()
     partition = topic.partitions.get(broker.groups.index_of(key))
-    address = None if partition is None else address_for(broker, partition.leader)
-    if partition is None or address is None:
+    leader = None if partition is None else broker.image.brokers.get(partition.leader)
+    end = None if leader is None else leader.endpoints.get(broker.listener)
+    if leader is None or end is None or leader.is_fenced:
         raise CoordinatorNotAvailable()
-    return partition.leader, address[0], address[1]
+    return leader.id, *address(broker, leader, end)
 
 
 # ---- the classic protocol
@@ -282,7 +284,8 @@ def _accepted_partitions(
         topic.topic_id = NO_TOPIC_ID
     if not code and not broker.may(Operation.READ, Resource.TOPIC, topic.name):
         code = TopicAuthorizationFailed.code
-    good, bad = [], []
+    good: list[OffsetCommitRequestPartition] = []
+    bad: list[OffsetCommitRequestPartition] = []
     for partition in topic.partitions:
         exists = known is not None and partition.partition_index in known.partitions
         (good if exists and not code else bad).append(partition)
@@ -435,7 +438,8 @@ def offset_delete(broker: Context, request: OffsetDeleteRequest) -> Any:
     for topic in request.topics:
         known = broker.image.topics.get(topic.name)
         code = 0 if broker.may(Operation.READ, Resource.TOPIC, topic.name) else TopicAuthorizationFailed.code
-        good, bad = [], []
+        good: list[OffsetDeleteRequestPartition] = []
+        bad: list[OffsetDeleteRequestPartition] = []
         for partition in topic.partitions:
             exists = known is not None and partition.partition_index in known.partitions
             (good if exists and not code else bad).append(partition)
@@ -492,7 +496,7 @@ def describe_groups(broker: Context, request: DescribeGroupsRequest) -> Any:
         if include_rights:
             for group in groups:
                 if group.error_code == 0:
-                    group.authorized_operations = _rights(broker, group.group_id)
+                    group.authorized_operations = operations(broker, Resource.GROUP, GROUP_RIGHTS, group.group_id)
         return DescribeGroupsResponse(groups=refused + groups)
 
     return _ask_shards(
@@ -508,14 +512,6 @@ def _undescribed(group_id: str, code: int) -> DescribedGroup:
     return DescribedGroup(
         error_code=code, group_id=group_id, group_state="", protocol_type="", protocol_data="", members=[]
     )
-
-
-def _rights(broker: Context, group_id: str) -> int:
-    bits = 0
-    for operation in GROUP_RIGHTS:
-        if broker.may(operation, Resource.GROUP, group_id):
-            bits |= 1 << operation
-    return bits
 
 
 @api(ListGroupsRequest, 0, 5)

@@ -11,15 +11,9 @@ from typing import Any
 
 from minikafka.api.context import Context
 from minikafka.api.registry import Operation, Resource, api
-from protocol.kafka.errors import (
-    ClusterAuthorizationFailed,
-    CoordinatorNotAvailable,
-    InvalidRequest,
-    KafkaError,
-    UnknownServerError,
-    UnsupportedVersion,
-)
-from protocol.kafka.messages.produce import InitProducerIdRequest, InitProducerIdResponse
+from minikafka.api.topics import after
+from protocol.kafka.errors import ClusterAuthorizationFailed, InvalidRequest, UnsupportedVersion
+from protocol.kafka.messages.transactions import InitProducerIdRequest, InitProducerIdResponse
 
 NONE = -1
 
@@ -38,32 +32,10 @@ def init_producer_id(broker: Context, request: InitProducerIdRequest) -> Any:
     if request.transactional_id is not None:
         raise UnsupportedVersion()
     allocated = broker.controller.next_producer_id()
-    if not isinstance(allocated, Future):
-        return _granted(allocated)
-    answer: Future[InitProducerIdResponse] = broker.loop.create_future()
-
-    def arrived(done: Future[int]) -> None:
-        if answer.done():
-            return
-        error = None if done.cancelled() else done.exception()
-        if error is None and not done.cancelled():
-            answer.set_result(_granted(done.result()))
-        else:
-            answer.set_result(_refused(error))
-
-    allocated.add_done_callback(arrived)
-    return answer
+    return after(allocated, _granted) if isinstance(allocated, Future) else _granted(allocated)
 
 
 def _granted(producer_id: int) -> InitProducerIdResponse:
     # A producer that names an id without a transactional one gets another: only the transaction coordinator
     # remembers epochs, and a fresh id fences its former self as well.
     return InitProducerIdResponse(producer_id=producer_id, producer_epoch=0)
-
-
-def _refused(error: BaseException | None) -> InitProducerIdResponse:
-    """The controller could not give out a block; its word if it is one for clients, else "try again"."""
-    if error is None:
-        error = CoordinatorNotAvailable()
-    code = error.code if isinstance(error, KafkaError) else UnknownServerError.code
-    return InitProducerIdResponse(error_code=code, producer_id=NONE, producer_epoch=NONE)
