@@ -295,7 +295,7 @@ def copy(call: Call) -> Reply:
     return 1
 
 
-@command("MOVE key db:integer", WRITE | FAST, keys="RW access delete")
+@command("MOVE key db:integer", WRITE | FAST, keys="RW access update")
 def move(call: Call) -> Reply:
     """Take a key with its value to another database, if it is free there."""
     source, key = call.db, call.argv[1]
@@ -396,7 +396,10 @@ def randomkey(call: Call) -> Reply:
 
 # OBJECT.
 
-container("OBJECT", since="2.2.3", group="generic", summary="Ask about the value under a key, not for it.")
+container(
+    "OBJECT", since="2.2.3", group="generic", summary="Ask about the value under a key, not for it.",
+    help_since="6.2.0",
+)  # fmt: skip
 
 
 @command("OBJECT|ENCODING key", READONLY, since="2.2.3", keys="RO", tips=("nondeterministic_output",))

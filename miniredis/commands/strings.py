@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final, cast
 
 from miniredis.engine.call import SYNTAX_ERROR, Call
-from miniredis.engine.registry import DENYOOM, FAST, READONLY, WRITE, command
+from miniredis.engine.registry import DENYOOM, FAST, READONLY, WRITE, KeySpec, command
 from miniredis.keyspace import notify
 from miniredis.keyspace.db import WRONG_TYPE, Db
 from miniredis.keyspace.value import String, Value, compact, is_string, string_bytes
@@ -463,7 +463,7 @@ def _set_all(call: Call) -> None:
 
 @command(
     "LCS key1:key key2:key [LEN] [IDX] [MINMATCHLEN min-match-len:integer] [WITHMATCHLEN]", READONLY, since="7.0.0",
-    complexity="O(N*M)",
+    key_specs=(KeySpec(1, 1),), complexity="O(N*M)",
 )  # fmt: skip
 def lcs(call: Call) -> Reply:
     """Find the longest subsequence two strings have in common: itself, its length, or where it lies."""

@@ -12,7 +12,6 @@ from miniredis.engine.registry import (
     ALLOW_BUSY,
     FAST,
     LOADING,
-    NO_MULTI,
     NOSCRIPT,
     SKIP_SLOWLOG,
     STALE,
@@ -21,7 +20,8 @@ from miniredis.engine.registry import (
 )
 from protocol.resp.values import NULL_ARRAY, OK, Failure, Reply
 
-_ANY_TIME = NOSCRIPT | LOADING | STALE | ALLOW_BUSY
+_LOADED_OR_NOT = NOSCRIPT | LOADING | STALE
+_ANY_TIME = _LOADED_OR_NOT | ALLOW_BUSY
 
 
 @command("MULTI", _ANY_TIME | FAST | UNQUEUED, since="1.2.0")
@@ -35,7 +35,7 @@ def multi(call: Call) -> Reply:
 
 
 @command(
-    "EXEC", _ANY_TIME | SKIP_SLOWLOG | UNQUEUED, since="1.2.0", complexity="Depends on commands in the transaction",
+    "EXEC", _LOADED_OR_NOT | SKIP_SLOWLOG | UNQUEUED, since="1.2.0", complexity="Depends on commands in the transaction",
 )  # fmt: skip
 def exec_(call: Call) -> Reply:
     """Run what was queued, with nothing else in between."""
@@ -64,12 +64,14 @@ def discard(call: Call) -> Reply:
 
 
 @command(
-    "WATCH key [key ...]", _ANY_TIME | FAST | NO_MULTI | UNQUEUED, since="2.2.0", keys="RO",
+    "WATCH key [key ...]", _ANY_TIME | FAST | UNQUEUED, since="2.2.0", keys="RO",
     complexity="O(1) for every key.",
 )  # fmt: skip
 def watch(call: Call) -> Reply:
     """Let the next transaction fail if one of the keys is touched before."""
     client = call.session
+    if client.mode & IN_MULTI:
+        raise Failure("ERR WATCH inside MULTI is not allowed")
     if not client.mode & DIRTY_CAS:
         for key in call.argv[1:]:
             call.state.watches.watch(client, call.db, key)

@@ -264,7 +264,7 @@ class Engine:
     def _reject(self, client: Client, command: Command | None, failure: Failure) -> None:
         if command is not None:
             command.rejected += 1
-            if command.spec.name == b"exec" and client.mode & IN_MULTI:
+            if command.spec.name == b"exec":
                 self.discard(client)
                 text = failure.text.removeprefix(b"ERR ")
                 failure.text = b"EXECABORT Transaction discarded because of: " + text

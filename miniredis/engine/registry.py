@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from miniredis.engine import syntax
-from protocol.resp.values import Reply
+from protocol.resp.values import Reply, Status
 
 if TYPE_CHECKING:
     from miniredis.engine.call import Call
@@ -203,6 +203,8 @@ class Spec:
     def categories(self) -> frozenset[str]:
         """ACL categories without their @, from flags and group."""
         flags = self.flags
+        if self.run is None:
+            return frozenset({"slow"})  # a container is never called: Redis leaves it without a group's category
         found = set(self.acl_extra)
         category = _CATEGORY_OF_GROUP[self.group]
         if category:
@@ -265,14 +267,41 @@ def command(
     return declare
 
 
-def container(name: str, *, since: str, group: str, summary: str, flags: int = 0) -> None:
-    """Declare a command that is only the sum of its subcommands (`CONFIG`); its HELP is made from theirs."""
+def container(
+    name: str, *, since: str, group: str, summary: str, flags: int = 0, help_since: str = "5.0.0", help_flags: int = 0
+) -> None:
+    """Declare a command that is only the sum of its subcommands (`CONFIG`), and its HELP."""
+    declare_help(name, since=help_since, group=group, flags=help_flags)
     _declared.append(
         Spec(
             name, None, flags, since=since, group=group, summary=summary, complexity="Depends on subcommand.",
             key_flags="", key_specs=(), acl=(), tips=(),
         )
     )  # fmt: skip
+
+
+def declare_help(name: str, *, since: str = "5.0.0", group: str, flags: int = 0) -> None:
+    """Declare `name HELP`, which is made from the declarations of the other subcommands."""
+    _declared.append(
+        Spec(
+            f"{name}|HELP", _show_help, flags | LOADING | STALE, since=since, group=group,
+            summary="Return a text about the subcommands.", complexity="O(1)", key_flags="", key_specs=(), acl=(),
+            tips=(),
+        )
+    )  # fmt: skip
+
+
+def _show_help(call: Call) -> Reply:
+    parent = call.state.table.find(call.argv[0])
+    assert parent is not None
+    name = parent.syntax.name
+    lines = [f"{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"]
+    for sub in parent.subcommands.values():
+        if sub.run is not _show_help:
+            words = " ".join([argument.shown() for argument in sub.syntax.arguments])
+            lines += [f"{sub.syntax.subcommand} {words}".rstrip(), f"    {sub.summary}"]
+    lines += ["HELP", "    Print this help."]
+    return [Status(line) for line in lines]
 
 
 class CommandTable:

@@ -40,6 +40,22 @@ class Argument:
     since: str | None = None  # where younger than its command
     arguments: list[Argument] = field(default_factory=list)
 
+    def shown(self) -> str:
+        """As the line of a HELP names it."""
+        if self.type == PURE_TOKEN:
+            text = str(self.token)
+        elif self.type == BLOCK:
+            text = " ".join([argument.shown() for argument in self.arguments])
+        elif self.type == ONEOF:
+            text = "|".join([argument.shown() for argument in self.arguments])
+        else:
+            text = f"<{self.name}>"
+        if self.token and self.type != PURE_TOKEN:
+            text = f"{self.token} {text}"
+        if self.is_multiple:
+            text = f"{text} [{text} ...]"
+        return f"[{text}]" if self.is_optional else text
+
     def least_words(self) -> int:
         """How many words of argv this takes at least."""
         if self.is_optional:

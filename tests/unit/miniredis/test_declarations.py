@@ -1,0 +1,74 @@
+"""What the syntax lines say is what Redis 7.4.1 says of its commands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from miniredis.commands import FAMILIES
+from miniredis.engine.registry import KeySpec, Spec, declared
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "redis-7.4.1-commands.json"
+REAL: dict[str, dict[str, Any]] = json.loads(GOLDEN.read_text())
+assert FAMILIES
+OURS = {spec.name.decode(): spec for spec in declared().everything() if spec.name.decode() in REAL}
+
+
+def test_no_command_is_invented() -> None:
+    """A client would see a command that no Redis 7.4 has."""
+    assert [spec.name for spec in declared().everything() if spec.name.decode() not in REAL] == []
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_facts_equal_those_of_the_real_server(name: str) -> None:
+    """COMMAND INFO, key extraction or ACL categories of this command would differ from Redis'."""
+    ours, real = OURS[name], REAL[name]
+    assert ours.arity == real["arity"], "arity"
+    assert ours.group == real["group"], "group"
+    assert ours.since == real["since"], "since"
+    assert sorted(flag.decode() for flag in ours.flag_names) == real["flags"]
+    assert sorted("@" + category for category in ours.categories) == real["acl"]
+    assert list(ours.key_range) == [real["first"], real["last"], real["step"]]
+    assert [_told(spec) for spec in ours.key_specs] == [_recorded(spec) for spec in real["key_specs"]]
+    assert sorted(ours.tips) == sorted(real["tips"])
+
+
+def _told(spec: KeySpec) -> Any:
+    begin = ("keyword", spec.keyword, spec.begin) if spec.keyword else ("index", spec.begin)
+    if spec.keynum_index >= 0:
+        return begin, ("keynum", spec.first_key, spec.keynum_index, spec.step), spec.flags
+    return begin, ("range", spec.last, spec.step, spec.limit), spec.flags
+
+
+def _recorded(spec: dict[str, Any]) -> Any:
+    where = spec["begin_search"]["spec"]
+    begin = ("keyword", where["keyword"], where["startfrom"]) if "keyword" in where else ("index", where["index"])
+    find = spec["find_keys"]["spec"]
+    if spec["find_keys"]["type"] == "keynum":
+        return begin, ("keynum", find["firstkey"], find["keynumidx"], find["keystep"]), tuple(spec["flags"])
+    return begin, ("range", find["lastkey"], find["keystep"], find["limit"]), tuple(spec["flags"])
+
+
+@pytest.mark.parametrize("name", sorted(name for name, spec in OURS.items() if spec.run))
+def test_arguments_have_the_real_servers_shape(name: str) -> None:
+    """COMMAND DOCS, and with it the hints of redis-cli, would show other arguments."""
+    spec: Spec = OURS[name]
+    real = REAL[name].get("arguments", [])
+    assert [_shape(argument) for argument in spec.syntax.arguments] == [_recorded_shape(argument) for argument in real]
+
+
+def _shape(argument: Any) -> Any:
+    flags = {"optional": argument.is_optional, "multiple": argument.is_multiple,
+             "multiple_token": argument.repeats_token}  # fmt: skip
+    inner = [_shape(part) for part in argument.arguments]
+    name = argument.name if not inner else ""
+    return (name, argument.type, argument.token, sorted(flag for flag, on in flags.items() if on), inner)
+
+
+def _recorded_shape(argument: dict[str, Any]) -> Any:
+    inner = [_recorded_shape(part) for part in argument.get("arguments", [])]
+    name = argument["name"] if not inner else ""
+    return (name, argument["type"], argument.get("token"), sorted(argument.get("flags", [])), inner)
