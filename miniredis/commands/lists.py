@@ -42,9 +42,9 @@ def lpush(call: Call) -> Reply:
     if values is None:
         values = List()
         db.put(key, values)
-    values.push_head(argv[2:], call.state.settings.list_max_listpack_size)
+    length = values.push_head(argv[2:], call.state.settings.list_max_listpack_size)
     db.changed(key, values, b"lpush", LIST, len(argv) - 2)
-    return len(values)
+    return length
 
 
 @command("RPUSH key element [element ...]", WRITE | DENYOOM | FAST, keys="RW insert", complexity="O(N), N new elements")
@@ -57,9 +57,9 @@ def rpush(call: Call) -> Reply:
     if values is None:
         values = List()
         db.put(key, values)
-    values.push_tail(argv[2:], call.state.settings.list_max_listpack_size)
+    length = values.push_tail(argv[2:], call.state.settings.list_max_listpack_size)
     db.changed(key, values, b"rpush", LIST, len(argv) - 2)
-    return len(values)
+    return length
 
 
 @command(

@@ -35,6 +35,7 @@ UNLIMITED: Final = 1 << 62
 ESTIMATED_OVERHEAD: Final = 8
 # Up to so many runs are walked; beyond, a place is found by bisection.
 WALK_RUNS: Final = 16
+MINUS: Final = 0x2D
 # What CPython takes beside the packed bytes: the object head of an element and its pointer; a run; a list.
 ELEMENT_BYTES: Final = 40
 RUN_BYTES: Final = 120
@@ -138,53 +139,59 @@ class List:
 
     # The ends
 
-    def push_head(self, values: Sequence[bytes], limit: int) -> None:
-        """Put each value before the first element, one after the other."""
+    def push_head(self, values: Sequence[bytes], limit: int) -> int:
+        """Put each value before the first element, one after the other; the new length."""
         runs = self._runs
         if runs is None:
             added = self._admit(values, limit)
             if added:
                 self._packed += added
                 self._items[:0] = values[::-1]
-                return
+                return len(self._items)
             runs = self._chain(limit)
+        # A plain run is larger than any limit, so that this asks for both: room, and a run that takes elements.
+        most = self._size_limit - ESTIMATED_OVERHEAD
         for value in values:
             length = len(value)
             head = runs[0] if runs else None
-            if head is not None and not head.is_plain and (
-                head.size + length + ESTIMATED_OVERHEAD <= self._size_limit
-            ) and len(head.items) < self._count_limit and length <= self._size_limit:
-                size = entry_size(value)
+            if head is not None and head.size + length <= most and len(head.items) < self._count_limit:
+                # Short text, by far the most, without a call.
+                is_text = 0 < length < 64 and not value.isdigit() and value[0] != MINUS
+                size = length + 2 if is_text else entry_size(value)
                 head.items.insert(0, value)
                 head.size += size
                 self._packed += size
             else:
                 self._new_head(self._fresh_run(value))
         self._count += len(values)
+        return self._count
 
-    def push_tail(self, values: Sequence[bytes], limit: int) -> None:
-        """Put each value after the last element, one after the other."""
+    def push_tail(self, values: Sequence[bytes], limit: int) -> int:
+        """Put each value after the last element, one after the other; the new length."""
         runs = self._runs
         if runs is None:
             added = self._admit(values, limit)
             if added:
                 self._packed += added
                 self._items += values
-                return
+                return len(self._items)
             runs = self._chain(limit)
+        # A plain run is larger than any limit, so that this asks for both: room, and a run that takes elements.
+        most = self._size_limit - ESTIMATED_OVERHEAD
         for value in values:
             length = len(value)
             tail = runs[-1] if runs else None
-            if tail is not None and not tail.is_plain and (
-                tail.size + length + ESTIMATED_OVERHEAD <= self._size_limit
-            ) and len(tail.items) < self._count_limit and length <= self._size_limit:
-                size = entry_size(value)
+            if tail is not None and tail.size + length <= most and len(tail.items) < self._count_limit:
+                # Short text, by far the most, without a call.
+                is_text = 0 < length < 64 and not value.isdigit() and value[0] != MINUS
+                size = length + 2 if is_text else entry_size(value)
                 tail.items.append(value)
                 tail.size += size
                 self._packed += size
             else:
                 self._new_tail(self._fresh_run(value))
         self._count += len(values)
+        return self._count
 
     def pop_head(self, limit: int) -> bytes:
         """Take the first element away. The list must not be empty."""
