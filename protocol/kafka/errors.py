@@ -511,8 +511,7 @@ class ListenerNotFound(RetriableError):
     code = 72
     name = "LISTENER_NOT_FOUND"
     message = (
-        "There is no listener on the leader broker that matches the listener on which metadata request was "
-        "processed."
+        "There is no listener on the leader broker that matches the listener on which metadata request was processed."
     )
 
 
@@ -652,8 +651,7 @@ class InconsistentVoterSet(KafkaError):
     code = 94
     name = "INCONSISTENT_VOTER_SET"
     message = (
-        "Indicates that the either the sender or recipient of a voter-only request is not one of the expected"
-        " voters."
+        "Indicates that the either the sender or recipient of a voter-only request is not one of the expected voters."
     )
 
 
@@ -754,8 +752,7 @@ class FencedMemberEpoch(KafkaError):
     code = 110
     name = "FENCED_MEMBER_EPOCH"
     message = (
-        "The member epoch is fenced by the group coordinator. The member must abandon all its partitions and "
-        "rejoin."
+        "The member epoch is fenced by the group coordinator. The member must abandon all its partitions and rejoin."
     )
 
 

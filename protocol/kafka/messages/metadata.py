@@ -1,6 +1,6 @@
 """What rests in `__cluster_metadata`: the records whose sequence is the state of the cluster.
 
-    value   uvarint frame version 1 · uvarint record type (`api_key`) · uvarint version · fields
+value   uvarint frame version 1 · uvarint record type (`api_key`) · uvarint version · fields
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What rests in `__consumer_offsets` and `__transaction_state`.
 
-    key     i16 record type (`api_key`), then the fields of the key's version 0
-    value   i16 version, then the fields; no value at all deletes what the key names
+key     i16 record type (`api_key`), then the fields of the key's version 0
+value   i16 version, then the fields; no value at all deletes what the key names
 """
 
 from __future__ import annotations
