@@ -1,7 +1,7 @@
 """A producer or a member of a consumer group in a process of its own, so that it can be killed.
 
     python -m tests.clients.kafka.member CLIENT produce BOOTSTRAP TOPIC CODEC COUNT
-        sends COUNT records "CODEC-0", "CODEC-1", … with their number as key; prints "sent COUNT" when all are acknowledged
+        sends COUNT records "CODEC-0", "CODEC-1", … with their number as key; prints "sent COUNT" at the end
     python -m tests.clients.kafka.member CLIENT consume BOOTSTRAP TOPIC GROUP
         prints "assigned 0,1,…" after each rebalance and "got PARTITION OFFSET VALUE" for each record; commits as it
         goes; leaves cleanly on SIGTERM
