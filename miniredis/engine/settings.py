@@ -36,12 +36,14 @@ class Settings:
     notify_keyspace_events: int = 0
     slowlog_log_slower_than: int = 10000
     slowlog_max_len: int = 128
-    latency_monitor_threshold: int = 0
     latency_tracking: bool = True
+    latency_tracking_info_percentiles: tuple[float, ...] = (50.0, 99.0, 99.9)
     lazyfree_lazy_expire: bool = False
+    lazyfree_lazy_server_del: bool = False
     lazyfree_lazy_user_del: bool = False
     lazyfree_lazy_user_flush: bool = False
     maxmemory_policy: str = "noeviction"
     lfu_log_factor: int = 10
     lfu_decay_time: int = 1
     enable_debug_command: str = "no"
+    enable_protected_configs: str = "no"

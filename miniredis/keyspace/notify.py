@@ -26,7 +26,7 @@ ALL: Final = GENERIC | STRING | LIST | SET | HASH | ZSET | EXPIRED | EVICTED | S
 
 _LETTERS: Final = {
     "A": ALL, "g": GENERIC, "$": STRING, "l": LIST, "s": SET, "h": HASH, "z": ZSET, "x": EXPIRED, "e": EVICTED,
-    "t": STREAM, "d": MODULE, "K": KEYSPACE, "E": KEYEVENT, "m": KEY_MISS, "n": NEW,
+    "t": STREAM, "d": MODULE, "n": NEW, "K": KEYSPACE, "E": KEYEVENT, "m": KEY_MISS,
 }  # fmt: skip
 
 
@@ -41,9 +41,9 @@ def parse_classes(letters: str) -> int:
 
 
 def format_classes(mask: int) -> str:
-    """The value as CONFIG GET shows it: "KEA" comes back as "AKE"."""
+    """The value as CONFIG GET shows it: "KEA" comes back as "AKE", and beside "A" the "n" is not shown."""
     shown = ""
     if mask & ALL == ALL:
         shown = "A"
-        mask &= ~ALL
+        mask &= ~(ALL | NEW)
     return shown + "".join(letter for letter, bit in _LETTERS.items() if letter != "A" and mask & bit)
