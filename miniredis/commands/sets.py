@@ -185,7 +185,7 @@ def _spop_count(call: Call) -> Reply:
         db.changed(key, ours, b"spop", notify.SET, size)
         db.delete(key)
         db.notify(notify.GENERIC, b"del", key)
-        call.replicate(b"DEL", key)
+        call.replicate(b"UNLINK" if call.settings.lazyfree_lazy_server_del else b"DEL", key)
         return Members(members)
     members = ours.sample(count, call.random)
     for member in members:
