@@ -35,7 +35,8 @@ def multi(call: Call) -> Reply:
 
 
 @command(
-    "EXEC", _LOADED_OR_NOT | SKIP_SLOWLOG | UNQUEUED, since="1.2.0", complexity="Depends on commands in the transaction",
+    "EXEC", _LOADED_OR_NOT | SKIP_SLOWLOG | UNQUEUED, since="1.2.0",
+    complexity="Depends on commands in the transaction",
 )  # fmt: skip
 def exec_(call: Call) -> Reply:
     """Run what was queued, with nothing else in between."""

@@ -65,9 +65,9 @@ class Client:
         self.queue: list[Any] = []  # (Command, argv) collected since MULTI
         self.watched: list[tuple[Db, bytes, bool]] = []
         self.blocked: Waiter | None = None
-        self.channels: set[bytes] = set()
-        self.patterns: set[bytes] = set()
-        self.shard_channels: set[bytes] = set()
+        self.channels: dict[bytes, None] = {}  # in the order of subscribing
+        self.patterns: dict[bytes, None] = {}
+        self.shard_channels: dict[bytes, None] = {}
         self.tracking: Any = None
         self.call: Call | None = None
         self.out: list[bytes] = []  # replies of the commands being run; joined once

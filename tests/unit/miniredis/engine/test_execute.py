@@ -1,0 +1,201 @@
+"""The path of a command, without sockets."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import replace
+
+from miniredis.engine.client import REPLY_OFF, REPLY_SKIP
+from miniredis.engine.settings import Settings
+from miniredis.engine.state import LOADING, MONITORED, OUT_OF_MEMORY
+from miniredis.keyspace.notify import format_classes, parse_classes
+from protocol.resp.values import BLOCKED, OK, Failure
+from tests.unit.miniredis.world import World
+
+
+def test_ten_thousand_requests_leave_no_cycle() -> None:
+    """Garbage would pile up until a full collection stops the server for many milliseconds."""
+    world = World()
+    lines = [
+        "SET a 1", "GET a", "INCR a", "LPUSH l x", "GET l", "NOSUCH", "GET", "MULTI", "SET b 1", "EXEC", "DEL l",
+        "SET e v PX 1", "HSET h f v", "ZADD z 1 m", "SADD s m", "SCAN 0", "WATCH a", "UNWATCH", "SET a x GET",
+    ]  # fmt: skip
+    world.send(*lines)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10_000 // len(lines) + 1):
+            world.send(*lines)
+            world.later(2)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+def test_a_blocked_client_runs_nothing_more() -> None:
+    """Commands behind a blocking one would be answered before it."""
+    world = World()
+    waiting = world.connect()
+    taken = world.engine.run(waiting, [[b"GET", b"a"], [b"BLPOP", b"l", b"0"], [b"GET", b"b"]])
+    assert taken == 2
+    assert waiting.out == [b"$-1\r\n"]
+    assert waiting.blocked is not None
+
+
+def test_waiters_are_served_in_order_of_arrival() -> None:
+    """The one who came last could be served first, and elements be lost or given twice."""
+    world = World()
+    clients = [world.connect() for _ in range(3)]
+    for client in clients:
+        assert world("BLPOP l other 0", client=client) is BLOCKED
+    assert world("RPUSH l a b c d") == 4
+    assert [client.out[0].split(b"\r\n")[4] for client in clients] == [b"a", b"b", b"c"]
+    assert world("LRANGE l 0 -1") == [b"d"]
+    assert len(world.state.blocked) == 0
+    assert world.state.dbs[0].waiting == {}
+
+
+def test_nobody_is_served_inside_a_transaction() -> None:
+    """LPUSH and DEL in one MULTI would hand out an element that never was there for others."""
+    world = World()
+    waiting = world.connect()
+    world("BLPOP l 0", client=waiting)
+    for line in ("MULTI", "LPUSH l a", "DEL l", "EXEC"):
+        world(line)
+    assert waiting.out == []
+    world("SET l string")
+    assert waiting.out == []
+    world("DEL l")
+    world("LPUSH l b")
+    assert waiting.out
+
+
+def test_a_served_waiter_can_serve_the_next() -> None:
+    """A chain of BLMOVEs would stop after its first link."""
+    world = World()
+    first, second = world.connect(), world.connect()
+    world("BLMOVE a b LEFT RIGHT 0", client=first)
+    world("BLPOP b 0", client=second)
+    world("RPUSH a x")
+    assert first.out == [b"$1\r\nx\r\n"]
+    assert second.out == [b"*2\r\n$1\r\nb\r\n$1\r\nx\r\n"]
+    assert world("EXISTS a b") == 0
+
+
+def test_timeouts_answer_null_and_forget_the_waiter() -> None:
+    """A client would wait for ever, or be served after it was told that nothing came."""
+    world = World()
+    waiting = world.connect()
+    world("BLPOP l 0.5", client=waiting)
+    assert world.state.blocked.next_deadline() == world.clock.ms + 500
+    world.later(499)
+    world.engine.release_expired(world.clock.ms)
+    assert waiting.out == []
+    world.later(1)
+    world.engine.release_expired(world.clock.ms)
+    assert waiting.out == [b"*-1\r\n"]
+    world("RPUSH l a")
+    assert world("LLEN l") == 1
+
+
+def test_who_leaves_is_forgotten() -> None:
+    """A closed connection would keep its watches and its place in a queue, and an element could go to it."""
+    world = World()
+    waiting, watching = world.connect(), world.connect()
+    world("BLPOP l 0", client=waiting)
+    world("WATCH k", client=watching)
+    world.engine.dismiss(waiting)
+    world.engine.dismiss(watching)
+    world("RPUSH l a")
+    assert world("LLEN l") == 1
+    assert not world.state.watches.watchers
+    assert not world.state.keyspace.heeds_touches
+
+
+def test_a_refusal_inside_multi_aborts() -> None:
+    """EXEC would run a transaction of which a part was refused."""
+    world = World()
+    world("MULTI")
+    assert isinstance(world("GET"), Failure)
+    assert world("EXEC").code == b"EXECABORT"
+
+
+def test_guards_in_the_order_of_redis() -> None:
+    """A client would be told the second reason before the first."""
+    world = World()
+    world.state.mode |= LOADING | OUT_OF_MEMORY
+    assert world("SET a 1").code == b"OOM"
+    assert world("GET a").code == b"LOADING"
+    assert world("SET a").text.startswith(b"ERR wrong number")
+    assert world("MULTI") is OK
+    assert world("SET a 1").code == b"OOM"
+    world.state.mode &= ~OUT_OF_MEMORY
+    assert world("EXEC").code == b"EXECABORT"
+
+
+def test_reply_off_and_skip() -> None:
+    """A client that asked for silence would get replies it cannot match."""
+    world = World()
+    world.client.mode |= REPLY_SKIP
+    assert world.send("SET a 1", "GET a") == b"$1\r\n1\r\n"
+    world.client.mode |= REPLY_OFF
+    assert world.send("SET a 1", "GET a", "NOSUCH") == b""
+
+
+def test_statistics() -> None:
+    """INFO would count wrongly."""
+    world = World()
+    world("CONFIG x")
+    for line in ("SET a 1", "GET a", "GET b", "LPUSH a 1", "GET"):
+        world(line)
+    commands = {command.spec.name: command for command in world.state.observer.commands}
+    assert (commands[b"get"].calls, commands[b"get"].rejected) == (2, 1)
+    assert (commands[b"lpush"].calls, commands[b"lpush"].failed) == (1, 1)
+    assert (world.state.keyspace.hits, world.state.keyspace.misses) == (1, 1)
+    assert world.state.observer.errors[b"WRONGTYPE"] == 1
+    assert world.state.dirty == 1
+
+
+def test_slow_log_keeps_what_it_is_told_to() -> None:
+    """SLOWLOG GET would show too much or too little."""
+    world = World(replace(Settings(), slowlog_log_slower_than=0, slowlog_max_len=2))
+    world.send("GET a", "GET " + "x" * 200, "MSET " + "k v " * 40)
+    slow = world.state.observer.slow
+    assert [entry.id for entry in slow] == [2, 1]
+    assert slow[0].argv[-1] == b"... (50 more arguments)"
+    assert slow[1].argv[1].endswith(b"... (72 more bytes)")
+
+
+def test_monitor_hears_commands() -> None:
+    """MONITOR would miss commands, or show passwords."""
+    world = World()
+    watcher = world.connect()
+    world.state.observer.monitors[watcher] = None
+    world.state.mode |= MONITORED
+    world.send("SET a 1", "MULTI", "GET a", "EXEC")
+    shown = [line.split(b"] ", 1)[1] for line in b"".join(watcher.out).split(b"\r\n")[:-1]]
+    assert shown == [b'"SET" "a" "1"', b'"MULTI"', b'"GET" "a"', b'"EXEC"']
+
+
+def test_events_in_order() -> None:
+    """Keyspace notifications would come in another order than Redis', or for other classes."""
+    world = World(replace(Settings(), notify_keyspace_events=parse_classes("KEA")))
+    world("SET k v EX 10")
+    assert world.heard.messages == [
+        (b"__keyspace@0__:k", b"set"), (b"__keyevent@0__:set", b"k"),
+        (b"__keyspace@0__:k", b"expire"), (b"__keyevent@0__:expire", b"k"),
+    ]  # fmt: skip
+    assert format_classes(parse_classes("KEA")) == "AKE"
+
+
+def test_pause_holds_writes_and_lets_them_go_in_order() -> None:
+    """CLIENT PAUSE WRITE would let a write through, or lose it."""
+    world = World()
+    other = world.connect()
+    world.engine.pause(world.clock.ms + 100, writes_only=True)
+    assert world.send("GET a") == b"$-1\r\n"
+    assert world.engine.run(other, [[b"SET", b"a", b"1"]]) == 1
+    assert other.out == []
+    assert other.blocked is not None
+    world.engine.unpause()
+    assert other.blocked is None

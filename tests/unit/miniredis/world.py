@@ -1,0 +1,87 @@
+"""An engine without sockets: commands in, reply values out, time moved by hand."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from miniredis.commands import FAMILIES
+from miniredis.engine.client import Client
+from miniredis.engine.execute import Engine
+from miniredis.engine.registry import declared
+from miniredis.engine.settings import Settings
+from miniredis.engine.state import State
+
+assert FAMILIES
+START_MS = 1_795_414_035_725
+
+
+class HandClock:
+    def __init__(self) -> None:
+        self.ms = START_MS
+
+    def wall_ms(self) -> int:
+        return self.ms
+
+    def wall_us(self) -> int:
+        return self.ms * 1000
+
+    def monotonic(self) -> float:
+        return self.ms / 1000
+
+
+class Ear:
+    """A sink that keeps what it hears."""
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self.data = b""
+
+    def feed(self, data: bytes) -> None:
+        self.data += data
+
+
+class Heard:
+    """In the place of pub/sub: keeps what is published."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[bytes, bytes]] = []
+
+    def publish(self, channel: bytes, message: bytes) -> int:
+        self.messages.append((channel, message))
+        return 0
+
+    def forget(self, client: Client) -> None:
+        pass
+
+
+class World:
+    def __init__(self, settings: Settings | None = None, seed: int = 1) -> None:
+        self.clock = HandClock()
+        self.state = State(settings or Settings(), self.clock, Random(seed), declared())
+        self.engine = Engine(self.state)
+        self.state.apply_settings(self.state.settings)
+        self.state.pubsub = self.heard = Heard()
+        self.client = self.connect()
+
+    def connect(self) -> Client:
+        client = Client(self.state.next_client_id, self.state.dbs[0])
+        self.state.next_client_id += 1
+        self.engine.admit(client)
+        return client
+
+    def __call__(self, line: str | bytes, client: Client | None = None) -> Any:
+        """The reply of one command, as a value."""
+        words = line.encode().split() if isinstance(line, str) else line.split()
+        return self.engine.execute(client or self.client, [words])[0]
+
+    def send(self, *lines: str, client: Client | None = None) -> bytes:
+        """The bytes answered to commands that arrive together."""
+        client = client or self.client
+        self.engine.run(client, [line.encode().split() for line in lines])
+        data = b"".join(client.out)
+        client.out.clear()
+        return data
+
+    def later(self, ms: int) -> None:
+        self.clock.ms += ms
