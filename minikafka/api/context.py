@@ -8,7 +8,7 @@ connection's. A handler reads `api_version` and `client_id` before it returns: t
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Protocol
 
@@ -45,6 +45,9 @@ class Services:
     clock: Clock
     loop: AbstractEventLoop
     random: Random
+    auto_create_topics: bool = True
+    unadvertised: frozenset[str] = frozenset()      # listeners whose clients are told the address they dialled
+    internal_topics: dict[str, tuple[int, int, dict[str, str]]] = field(default_factory=dict)   # partitions, factor, configs
     authorizer: Authorizer | None = None
 
 

@@ -116,13 +116,13 @@ def api(
     this one's Future is still open. `reported_low` is told to clients instead of `low` (Produce, KAFKA-18659).
     """
     assert schema.lowest <= low <= high <= schema.highest, f"{schema.__name__} is not declared for versions {low} to {high}"
-    assert schema.key not in _rows, f"api key {schema.key} is declared twice"
+    assert schema.api_key not in _rows, f"api key {schema.api_key} is declared twice"
 
     def enter(handler: Handled) -> Handled:
         name = schema.__name__.removesuffix("Request")
         told = low if reported_low is None else reported_low
         where = listeners or ("BC" if at is CONTROLLER else "B")
-        _rows[schema.key] = Api(schema, schema.key, name, low, high, handler, at, needs, where, pipelined, told)
+        _rows[schema.api_key] = Api(schema, schema.api_key, name, low, high, handler, at, needs, where, pipelined, told)
         return handler
 
     return enter
@@ -134,5 +134,7 @@ def table() -> dict[int, Api]:
 
 
 def listing(rows: Iterable[Api]) -> str:
-    """The rows as lines of text, for `minikafka apis` and the README."""
-    return "\n".join(f"{row.key:>3}  {row.name:<28} {row.low}-{row.high}" for row in rows)
+    """The rows as a Markdown table, for `minikafka apis` and the README."""
+    lines = ["| key | API | versions |", "|--:|---|---|"]
+    lines += [f"| {row.key} | {row.name} | {row.low}-{row.high} |" for row in rows]
+    return "\n".join(lines)

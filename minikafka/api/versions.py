@@ -66,5 +66,5 @@ def ranges(rows: Iterable[Api]) -> list[ApiVersion]:
 
 def unsupported_version(broker: Context) -> ApiVersionsResponse:
     """The answer, in v0, to a version of ApiVersions that is not served."""
-    row = broker.apis[ApiVersionsRequest.key]
+    row = broker.apis[ApiVersionsRequest.api_key]
     return ApiVersionsResponse(error_code=UnsupportedVersion.code, api_keys=ranges([row]))

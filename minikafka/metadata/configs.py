@@ -88,12 +88,13 @@ class Option:
 
     def parse(self, text: str) -> Any:
         """The typed value of a text: bool, int, float, str or list[str]. Raises BadValue."""
-        value = self._typed(text)
+        value = self.typed(text)
         if self.rule != "-":
             self._check(value)
         return value
 
-    def _typed(self, text: str) -> Any:
+    def typed(self, text: str) -> Any:
+        """The same without the rule: for texts that were checked when they were set, and for defaults."""
         kind, text = self.kind, text if self.kind is Kind.PASSWORD else text.strip()
         if kind in BOUNDS:
             if not WHOLE_NUMBER.fullmatch(text) or not -1 << BOUNDS[kind] <= int(text) < 1 << BOUNDS[kind]:
@@ -206,12 +207,16 @@ class Configs:
         elif kind == TOPIC_CONFIG:
             self._parsed_topics.pop(name, None)
 
+    def forget_topic(self, name: str) -> None:
+        """The topic is gone."""
+        self._parsed_topics.pop(name, None)
+
     # ---- values
 
     def broker(self, name: str) -> Any:
         """The typed value of a broker config on this broker; None when it has neither value nor default."""
         text = self._broker_text(name)
-        return None if text is None else self.tables.broker[name].parse(text)
+        return None if text is None else self.tables.broker[name].typed(text)
 
     def _broker_text(self, name: str) -> str | None:
         own = self.image.config(BROKER_CONFIG, str(self.node_id))
@@ -229,7 +234,7 @@ class Configs:
         found = self._parsed_topics.get(name)
         if found is None:
             texts = self._topic_texts(self.image.config(TOPIC_CONFIG, name))
-            found = {key: self.tables.topic[key].parse(text) for key, text in texts.items() if text is not None}
+            found = {key: self.tables.topic[key].typed(text) for key, text in texts.items() if text is not None}
             if name in self.image.topics:
                 self._parsed_topics[name] = found
         return found

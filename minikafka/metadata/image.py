@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from protocol.kafka.messages import metadata as messages
+from protocol.kafka.schema import Record
 
 NO_LEADER = -1
 LEADER_UNCHANGED = -2
@@ -159,10 +160,10 @@ class Image:
         self.configs: dict[tuple[int, str], dict[str, str]] = {}
         self.next_producer_id = 0
         self.producer_ids: messages.ProducerIdsRecord | None = None
-        self.kept: dict[tuple[Any, ...], messages.Record] = {}
+        self.kept: dict[tuple[Any, ...], Record] = {}
         self.offset = -1                # of the last record applied
         self.version = 0                # grows with every record applied: the key of whatever is cached from the image
-        self._open_transaction: list[messages.Record] | None = None
+        self._open_transaction: list[Record] | None = None
         self._appliers: dict[int, Callable[[Any, Delta], None]] = {
             0: self._register_broker, 1: self._unregister_broker, 2: self._topic, 3: self._partition, 4: self._config,
             5: self._partition_change, 7: self._fence, 8: self._unfence, 9: self._remove_topic, 12: self._feature,
@@ -194,9 +195,9 @@ class Image:
 
     # ---- records
 
-    def apply(self, record: messages.Record, delta: Delta) -> None:
+    def apply(self, record: Record, delta: Delta) -> None:
         """Take one committed record in. Raises MetadataFault when it contradicts the state."""
-        key = record.key
+        key = record.api_key
         if key == BEGIN_TRANSACTION:
             self._open_transaction = []
         elif key == ABORT_TRANSACTION:
@@ -210,15 +211,17 @@ class Image:
         else:
             self._apply(record, delta)
 
-    def _apply(self, record: messages.Record, delta: Delta) -> None:
+    def _apply(self, record: Record, delta: Delta) -> None:
         self.version += 1
-        applier = self._appliers.get(record.key)
+        applier = self._appliers.get(record.api_key)
         if applier is not None:
             applier(record, delta)
-        elif record.key in KEPT:
-            self.kept[KEPT[record.key](record)] = record
-        elif record.key in FORGET:
-            self.kept.pop(FORGET[record.key](record), None)
+        elif isinstance(record, messages.ClientQuotaRecord) and record.remove:
+            self.kept.pop(KEPT[record.api_key](record), None)
+        elif record.api_key in KEPT:
+            self.kept[KEPT[record.api_key](record)] = record
+        elif record.api_key in FORGET:
+            self.kept.pop(FORGET[record.api_key](record), None)
 
     def _register_broker(self, record: messages.RegisterBrokerRecord, delta: Delta) -> None:
         self.brokers[record.broker_id] = Broker(record)
@@ -332,7 +335,7 @@ TOPIC_CONFIG = 2
 KEPT: dict[int, Callable[[Any], tuple[Any, ...]]] = {
     10: lambda record: ("token", record.token_id),
     11: lambda record: ("scram", record.name, record.mechanism),
-    14: lambda record: ("quota", *((part.entity_type, part.entity_name) for part in record.entity), record.key_),
+    14: lambda record: ("quota", *((part.entity_type, part.entity_name) for part in record.entity), record.key),
     18: lambda record: ("acl", record.id),
 }
 FORGET: dict[int, Callable[[Any], tuple[Any, ...]]] = {

@@ -9,22 +9,18 @@ several, the lowest that carries what is to be said is written, as Kafka does. A
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from protocol.kafka.errors import CorruptMessage
 from protocol.kafka.messages import metadata as messages
-
-if TYPE_CHECKING:
-    from protocol.kafka.schema import Message
+from protocol.kafka.schema import Record
 
 METADATA_VERSION = 30
 METADATA_VERSION_NAME = "4.3-IV0"
-OLDEST_METADATA_VERSION = 7         # 3.3-IV3, the first that KRaft brokers of today can read
 
 # Feature levels: name -> (lowest, highest supported, level a new cluster starts with). A level is finalised only when
 # what it promises is implemented: 0 means "off", as after `kafka-storage format --feature name=0`.
 FEATURES: dict[str, tuple[int, int, int]] = {
-    "metadata.version": (OLDEST_METADATA_VERSION, METADATA_VERSION, METADATA_VERSION),
+    "metadata.version": (METADATA_VERSION, METADATA_VERSION, METADATA_VERSION),
+    "eligible.leader.replicas.version": (0, 1, 1),
 }
 
 FRAME_VERSION = 1
@@ -41,13 +37,13 @@ GROUP_CONFIG = 32
 CLIENT_METRICS_CONFIG = 16
 
 _types = {
-    kind.key: kind
+    kind.api_key: kind
     for kind in vars(messages).values()
-    if isinstance(kind, type) and issubclass(kind, messages.Record) and kind is not messages.Record
+    if isinstance(kind, type) and issubclass(kind, Record) and kind is not Record
 }
 
 
-def version_of(record: Message) -> int:
+def version_of(record: Record) -> int:
     """The version a record is written at: the lowest that can say it."""
     if isinstance(record, messages.BrokerRegistrationChangeRecord):
         if record.cordoned_log_dirs is not None:
@@ -55,23 +51,36 @@ def version_of(record: Message) -> int:
         if record.log_dirs:
             return 2
         return 1 if record.in_controlled_shutdown else 0
-    return record.versions[1]
+    return record.highest
 
 
-def to_value(record: Message) -> bytes:
+def to_value(record: Record) -> bytes:
     """A record as the value of a log record."""
     version = version_of(record)
-    return bytes((FRAME_VERSION, record.key, version)) + record.encode(version)
+    return bytes((FRAME_VERSION, record.api_key, version)) + record.encode(version)
 
 
-def from_value(value: bytes | memoryview) -> Message | None:
+def from_value(value: bytes) -> Record | None:
     """The record a log value holds; None for a type this metadata.version does not know."""
     if len(value) < 3 or value[0] != FRAME_VERSION or value[1] > 127 or value[2] > 127:
         raise CorruptMessage(f"not a metadata record: {bytes(value[:3])!r}")
     kind = _types.get(value[1])
     if kind is None:
         return None
-    first, final = kind.versions
-    if not first <= value[2] <= final:
+    if not kind.lowest <= value[2] <= kind.highest:
         raise CorruptMessage(f"{kind.__name__} version {value[2]} is not known")
     return kind.decode(value[2], value, 3)
+
+
+def bootstrap_records(*, in_log: bool = True) -> list[Record]:
+    """What a new cluster begins with; in the log it is one transaction, in the bootstrap checkpoint the levels alone."""
+    levels: list[Record] = [
+        messages.FeatureLevelRecord(name=name, feature_level=level) for name, (_, _, level) in FEATURES.items() if level
+    ]
+    if not in_log:
+        return levels
+    # With eligible leaders min.insync.replicas is a matter of the controller, so it stands in the log from the start.
+    least = messages.ConfigRecord(
+        resource_type=BROKER_CONFIG, resource_name="", name="min.insync.replicas", value="1")
+    return [
+        messages.BeginTransactionRecord(name="Bootstrap records"), *levels, least, messages.EndTransactionRecord()]

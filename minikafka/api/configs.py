@@ -1,0 +1,143 @@
+"""What is configured, and where each value comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from minikafka.api.context import Context
+from minikafka.api.registry import Operation, Resource, api
+from minikafka.controller.topics import name_fault
+from minikafka.metadata.configs import Entry, Source, Synonym
+from minikafka.metadata.records import BROKER_CONFIG, CLIENT_METRICS_CONFIG, GROUP_CONFIG, TOPIC_CONFIG
+from protocol.kafka.errors import (
+    ClusterAuthorizationFailed,
+    GroupAuthorizationFailed,
+    InvalidRequest,
+    InvalidTopicException,
+    KafkaError,
+    TopicAuthorizationFailed,
+    UnknownTopicOrPartition,
+)
+from protocol.kafka.messages.configs import (
+    DescribeConfigsRequest,
+    DescribeConfigsResource,
+    DescribeConfigsResourceResult,
+    DescribeConfigsResponse,
+    DescribeConfigsResult,
+    DescribeConfigsSynonym,
+)
+
+BROKER_LOGGER = 8
+
+
+@api(DescribeConfigsRequest, 1, 4, listeners="BC")
+def describe_configs(broker: Context, request: DescribeConfigsRequest) -> DescribeConfigsResponse:
+    """Every config of brokers, topics and groups, default or set. The library's doc texts are not repeated here."""
+    results = []
+    for resource in request.resources:
+        result = DescribeConfigsResult(
+            resource_type=resource.resource_type, resource_name=resource.resource_name, configs=[])
+        try:
+            entries = _entries(broker, resource)
+        except KafkaError as error:
+            result.error_code, result.error_message = error.code, str(error)
+        else:
+            wanted = resource.configuration_keys
+            result.configs = [
+                _told(entry, request.include_synonyms) for entry in entries
+                if wanted is None or entry.option.name in wanted
+            ]
+        results.append(result)
+    return DescribeConfigsResponse(results=results)
+
+
+def _entries(broker: Context, resource: DescribeConfigsResource) -> list[Entry]:
+    describe = DESCRIBERS.get(resource.resource_type)
+    if describe is None:
+        raise InvalidRequest(f"Unsupported resource type: {resource.resource_type}")
+    return describe(broker, resource.resource_name)
+
+
+def _topic(broker: Context, name: str) -> list[Entry]:
+    if not broker.may(Operation.DESCRIBE_CONFIGS, Resource.TOPIC, name):
+        raise TopicAuthorizationFailed()
+    fault = name_fault(name)
+    if fault is not None:
+        raise InvalidTopicException(f"Topic name is invalid: {fault}")
+    if name not in broker.image.topics:
+        raise UnknownTopicOrPartition()
+    return broker.configs.describe_topic(name)
+
+
+def _broker(broker: Context, name: str) -> list[Entry]:
+    if not broker.may(Operation.DESCRIBE_CONFIGS, Resource.CLUSTER):
+        raise ClusterAuthorizationFailed()
+    if not name:
+        return _cluster_defaults(broker)
+    if _broker_id(name) != broker.node_id:
+        raise InvalidRequest(
+            f"Unexpected broker id, expected {broker.node_id} or empty string, but received {name}")
+    return broker.configs.describe_broker()
+
+
+def _broker_id(name: str) -> int:
+    try:
+        return int(name)
+    except ValueError:
+        raise InvalidRequest(f"Broker id must be an integer, but it is: {name}") from None
+
+
+def _cluster_defaults(broker: Context) -> list[Entry]:
+    """What is set for all brokers at once, and nothing else."""
+    set_here = broker.image.config(BROKER_CONFIG, "")
+    table = broker.configs.tables.broker
+    return [
+        Entry(table[name], None if table[name].is_sensitive else value, Source.DYNAMIC_DEFAULT_BROKER,
+              table[name].update_mode == "-", [Synonym(name, value, Source.DYNAMIC_DEFAULT_BROKER)])
+        for name, value in sorted(set_here.items()) if name in table
+    ]
+
+
+def _loggers(broker: Context, name: str) -> list[Entry]:
+    if not broker.may(Operation.DESCRIBE_CONFIGS, Resource.CLUSTER):
+        raise ClusterAuthorizationFailed()
+    if not name:
+        raise InvalidRequest("Broker id must not be empty")
+    if _broker_id(name) != broker.node_id:
+        raise InvalidRequest(f"Unexpected broker id, expected {broker.node_id} but received {name}")
+    return []       # levels of single loggers cannot be set here, so there are none to describe
+
+
+def _group(broker: Context, name: str) -> list[Entry]:
+    if not broker.may(Operation.DESCRIBE_CONFIGS, Resource.GROUP, name):
+        raise GroupAuthorizationFailed()
+    if not name:
+        raise InvalidRequest("Group name must not be empty")
+    return broker.configs.describe_group(name)
+
+
+def _client_metrics(broker: Context, name: str) -> list[Entry]:
+    if not broker.may(Operation.DESCRIBE_CONFIGS, Resource.CLUSTER):
+        raise ClusterAuthorizationFailed()
+    if not name:
+        raise InvalidRequest("Client metrics subscription name must not be empty")
+    return []
+
+
+DESCRIBERS: dict[int, Callable[[Context, str], list[Entry]]] = {
+    TOPIC_CONFIG: _topic,
+    BROKER_CONFIG: _broker,
+    BROKER_LOGGER: _loggers,
+    CLIENT_METRICS_CONFIG: _client_metrics,
+    GROUP_CONFIG: _group,
+}
+
+
+def _told(entry: Entry, with_synonyms: bool) -> DescribeConfigsResourceResult:
+    option = entry.option
+    synonyms = entry.synonyms if with_synonyms else []
+    return DescribeConfigsResourceResult(
+        name=option.name, value=None if option.is_sensitive else entry.value, read_only=entry.is_read_only,
+        config_source=entry.source, is_sensitive=option.is_sensitive, config_type=option.kind,
+        synonyms=[DescribeConfigsSynonym(name=one.name, value=one.value, source=one.source) for one in synonyms],
+        documentation=None)

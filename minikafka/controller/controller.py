@@ -1,0 +1,241 @@
+"""The active controller: decides against what is written, writes the decision as one batch, answers when it is committed.
+
+    decide(state, request) → Outcome(records, reply) → raft/node append → state replays at once
+                                                            │ committed
+                              reply ←  Future  ←────────────┘  (the broker's own image has it by then)
+
+Laws
+1. `state` is the metadata as written, ahead of what is committed by the batches under way, so that two decisions in
+   one turn see one another. What brokers and clients see is the committed image, which is another object.
+2. A reply leaves when its records are committed; one without records leaves when everything its decision saw is.
+"""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop, Future
+from collections.abc import Sequence
+from random import Random
+from typing import Any, TypeVar
+
+from minikafka.controller import brokers, topics
+from minikafka.controller.outcome import Outcome
+from minikafka.metadata.configs import Configs
+from minikafka.metadata.image import Delta, Image
+from minikafka.metadata.records import to_value
+from minikafka.raft.node import Node
+from protocol.kafka.errors import (
+    InvalidReplicationFactor,
+    KafkaError,
+    RequestTimedOut,
+    TopicAlreadyExists,
+    error_of,
+)
+from protocol.kafka.messages.brokers import (
+    BrokerHeartbeatRequest,
+    BrokerHeartbeatResponse,
+    BrokerRegistrationRequest,
+    BrokerRegistrationResponse,
+)
+from protocol.kafka.messages.quorum import AllocateProducerIdsRequest
+from protocol.kafka.messages.topics import (
+    CreatableTopic,
+    CreatableTopicConfig,
+    CreatableTopicResult,
+    CreatePartitionsTopic,
+    CreatePartitionsTopicResult,
+)
+from protocol.kafka.schema import Record
+
+Reply = TypeVar("Reply")
+
+MAX_RECORDS_PER_BATCH = 10_000      # of a decision that may be split
+
+
+class Controller:
+    """Runs deciders on the active node."""
+
+    def __init__(
+        self, node: Node, cluster_id: str, broker_id: int, configs: Configs, defaults: topics.TopicDefaults,
+        random: Random, loop: AbstractEventLoop,
+    ) -> None:
+        self.node = node
+        self.cluster_id = cluster_id
+        self.broker_id = broker_id
+        self.configs = configs
+        self.defaults = defaults
+        self.random = random
+        self.loop = loop
+        self.state = Image()
+        self.last_write: Future[int] | None = None
+        self.registered_at: dict[int, int] = {}     # broker id -> offset of its registration record
+        self.being_created: dict[str, Future[None]] = {}
+        self._producer_ids = range(0)
+        self._producer_ids_asked: Future[Any] | None = None
+
+    # ---- the way of every decision
+
+    def settle(self, outcome: Outcome[Reply]) -> Future[Reply]:
+        """Write what was decided; the Future gives the reply when that is committed."""
+        future: Future[Reply] = self.loop.create_future()
+        if outcome.records:
+            written = self.write(outcome.records, may_split=outcome.may_split)
+        elif self.last_write is not None and not self.last_write.done():
+            written = self.last_write
+        else:
+            future.set_result(outcome.reply)
+            return future
+
+        def committed(done: Future[int]) -> None:
+            if future.done():
+                return
+            if done.cancelled() or done.exception() is not None:
+                future.set_exception(RequestTimedOut())
+            else:
+                future.set_result(outcome.reply)
+
+        written.add_done_callback(committed)
+        return future
+
+    def write(self, records: Sequence[Record], *, may_split: bool = False) -> Future[int]:
+        """Append records and replay them; the Future is that of the last batch."""
+        step = MAX_RECORDS_PER_BATCH if may_split else len(records)
+        for start in range(0, len(records), step):
+            some = records[start : start + step]
+            offset = self.node.end_offset
+            self.last_write = self.node.append([to_value(record) for record in some])
+            self.replay(some, offset)
+        assert self.last_write is not None, "there was something to write"
+        return self.last_write
+
+    def replay(self, records: Sequence[Record], first_offset: int) -> None:
+        """Take written records into the state."""
+        delta = Delta()
+        for at, record in enumerate(records):
+            self.state.apply(record, delta)
+            if record.api_key == REGISTER_BROKER:
+                self.registered_at[record.broker_id] = first_offset + at    # type: ignore[attr-defined]
+
+    # ---- brokers
+
+    def register_broker(self, request: BrokerRegistrationRequest) -> Future[BrokerRegistrationResponse]:
+        return self.settle(brokers.register(self.state, request, self.cluster_id, self.node.end_offset))
+
+    def heartbeat(self, request: BrokerHeartbeatRequest) -> Future[BrokerHeartbeatResponse]:
+        return self.settle(brokers.heartbeat(self.state, request, self.registered_at.get(request.broker_id, 0)))
+
+    def next_producer_id(self) -> int | Future[int]:
+        """A producer id nobody has had: from this broker's block, or a Future while a block is being written."""
+        ids = self._producer_ids
+        if ids:
+            self._producer_ids = ids[1:]
+            return ids[0]
+        future: Future[int] = self.loop.create_future()
+        asked = self._producer_ids_asked
+        if asked is None or asked.done():
+            epoch = self.state.brokers[self.broker_id].epoch
+            request = AllocateProducerIdsRequest(broker_id=self.broker_id, broker_epoch=epoch)
+            asked = self._producer_ids_asked = self.settle(brokers.allocate_producer_ids(self.state, request))
+            asked.add_done_callback(self._enter_block)
+
+        def allocated(done: Future[Any]) -> None:
+            if future.done():
+                return
+            error = done.exception()
+            if error is not None:
+                future.set_exception(error)
+                return
+            given = self.next_producer_id()
+            if isinstance(given, int):
+                future.set_result(given)
+            else:
+                # More waited than the block had ids.
+                given.add_done_callback(lambda later: _pass_on(later, future))
+
+        asked.add_done_callback(allocated)
+        return future
+
+    def _enter_block(self, done: Future[Any]) -> None:
+        if done.exception() is None:
+            block = done.result()
+            self._producer_ids = range(block.producer_id_start, block.producer_id_start + block.producer_id_len)
+
+    # ---- topics
+
+    def create_topics(
+        self, wanted: Sequence[CreatableTopic], describable: set[str], *, validate_only: bool
+    ) -> Future[list[CreatableTopicResult]]:
+        return self.settle(topics.create_topics(
+            self.state, self.configs, self.defaults, self.random, wanted, describable, validate_only=validate_only))
+
+    def delete_topics(self, topic_ids: Sequence[bytes]) -> Future[dict[bytes, KafkaError | None]]:
+        """Remove topics; each is told its error, or None."""
+        records: list[Record] = []
+        results: dict[bytes, KafkaError | None] = {}
+        for topic_id in topic_ids:
+            try:
+                records += topics.delete_topic(self.state, topic_id)
+                results[topic_id] = None
+            except KafkaError as error:
+                results[topic_id] = error
+        return self.settle(Outcome(results, records))
+
+    def create_partitions(
+        self, wanted: Sequence[CreatePartitionsTopic], *, validate_only: bool
+    ) -> Future[list[CreatePartitionsTopicResult]]:
+        return self.settle(topics.create_partitions(self.state, self.random, wanted, validate_only=validate_only))
+
+    def create_internal_topic(
+        self, name: str, partitions: int, replication_factor: int, configs: dict[str, str]
+    ) -> Future[None]:
+        """A topic the broker needs for itself; done when it is there, whoever made it.
+
+        Kafka refuses when there are fewer brokers than the replication factor, and waits; a cluster that small is
+        there to be tried out, so the factor is what the brokers in service allow.
+        """
+        usable = len(self.state.usable_brokers())
+        if not usable:
+            raise InvalidReplicationFactor("All brokers are currently fenced.")
+        return self.create_on_demand(name, partitions, min(replication_factor, usable), configs)
+
+    def create_on_demand(
+        self, name: str, partitions: int, replication_factor: int, configs: dict[str, str]
+    ) -> Future[None]:
+        """Create a topic because somebody wants to use it; asked twice, it is created once."""
+        under_way = self.being_created.get(name)
+        if under_way is not None:
+            return under_way
+        future: Future[None] = self.loop.create_future()
+        wanted = CreatableTopic(
+            name=name, num_partitions=partitions, replication_factor=replication_factor, assignments=[],
+            configs=[CreatableTopicConfig(name=key, value=value) for key, value in configs.items()])
+        self.being_created[name] = future
+
+        def created(done: Future[list[CreatableTopicResult]]) -> None:
+            self.being_created.pop(name, None)
+            if future.done():
+                return
+            error = done.exception()
+            if error is not None:
+                future.set_exception(error)
+                return
+            code = done.result()[0].error_code
+            if code in (0, TopicAlreadyExists.code):
+                future.set_result(None)
+            else:
+                future.set_exception(error_of(code)(done.result()[0].error_message))
+
+        self.create_topics([wanted], {name}, validate_only=False).add_done_callback(created)
+        return future
+
+
+REGISTER_BROKER = 0
+
+
+def _pass_on(done: Future[int], future: Future[int]) -> None:
+    if future.done():
+        return
+    error = done.exception()
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(done.result())

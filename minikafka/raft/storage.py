@@ -1,0 +1,228 @@
+"""What the quorum keeps beside its log, in Kafka's own files.
+
+    __cluster_metadata-0/quorum-state                   {"leaderId":1,"leaderEpoch":4,"votedId":-1,
+                                                         "votedDirectoryId":"AAAAAAAAAAAAAAAAAAAAAA","data_version":1}
+    __cluster_metadata-0/<end offset, 20 digits>-<epoch, 10 digits>.checkpoint      a snapshot
+    bootstrap.checkpoint                                the first records of a new cluster
+
+A snapshot is record batches: a control batch {SnapshotHeader, KRaftVersion, Voters} from offset 0 in epoch 0, data
+batches in the snapshot's epoch, a control batch {SnapshotFooter}. It is named by the offset AFTER the last record it
+stands for, written under another name and renamed when it is whole, and never changed again.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from minikafka.raft.machine import Election
+from minikafka.raft.quorum import KRAFT_VERSION, Endpoint, Voter, Voters
+from protocol.disk.files import Disk
+from protocol.kafka.batch import CONTROL, iterate, verify_crc
+from protocol.kafka.messages import quorum
+from protocol.kafka.primitives import Buffer
+from protocol.kafka.records import build_batch, build_control_batch, control_type, each_record
+from protocol.kafka.schema import Message
+
+QUORUM_STATE = "quorum-state"
+QUORUM_STATE_VERSION = 1
+CHECKPOINT = re.compile(r"(\d{20})-(\d{10})\.checkpoint", re.ASCII)
+BOOTSTRAP_CHECKPOINT = "bootstrap.checkpoint"
+RECORDS_PER_BATCH = 1000        # in a snapshot: what one batch of it may hold
+READ_ONLY_MODE = 0o400
+
+Control = tuple[int, Message]       # a control record: its type and what it says
+
+LEADER_CHANGE, SNAPSHOT_HEADER, SNAPSHOT_FOOTER, KRAFT_VERSION_RECORD, VOTERS_RECORD = 2, 3, 4, 5, 6
+
+
+def id_text(identity: bytes) -> str:
+    """16 bytes as Kafka prints a Uuid."""
+    return base64.urlsafe_b64encode(identity).decode().rstrip("=")
+
+
+def id_bytes(text: str) -> bytes:
+    """The 16 bytes of a printed Uuid; ValueError when it is none."""
+    found = base64.urlsafe_b64decode(text + "==")
+    if len(found) != 16:
+        raise ValueError(f"not a Uuid: {text!r}")
+    return found
+
+
+class SnapshotId(NamedTuple):
+    """Names a snapshot: everything before `end_offset`, whose last record was of `epoch`."""
+
+    end_offset: int
+    epoch: int
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.end_offset:020d}-{self.epoch:010d}.checkpoint"
+
+
+class Storage:
+    """The files of the quorum in the metadata log's directory."""
+
+    def __init__(self, disk: Disk, directory: str) -> None:
+        self.disk = disk
+        self.directory = directory
+
+    # ---- quorum-state
+
+    def read_election(self) -> Election:
+        """What was remembered; the beginning of time when there is no file."""
+        path = f"{self.directory}/{QUORUM_STATE}"
+        if not self.disk.exists(path):
+            return Election()
+        state = json.loads(self.disk.read(path))
+        return Election(
+            state["leaderEpoch"], state["leaderId"], state.get("votedId", -1),
+            id_bytes(state["votedDirectoryId"]) if "votedDirectoryId" in state else bytes(16),
+        )
+
+    def write_election(self, election: Election) -> None:
+        """Remember; on disk when this returns."""
+        state = {
+            "leaderId": election.leader_id, "leaderEpoch": election.epoch, "votedId": election.voted_id,
+            "votedDirectoryId": id_text(election.voted_directory_id), "data_version": QUORUM_STATE_VERSION,
+        }
+        self.disk.write_atomically(f"{self.directory}/{QUORUM_STATE}", json.dumps(state, separators=(",", ":")).encode())
+
+    # ---- snapshots
+
+    def snapshots(self) -> list[SnapshotId]:
+        """The whole snapshots there are, oldest first."""
+        names = (CHECKPOINT.fullmatch(name) for name in self.disk.list(self.directory))
+        return sorted(SnapshotId(int(name[1]), int(name[2])) for name in names if name)
+
+    def read_snapshot(self, snapshot: SnapshotId) -> Snapshot:
+        return read_snapshot(self.disk, f"{self.directory}/{snapshot.file_name}")
+
+    def write_snapshot(self, snapshot: SnapshotId, voters: Voters, values: Iterable[bytes], now_ms: int,
+                       last_append_ms: int) -> int:
+        """Write a snapshot of these record values; its size in bytes. On disk when this returns."""
+        header = quorum.SnapshotHeaderRecord(version=0, last_contained_log_timestamp=last_append_ms)
+        head = [(SNAPSHOT_HEADER, header), *voters_records(voters)]
+        data = b"".join(snapshot_batches(head, values, snapshot.epoch, now_ms))
+        path = f"{self.directory}/{snapshot.file_name}"
+        self.disk.write_atomically(path, data)
+        self.disk.set_mode(path, READ_ONLY_MODE)
+        return len(data)
+
+    def write_bootstrap(self, path: str, values: Iterable[bytes], now_ms: int) -> None:
+        """Write a bootstrap checkpoint: a snapshot of no voters, before the first epoch."""
+        header = quorum.SnapshotHeaderRecord(version=0, last_contained_log_timestamp=0)
+        self.disk.write_atomically(path, b"".join(snapshot_batches([(SNAPSHOT_HEADER, header)], values, 0, now_ms)))
+
+    def snapshot_size(self, snapshot: SnapshotId) -> int:
+        return self.disk.size(f"{self.directory}/{snapshot.file_name}")
+
+    def remove_snapshot(self, snapshot: SnapshotId) -> None:
+        self.disk.remove(f"{self.directory}/{snapshot.file_name}")
+
+
+class Snapshot(NamedTuple):
+    """A snapshot as it was read."""
+
+    voters: Voters | None
+    values: list[bytes]
+    last_append_ms: int
+
+
+def read_snapshot(disk: Disk, path: str) -> Snapshot:
+    """The records of a snapshot file, each batch checked."""
+    voters, values, last_append_ms = None, [], -1
+    for header, one in iterate(disk.read(path)):
+        verify_crc(one)
+        if not header.attributes & CONTROL:
+            values += values_in(one)
+            continue
+        for kind, value in control_records(one):
+            if kind == SNAPSHOT_HEADER:
+                last_append_ms = quorum.SnapshotHeaderRecord.decode(0, value).last_contained_log_timestamp
+            elif kind == VOTERS_RECORD:
+                voters = voters_of(value)
+    return Snapshot(voters, values, last_append_ms)
+
+
+def snapshot_batches(head: list[Control], values: Iterable[bytes], epoch: int, now_ms: int
+                     ) -> Iterator[bytes]:
+    """The batches of a snapshot, in order."""
+    yield control_batch(head, base_offset=0, epoch=0, now_ms=now_ms)
+    offset = len(head)
+    held: list[bytes] = []
+    for value in values:
+        held.append(value)
+        if len(held) == RECORDS_PER_BATCH:
+            yield data_batch(held, base_offset=offset, epoch=epoch, now_ms=now_ms)
+            offset, held = offset + len(held), []
+    if held:
+        yield data_batch(held, base_offset=offset, epoch=epoch, now_ms=now_ms)
+        offset += len(held)
+    footer = [(SNAPSHOT_FOOTER, quorum.SnapshotFooterRecord(version=0))]
+    yield control_batch(footer, base_offset=offset, epoch=epoch, now_ms=now_ms)
+
+
+# ---- control records and batches
+
+
+def voters_records(voters: Voters) -> list[Control]:
+    """The two control records that say who votes."""
+    listed = [
+        quorum.VotersRecordVoter(
+            voter_id=voter.id,
+            voter_directory_id=voter.directory_id,
+            endpoints=[quorum.VotersRecordEndpoint(name=end.name, host=end.host, port=end.port) for end in voter.endpoints],
+            kraft_version_feature=quorum.KRaftVersionFeature(
+                min_supported_version=0, max_supported_version=KRAFT_VERSION),
+        )
+        for voter in voters.by_id.values()
+    ]
+    return [
+        (KRAFT_VERSION_RECORD, quorum.KRaftVersionRecord(version=0, kraft_version=KRAFT_VERSION)),
+        (VOTERS_RECORD, quorum.VotersRecord(version=0, voters=listed)),
+    ]
+
+
+def leader_change(leader_id: int, voters: Voters) -> Control:
+    """The control record an epoch begins with."""
+    everybody = [quorum.LeaderChangeMessageVoter(voter_id=one.id, voter_directory_id=one.directory_id) for one in voters]
+    granting = [voter for voter in everybody if voter.voter_id == leader_id]
+    message = quorum.LeaderChangeMessage(version=1, leader_id=leader_id, voters=everybody, granting_voters=granting)
+    return LEADER_CHANGE, message
+
+
+def voters_of(value: bytes) -> Voters:
+    """The voters a control record names."""
+    record = quorum.VotersRecord.decode(0, value)
+    return Voters(
+        Voter(one.voter_id, bytes(one.voter_directory_id),
+              tuple(Endpoint(end.name, end.host, end.port) for end in one.endpoints))
+        for one in record.voters
+    )
+
+
+def control_batch(changes: list[Control], *, base_offset: int, epoch: int, now_ms: int) -> bytes:
+    """One batch of control records."""
+    return build_control_batch(
+        [(kind, message.encode(message.highest)) for kind, message in changes],
+        timestamp_ms=now_ms, base_offset=base_offset, leader_epoch=epoch)
+
+
+def data_batch(values: Iterable[bytes], *, base_offset: int, epoch: int, now_ms: int) -> bytes:
+    """One batch of metadata records."""
+    return build_batch([(now_ms, None, value) for value in values], base_offset=base_offset, leader_epoch=epoch)
+
+
+def control_records(one: Buffer) -> Iterator[tuple[int, bytes]]:
+    """(type, value) of each control record of a batch."""
+    for record in each_record(one):
+        yield control_type(record), bytes(record.value or b"")
+
+
+def values_in(one: Buffer) -> list[bytes]:
+    """The metadata records of a batch, as bytes."""
+    return [bytes(record.value) for record in each_record(one) if record.value is not None]
