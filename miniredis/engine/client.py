@@ -73,6 +73,21 @@ class Client:
         self.out: list[bytes] = []  # replies of the commands being run; joined once
         self.is_running = False  # its commands are being run: output joins `out`
 
+    def become(self, user: Any, *, is_stranger: bool = False) -> None:
+        """Somebody has logged in, or a new connection starts; a stranger must log in before anything else."""
+        self.user = user
+        if is_stranger:
+            self.mode |= UNAUTHENTICATED
+        else:
+            self.mode &= ~UNAUTHENTICATED
+
+    def mark_listening(self) -> None:
+        """In RESP2 who listens to channels may do little else: to be called when either changes."""
+        if self.resp == 2 and (self.channels or self.patterns or self.shard_channels):
+            self.mode |= SUBSCRIBED
+        else:
+            self.mode &= ~SUBSCRIBED
+
     def send(self, data: bytes) -> None:
         """Output in order: behind the replies of commands now running, else straight to the connection."""
         self.out.append(data)
