@@ -25,6 +25,7 @@ LINES = 1_000_000
 PARTITIONS = 8
 TOP = 100
 DEADLINE_S = 240.0
+SAFELY = ("-X", "acks=all", "-X", "enable.idempotence=true", "-X", "message.timeout.ms=120000")
 # Text every Debian machine has: package lists and descriptions, and the source of Python and of what is installed.
 PLACES = (
     "/var/lib/dpkg",
@@ -93,10 +94,7 @@ def test_a_million_lines_are_counted_once_each(tmp_path: Path) -> None:
     gather(lines)
     with kafka.our_broker({"num.partitions": str(PARTITIONS)}) as broker, our_server() as store:
         counts = redis.Redis(port=store.port)
-        producer = subprocess.Popen(
-            [str(kcat), "-P", "-b", broker.address, "-t", "lines", "-l", str(lines)]
-            + ["-X", "acks=all", "-X", "enable.idempotence=true", "-X", "message.timeout.ms=120000"]
-        )
+        producer = subprocess.Popen([kcat, "-P", "-b", broker.address, "-t", "lines", "-l", str(lines), *SAFELY])
         group = [worker(broker.address, store.port) for _ in range(2)]
 
         def counted() -> int:
@@ -106,9 +104,10 @@ def test_a_million_lines_are_counted_once_each(tmp_path: Path) -> None:
             until(lambda: counted() > LINES // 20, "the first lines are counted")
             broker.kill()
             broker.start()
+            until(lambda: counted() > LINES // 4, "a quarter of the lines is counted")
+            group.append(worker(broker.address, store.port))
             until(lambda: counted() > LINES // 2, "half the lines are counted")
             group[0].send_signal(signal.SIGKILL)
-            group.append(worker(broker.address, store.port))
             assert producer.wait(DEADLINE_S) == 0, "kcat gave up on lines"
             until(lambda: counted() >= LINES, "all lines are counted")
         finally:

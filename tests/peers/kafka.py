@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import NoReturn
 
 import pytest
 
@@ -64,7 +65,7 @@ FOR_ONE_BROKER = {
 }
 
 
-def missing(reason: str) -> None:
+def missing(reason: str) -> NoReturn:
     """Skip the running test, or fail it where everything has to be present."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
