@@ -156,6 +156,7 @@ class Log:
         """Check what may not have been synced; return from where on, -1 when there was nothing."""
         place = max(bisect_right(self._bases, recovery_point) - 1, 0)
         first = self._bases[place] if self._bases else -1
+        self.epochs.truncate_from_end(first)  # the batches know better than a file that may be older
         while place < len(self.segments):
             was_cut = recover(self.segments[place], self.epochs)
             place += 1
@@ -514,7 +515,9 @@ class Log:
         """The first record at or after an instant (ms)."""
         for segment in self.segments:
             if segment.largest_timestamp(-1) >= timestamp:
-                return segment.find_timestamp(timestamp, self.log_start_offset)
+                found = segment.find_timestamp(timestamp, self.log_start_offset)
+                if found is not None:  # else those records lie below the log start
+                    return found
         return None
 
     def offset_of_max_timestamp(self) -> FoundTimestamp | None:

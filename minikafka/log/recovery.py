@@ -8,6 +8,7 @@ handed to the kernel, so what a killed process tore was never answered.
 import zlib
 
 from minikafka.log.epochs import LeaderEpochs
+from minikafka.log.index import MAX_RELATIVE
 from minikafka.log.producers import NO_PRODUCER, Producers
 from minikafka.log.segment import LegacyFormat, Segment
 from protocol.checksums import crc32c
@@ -53,7 +54,7 @@ def _take_whole(
 ) -> tuple[int, int]:
     """Index the whole batches a window begins with; how many bytes they are, and the offset after them."""
     at = 0
-    while (header := _whole_batch(window, at, next_offset)) is not None:
+    while (header := _whole_batch(window, at, next_offset, segment.base_offset + MAX_RELATIVE)) is not None:
         size = LENGTH_FROM + header.length
         last_offset = header.base_offset + header.last_offset_delta
         segment.note_batch(position + at, size, last_offset, header.max_timestamp)
@@ -64,7 +65,7 @@ def _take_whole(
     return at, next_offset
 
 
-def _whole_batch(window: memoryview, at: int, next_offset: int) -> BatchHeader | None:
+def _whole_batch(window: memoryview, at: int, next_offset: int, last_allowed: int) -> BatchHeader | None:
     left = len(window) - at
     if left < HEADER_SIZE:
         return None
@@ -73,7 +74,8 @@ def _whole_batch(window: memoryview, at: int, next_offset: int) -> BatchHeader |
         _refuse_legacy(window[at:], header)
         return None
     size = LENGTH_FROM + header.length
-    if not HEADER_SIZE <= size <= left or header.base_offset < next_offset or header.last_offset_delta < 0:
+    last_offset = header.base_offset + header.last_offset_delta
+    if not HEADER_SIZE <= size <= left or not next_offset <= header.base_offset <= last_offset <= last_allowed:
         return None
     return header if crc32c(window[at + CRC_FROM : at + size]) == header.crc else None
 

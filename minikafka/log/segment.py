@@ -88,6 +88,8 @@ class Segment:
             self.time_index.load()
             if self.offset_index.last_position() >= self.size > 0:
                 raise CorruptIndex(f"{self.offset_index.handle.path} points behind the end of the log")
+            self.offset_index.trim()  # of a tail that was preallocated and never cut
+            self.time_index.trim()
         except CorruptIndex:
             self.rebuild_indexes()
         self.max_timestamp = self.time_index.last_timestamp
@@ -169,7 +171,7 @@ class Segment:
         """Keep the indexes up with a batch that is in the log."""
         if max_timestamp > self.max_timestamp:
             self.max_timestamp, self.offset_of_max_timestamp = max_timestamp, last_offset
-        if self._unindexed_bytes > self.index_interval_bytes:
+        if self._unindexed_bytes > self.index_interval_bytes and not self.offset_index.is_full:
             self.offset_index.append(last_offset, position)
             self.time_index.append(self.max_timestamp, self.offset_of_max_timestamp)
             self._unindexed_bytes = 0

@@ -1,5 +1,5 @@
-"""Files written by Kafka 4.3.1 (tests/golden/kafka/partition-4.3.1): an idempotent producer, lz4, transactions committed,
-aborted and left open, over four segments of at most 14,336 bytes with an index entry every 512."""
+"""Files written by Kafka 4.3.1 (tests/golden/kafka/partition-4.3.1): an idempotent producer, lz4, transactions
+committed, aborted and left open, over four segments of at most 14,336 bytes with an index entry every 512."""
 
 import shutil
 from pathlib import Path
