@@ -57,6 +57,8 @@ def parse_int(text: bytes) -> int:
 
 def parse_float(text: bytes) -> float:
     """Read a double as `string2d` does: no spaces, no NaN, and nothing too large or too small for one."""
+    if text.isdigit() and len(text) < 300:
+        return float(text)
     if not text.translate(None, _FLOAT_ALPHABET):
         value = float(text)
         if value == 0.0 or isinf(value):
