@@ -23,7 +23,7 @@ from tests.peers.redis import Server, binary_74, real_binary
 COMMANDS = int(os.environ.get("EFFECTS_COMMANDS", "3000"))
 SEED = int(os.environ.get("GENERATED_SEED", "1"))
 # Written at once (a pending fsync would hold writes back), as commands from the start, never rewritten.
-AOF = ("--appendonly yes --appendfsync no --aof-use-rdb-preamble no --auto-aof-rewrite-percentage 0").split()
+AOF = ["--appendonly", "yes", "--appendfsync", "no", "--aof-use-rdb-preamble", "no"]
 # Deadlines are instants: the two servers did not ask the clock at the same moment.
 INSTANT_FROM, INSTANT_APART_MS = 1_000_000_000_000, 60_000
 CHANCE = (b"SPOP",)
