@@ -21,6 +21,7 @@ import logging
 import sys
 from dataclasses import dataclass, field
 from random import SystemRandom
+from typing import Any
 
 from protocol.disk.files import Disk
 
@@ -128,7 +129,8 @@ async def serve(found: Arguments, stop: asyncio.Event) -> int:
     if found.ready_file is not None:
         disk.write_atomically(found.ready_file, "".join(f"{end}\n" for end in ends).encode())
     stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait([stopping, broker.failed], return_when=asyncio.FIRST_COMPLETED)
+    ends_it: list[asyncio.Future[Any]] = [stopping, broker.failed]
+    await asyncio.wait(ends_it, return_when=asyncio.FIRST_COMPLETED)
     await broker.stop()
     log.info("[KafkaRaftServer nodeId=%d] shut down completed", broker.node_id)
     return 1 if broker.failed.done() else 0
@@ -157,7 +159,8 @@ def main() -> int:
 
     logging.addLevelName(logging.WARNING, "WARN")
     logging.basicConfig(
-        level=logging.INFO, stream=sys.stdout, format="[%(asctime)s] %(levelname)s %(message)s (%(name)s)")
+        level=logging.INFO, stream=sys.stdout, format="[%(asctime)s] %(levelname)s %(message)s (%(name)s)"
+    )
     return run(lambda stop: serve(found, stop))
 
 

@@ -61,12 +61,12 @@ from protocol.ops.process import Process
 log = logging.getLogger("minikafka.broker")
 
 PLAINTEXT_PROTOCOL = 0
-DRAIN_S = 5.0               # clients get this long to take what was written for them
-SHUTDOWN_S = 10.0           # a controlled shutdown may take this long before it is given up
+DRAIN_S = 5.0  # clients get this long to take what was written for them
+SHUTDOWN_S = 10.0  # a controlled shutdown may take this long before it is given up
 SHUTDOWN_ROUNDS = 3
-RESERVED_IDS = 100          # Uuids below this have a meaning of their own
-SNAPSHOT_CHECK_S = 60.0     # how often it is looked whether a snapshot is due by time
-FILES_PER_CONNECTION_ROOM = 100_000     # descriptors asked of the system; it gives what it allows
+RESERVED_IDS = 100  # Uuids below this have a meaning of their own
+SNAPSHOT_CHECK_S = 60.0  # how often it is looked whether a snapshot is due by time
+FILES_PER_CONNECTION_ROOM = 100_000  # descriptors asked of the system; it gives what it allows
 
 
 class StartError(Exception):
@@ -118,7 +118,13 @@ class Broker:
     """A broker that is its own controller. Several may live in one process, each with its own directory."""
 
     def __init__(
-        self, settings: Settings, *, loop: asyncio.AbstractEventLoop, disk: Disk, clock: Clock, random: Random,
+        self,
+        settings: Settings,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        disk: Disk,
+        clock: Clock,
+        random: Random,
         process: Process,
     ) -> None:
         self.settings = settings
@@ -138,8 +144,8 @@ class Broker:
         self.listeners: list[SocketListener] = []
         self.is_serving = False
         self.failed: asyncio.Future[BaseException] = loop.create_future()
-        self._loading = True        # metadata is being replayed: nobody is told of single changes
-        self._is_up = False         # partitions and groups are there and follow the metadata
+        self._loading = True  # metadata is being replayed: nobody is told of single changes
+        self._is_up = False  # partitions and groups are there and follow the metadata
         self._snapshot_timer: asyncio.TimerHandle | None = None
         self._bound: list[tuple[Endpoint, SocketListener]] = []
         directory = settings.data_directory()
@@ -199,21 +205,31 @@ class Broker:
         self.disk.make_dirs(metadata)
         storage = Storage(self.disk, metadata)
         now_ms = self.clock.wall_ms()
-        storage.write_bootstrap(f"{directory}/{BOOTSTRAP_CHECKPOINT}",
-                                [to_value(record) for record in bootstrap_records(in_log=False)], now_ms)
+        storage.write_bootstrap(
+            f"{directory}/{BOOTSTRAP_CHECKPOINT}",
+            [to_value(record) for record in bootstrap_records(in_log=False)],
+            now_ms,
+        )
         storage.write_snapshot(SnapshotId(0, 0), Voters([self.me()]), [], now_ms, 0)
         # The mark that the directory is formatted comes last: a crash before it formats again.
-        self.store.write_properties({
-            "version": "1", "cluster.id": self.cluster_id, "node.id": str(self.node_id),
-            "directory.id": id_text(self.directory_id)})
+        self.store.write_properties(
+            {
+                "version": "1",
+                "cluster.id": self.cluster_id,
+                "node.id": str(self.node_id),
+                "directory.id": id_text(self.directory_id),
+            }
+        )
         log.info("formatted %s for cluster %s", directory, self.cluster_id)
 
     def _adopt(self, known: dict[str, str]) -> None:
         stored = known.get("node.id", known.get("broker.id"))
         directory = self.store.directory
         if stored is not None and stored != str(self.node_id):
-            raise StartError(f"Stored node id {stored} doesn't match previous node id {self.node_id} in {directory}. "
-                             "If you moved your data, make sure your configured node id matches.")
+            raise StartError(
+                f"Stored node id {stored} doesn't match previous node id {self.node_id} in {directory}. "
+                "If you moved your data, make sure your configured node id matches."
+            )
         self.cluster_id = known["cluster.id"]
         try:
             self.directory_id = id_bytes(known["directory.id"])
@@ -243,48 +259,95 @@ class Broker:
         settings, loop, clock, random = self.settings, self.loop, self.clock, self.random
         metadata = self.store.open_log(METADATA_TOPIC, 0, self._metadata_log_config(), topic_id=TOPIC_ID_OF_METADATA)
         self.node = Node(
-            self.me(), MetadataJournal(metadata, clock), Storage(self.disk, metadata.directory), loop, clock,
-            self._committed, self._fail)
+            self.me(),
+            MetadataJournal(metadata, clock),
+            Storage(self.disk, metadata.directory),
+            loop,
+            clock,
+            self._committed,
+            self._fail,
+        )
         self.controller = Controller(
-            self.node, self.cluster_id, self.node_id, self.configs, settings.topic_defaults(), random, loop)
+            self.node, self.cluster_id, self.node_id, self.configs, settings.topic_defaults(), random, loop
+        )
         self.replicas = Manager(
-            self.store, self.node_id, topic_values=self._topic_values, loop=loop, clock=clock, random=random,
-            settings=settings.replica_settings())
+            self.store,
+            self.node_id,
+            topic_values=self._topic_values,
+            loop=loop,
+            clock=clock,
+            random=random,
+            settings=settings.replica_settings(),
+        )
         self.groups = Runtime(
-            loop, clock, random, settings.group_settings(), self.node_id, self.replicas.partition,
-            self.controller.create_internal_topic)
+            loop,
+            clock,
+            random,
+            settings.group_settings(),
+            self.node_id,
+            self.replicas.partition,
+            self.controller.create_internal_topic,
+        )
         told = settings.advertised()
         self.services = Services(
-            node_id=self.node_id, cluster_id=self.cluster_id, image=self.image, replicas=self.replicas,
-            groups=self.groups, controller=self.controller, configs=self.configs, apis=table(), clock=clock, loop=loop,
-            random=random, auto_create_topics=settings.get("auto.create.topics.enable"),
+            node_id=self.node_id,
+            cluster_id=self.cluster_id,
+            image=self.image,
+            replicas=self.replicas,
+            groups=self.groups,
+            controller=self.controller,
+            configs=self.configs,
+            apis=table(),
+            clock=clock,
+            loop=loop,
+            random=random,
+            auto_create_topics=settings.get("auto.create.topics.enable"),
             unadvertised=frozenset(end.name for end in settings.listeners() if end.name not in told),
-            internal_topics=settings.internal_topics())
+            internal_topics=settings.internal_topics(),
+        )
         declare_metrics(self)
 
     def _metadata_log_config(self) -> LogConfig:
         get = self.settings.get
         return LogConfig(
-            segment_bytes=get("metadata.log.segment.bytes"), segment_ms=get("metadata.log.segment.ms"),
-            retention_ms=-1, retention_bytes=-1, max_batch_bytes=(1 << 31) - 1, is_retained=False)
+            segment_bytes=get("metadata.log.segment.bytes"),
+            segment_ms=get("metadata.log.segment.ms"),
+            retention_ms=-1,
+            retention_bytes=-1,
+            max_batch_bytes=(1 << 31) - 1,
+            is_retained=False,
+        )
 
     def _topic_values(self, topic: str) -> dict[str, Any]:
         values = self.configs.topic(topic)
-        return {**values, "log.message.deep.validation": self.settings.own["log.message.deep.validation"],
-                "producer.id.expiration.ms": self.configs.broker("producer.id.expiration.ms")}
+        return {
+            **values,
+            "log.message.deep.validation": self.settings.own["log.message.deep.validation"],
+            "producer.id.expiration.ms": self.configs.broker("producer.id.expiration.ms"),
+        }
 
     async def _register(self) -> None:
         """Become a broker of the cluster and go into service: decided at once, waited for together."""
         controller = self.controller
         ends = self._registered_endpoints()
-        features = [Feature(name=name, min_supported_version=low, max_supported_version=high)
-                    for name, (low, high, _) in FEATURES.items()]
+        features = [
+            Feature(name=name, min_supported_version=low, max_supported_version=high)
+            for name, (low, high, _) in FEATURES.items()
+        ]
         features.append(Feature(name="kraft.version", min_supported_version=0, max_supported_version=KRAFT_VERSION))
         controller.write([self._controller_record(features)])
-        registered = controller.register_broker(BrokerRegistrationRequest(
-            broker_id=self.node_id, cluster_id=self.cluster_id, incarnation_id=self.incarnation_id, listeners=ends,
-            features=features, rack=self.settings.get("broker.rack"), log_dirs=[self.directory_id],
-            previous_broker_epoch=self.store.broker_epoch))
+        registered = controller.register_broker(
+            BrokerRegistrationRequest(
+                broker_id=self.node_id,
+                cluster_id=self.cluster_id,
+                incarnation_id=self.incarnation_id,
+                listeners=ends,
+                features=features,
+                rack=self.settings.get("broker.rack"),
+                log_dirs=[self.directory_id],
+                previous_broker_epoch=self.store.broker_epoch,
+            )
+        )
         # The metadata this node reads is the metadata it writes: it has caught up with its own registration.
         self.epoch = controller.state.brokers[self.node_id].epoch
         entered = controller.heartbeat(self._heartbeat(wants_shutdown=False))
@@ -296,21 +359,45 @@ class Broker:
         told = self.settings.advertised()
         names = self.settings.controller_listener_names
         ends = [told.get(end.name, end) for end in self.settings.listeners() if end.name not in names]
-        return [Listener(name=end.name, host=end.host if end.host not in WILDCARDS else DEFAULT_HOST, port=end.port,
-                         security_protocol=PLAINTEXT_PROTOCOL) for end in ends]
+        return [
+            Listener(
+                name=end.name,
+                host=end.host if end.host not in WILDCARDS else DEFAULT_HOST,
+                port=end.port,
+                security_protocol=PLAINTEXT_PROTOCOL,
+            )
+            for end in ends
+        ]
 
     def _controller_record(self, features: list[Feature]) -> RegisterControllerRecord:
-        ends = [ControllerEndpoint(name=end.name, host=end.host, port=end.port, security_protocol=PLAINTEXT_PROTOCOL)
-                for end in self.me().endpoints]
+        ends = [
+            ControllerEndpoint(name=end.name, host=end.host, port=end.port, security_protocol=PLAINTEXT_PROTOCOL)
+            for end in self.me().endpoints
+        ]
         return RegisterControllerRecord(
-            controller_id=self.node_id, incarnation_id=self.incarnation_id, zk_migration_ready=False, end_points=ends,
-            features=[ControllerFeature(name=one.name, min_supported_version=one.min_supported_version,
-                                        max_supported_version=one.max_supported_version) for one in features])
+            controller_id=self.node_id,
+            incarnation_id=self.incarnation_id,
+            zk_migration_ready=False,
+            end_points=ends,
+            features=[
+                ControllerFeature(
+                    name=one.name,
+                    min_supported_version=one.min_supported_version,
+                    max_supported_version=one.max_supported_version,
+                )
+                for one in features
+            ],
+        )
 
     def _heartbeat(self, *, wants_shutdown: bool) -> BrokerHeartbeatRequest:
         return BrokerHeartbeatRequest(
-            broker_id=self.node_id, broker_epoch=self.epoch, current_metadata_offset=self.node.end_offset - 1,
-            want_fence=False, want_shut_down=wants_shutdown, cordoned_log_dirs=[])
+            broker_id=self.node_id,
+            broker_epoch=self.epoch,
+            current_metadata_offset=self.node.end_offset - 1,
+            want_fence=False,
+            want_shut_down=wants_shutdown,
+            cordoned_log_dirs=[],
+        )
 
     def _bring_up_partitions(self) -> None:
         everything = whole(self.image)
@@ -326,8 +413,9 @@ class Broker:
         limit: int = settings.get("max.connections")
         for end in settings.listeners():
             side = "C" if end.name in settings.controller_listener_names else "B"
-            accept = partial(self._accept, end.name, side, {}, settings.get("socket.request.max.bytes"),
-                             self._idle_seconds())
+            accept = partial(
+                self._accept, end.name, side, {}, settings.get("socket.request.max.bytes"), self._idle_seconds()
+            )
             port = end.port
             for host in BOTH_FAMILIES if end.host == "" else (end.host,):
                 listener = SocketListener(self.loop, self.turn, accept, max_connections=limit)
@@ -335,7 +423,7 @@ class Broker:
                     await listener.open(host, port, backlog=settings.get("socket.listen.backlog.size"))
                 except OSError as error:
                     if host == "::":
-                        continue        # a machine without IPv6
+                        continue  # a machine without IPv6
                     raise StartError(f"cannot listen on {end}: {error.strerror or error}") from None
                 port = listener.port
                 self.listeners.append(listener)
@@ -346,8 +434,15 @@ class Broker:
         idle_ms: int = self.settings.get("connections.max.idle.ms")
         return None if idle_ms < 0 else idle_ms / 1000
 
-    def _accept(self, name: str, side: str, routes: dict[int, Route], max_bytes: int, idle_s: float | None,
-                connection: Connection) -> Session:
+    def _accept(
+        self,
+        name: str,
+        side: str,
+        routes: dict[int, Route],
+        max_bytes: int,
+        idle_s: float | None,
+        connection: Connection,
+    ) -> Session:
         connection.set_idle_timeout(idle_s)
         return Session(connection, self.services, routes, name, side, max_bytes)
 
@@ -459,7 +554,9 @@ def whole(image: Image) -> Delta:
     delta = Delta()
     delta.created = dict(image.topics)
     delta.partitions = {
-        (topic.name, index): partition for topic in image.topics.values() for index, partition in topic.partitions.items()
+        (topic.name, index): partition
+        for topic in image.topics.values()
+        for index, partition in topic.partitions.items()
     }
     delta.brokers = dict.fromkeys(image.brokers)
     delta.features = True

@@ -2,8 +2,8 @@
 
     key=value      key: value      # comment      a line ending in \\ goes on in the next
 
-Unknown keys are ignored with a warning, as Kafka does; a value its config may not have is refused in Kafka's words. What
-Kafka knows and nothing here reads (`options.py`, last column `-`) is taken and warned about when it is set. The rest of
+Unknown keys are ignored with a warning, as Kafka does; a value its config may not have is refused in Kafka's words.
+What Kafka knows and nothing here reads (`options.py`, last column `-`) is taken and warned about when it is set. The rest of
 the broker sees plain numbers and texts: this module and `broker.py` are the only ones that know names of configs.
 """
 
@@ -92,8 +92,8 @@ class Settings:
     """What one broker was told, checked."""
 
     tables: Tables
-    static: dict[str, str]              # what was set, by names Kafka knows
-    own: dict[str, Any]                 # what this broker has beyond Kafka's, typed
+    static: dict[str, str]  # what was set, by names Kafka knows
+    own: dict[str, Any]  # what this broker has beyond Kafka's, typed
     warnings: list[str]
 
     def get(self, name: str) -> Any:
@@ -121,7 +121,8 @@ class Settings:
             if protocol is None and end.name not in self.controller_listener_names:
                 raise ConfigError(
                     f"Error creating broker listeners from '{self.get('listeners')}': No security protocol defined for "
-                    f"listener {end.name}")
+                    f"listener {end.name}"
+                )
             if protocol not in (None, PLAINTEXT):
                 raise ConfigError(f"listener {end.name} asks for {protocol}: only {PLAINTEXT} is served so far")
         if all(end.name in self.controller_listener_names for end in found):
@@ -136,7 +137,8 @@ class Settings:
             if end.host in META_ADDRESSES:
                 raise ConfigError(
                     f"requirement failed: advertised.listeners cannot use the nonroutable meta-address {end.host}. "
-                    "Use a routable IP address.")
+                    "Use a routable IP address."
+                )
         return {end.name: end for end in told}
 
     def security_protocols(self) -> dict[str, str]:
@@ -167,10 +169,9 @@ class Settings:
         )
 
     def replica_settings(self) -> ReplicaSettings:
-        return ReplicaSettings(**{
-            name: self.get(name.replace("_", "."))
-            for name in ReplicaSettings.__dataclass_fields__
-        })
+        return ReplicaSettings(
+            **{name: self.get(name.replace("_", ".")) for name in ReplicaSettings.__dataclass_fields__}
+        )
 
     def internal_topics(self) -> dict[str, tuple[int, int, dict[str, str]]]:
         """Topics made by the broker when first needed: partitions, replication factor, configs."""
@@ -178,8 +179,11 @@ class Settings:
             "__consumer_offsets": (
                 self.get("offsets.topic.num.partitions"),
                 self.get("offsets.topic.replication.factor"),
-                {"cleanup.policy": "compact", "compression.type": "producer",
-                 "segment.bytes": str(self.get("offsets.topic.segment.bytes"))},
+                {
+                    "cleanup.policy": "compact",
+                    "compression.type": "producer",
+                    "segment.bytes": str(self.get("offsets.topic.segment.bytes")),
+                },
             ),
         }
 
@@ -198,8 +202,9 @@ def _endpoint(name: str, text: str) -> Endpoint:
     try:
         return parse_endpoint(text)
     except ValueError:
-        raise ConfigError(f"Error creating broker listeners from '{name}': Unable to parse {text} to a broker "
-                          "endpoint") from None
+        raise ConfigError(
+            f"Error creating broker listeners from '{name}': Unable to parse {text} to a broker endpoint"
+        ) from None
 
 
 def settings_of(given: Mapping[str, str]) -> Settings:
@@ -258,7 +263,8 @@ def _tie(settings: Settings) -> None:
     for name in ("log.retention.ms", "log.retention.minutes", "log.retention.hours"):
         if get(name) == 0:
             raise ConfigError(
-                "requirement failed: log.retention.ms must be unlimited (-1) or, greater than or equal to 1")
+                "requirement failed: log.retention.ms must be unlimited (-1) or, greater than or equal to 1"
+            )
     settings.listeners()
     settings.advertised()
     settings.data_directory()

@@ -36,11 +36,11 @@ from protocol.net.connection import Connection
 log = logging.getLogger("minikafka.session")
 
 API_VERSIONS = 18
-MAX_WAITING_BYTES = 1 << 20     # unread input of a client whose request is still running; past it we stop reading
-MAX_OPEN_ANSWERS = 1000         # pipelined requests of one client whose answers are not there yet
-MAX_CLIENT_TEXT = 200           # of a client's own words that one log line may carry
+MAX_WAITING_BYTES = 1 << 20  # unread input of a client whose request is still running; past it we stop reading
+MAX_OPEN_ANSWERS = 1000  # pipelined requests of one client whose answers are not there yet
+MAX_CLIENT_TEXT = 200  # of a client's own words that one log line may carry
 
-_request_head = Packer(">hhih").unpack_from     # api key, api version, correlation id, length of the client id
+_request_head = Packer(">hhih").unpack_from  # api key, api version, correlation id, length of the client id
 REQUEST_HEAD_BYTES = 10
 
 
@@ -72,18 +72,25 @@ class Slot:
 class Session:
     """One connection of a client (or of another broker). `side` is B on a broker listener, C on a controller's."""
 
-    def __init__(self, connection: Connection, services: Services, routes: dict[int, Route], listener: str, side: str,
-                 max_request_bytes: int) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        services: Services,
+        routes: dict[int, Route],
+        listener: str,
+        side: str,
+        max_request_bytes: int,
+    ) -> None:
         self.connection = connection
-        self.routes = routes            # of this listener: shared by all its sessions, filled as versions are met
+        self.routes = routes  # of this listener: shared by all its sessions, filled as versions are met
         self.side = side
         self.context = Context(services, listener, side, connection.peer_address[0], connection.local_address)
         self.framer = Framer(max_request_bytes)
         self.frames: deque[memoryview] = deque()
-        self.waiting_bytes = 0          # in `frames`
+        self.waiting_bytes = 0  # in `frames`
         self.slots: deque[Slot] = deque()
         self.running: dict[Future[Any], tuple[Slot, Route, int, Any]] = {}
-        self.is_busy = False            # a request that is not pipelined is still running
+        self.is_busy = False  # a request that is not pipelined is still running
         self.is_paused = False
         self.is_over = False
         self.client_id_bytes: bytes | None = None
@@ -161,10 +168,10 @@ class Session:
         client_id = frame[REQUEST_HEAD_BYTES:start] if length >= 0 else None
         if client_id != self.client_id_bytes:
             self.name_client(client_id)
-        if route.head_tagged:
+        if route.has_tagged_head:
             if start < len(frame) and frame[start] == 0:
                 start += 1
-            else:                       # no client sends tagged fields in a header so far
+            else:  # no client sends tagged fields in a header so far
                 start = skip_header_tags(frame, start)
         context.api_version = version
         context.correlation_id = correlation_id
@@ -202,7 +209,7 @@ class Session:
         slot, route, correlation_id, request = self.running.pop(future)
         if self.is_over:
             if not future.cancelled():
-                future.exception()      # looked at, so that asyncio does not call it forgotten
+                future.exception()  # looked at, so that asyncio does not call it forgotten
             return
         if not route.pipelined:
             self.is_busy = False
@@ -246,7 +253,7 @@ class Session:
                 self.connection.write_parts(frame_response(answer, 0, correlation_id))
                 return None
             raise ProtocolError(
-                f"{api.name} version {version} is not served, only {api.low} to {api.high} ({self.told(frame, version)})"
+                f"{api.name} is served in versions {api.low} to {api.high} ({self.told(frame, version)})"
             )
         route = self.routes[key << 16 | version] = Route(api, version)
         return route

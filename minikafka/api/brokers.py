@@ -8,7 +8,7 @@ from minikafka.api.topics import address, any_of, cluster_operations
 from protocol.kafka.errors import InvalidRequest, MismatchedEndpointType, UnsupportedEndpointType
 from protocol.kafka.messages.brokers import DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse
 
-BROKERS, CONTROLLERS = 1, 2     # endpoint types
+BROKERS, CONTROLLERS = 1, 2  # endpoint types
 ENDPOINT_NAMES = {BROKERS: "BROKER", CONTROLLERS: "CONTROLLER"}
 
 
@@ -20,8 +20,10 @@ def describe_cluster(broker: Context, request: DescribeClusterRequest) -> Descri
     if wanted not in ENDPOINT_NAMES:
         raise UnsupportedEndpointType(f"Unsupported endpoint type {wanted}")
     if wanted != own:
-        text = (f"The request was sent to an endpoint of type {ENDPOINT_NAMES[own]}, but we wanted an endpoint of type "
-                f"{ENDPOINT_NAMES[wanted]}")
+        text = (
+            f"The request was sent to an endpoint of type {ENDPOINT_NAMES[own]}, but we wanted an endpoint of type "
+            f"{ENDPOINT_NAMES[wanted]}"
+        )
         raise InvalidRequest(text) if broker.api_version == 0 else MismatchedEndpointType(text)
     response = DescribeClusterResponse(cluster_id=broker.cluster_id, endpoint_type=own, brokers=[])
     if own == CONTROLLERS:
@@ -36,7 +38,7 @@ def describe_cluster(broker: Context, request: DescribeClusterRequest) -> Descri
 
 
 def _list_brokers(broker: Context, request: DescribeClusterRequest, response: DescribeClusterResponse) -> None:
-    alive = {}
+    alive: dict[int, None] = {}
     for number in sorted(broker.image.brokers):
         one = broker.image.brokers[number]
         end = one.endpoints.get(broker.listener)
@@ -44,7 +46,8 @@ def _list_brokers(broker: Context, request: DescribeClusterRequest, response: De
             continue
         host, port = address(broker, one, end)
         response.brokers.append(
-            DescribeClusterBroker(broker_id=number, host=host, port=port, rack=one.rack, is_fenced=one.is_fenced))
+            DescribeClusterBroker(broker_id=number, host=host, port=port, rack=one.rack, is_fenced=one.is_fenced)
+        )
         if not one.is_fenced:
             alive[number] = None
     response.controller_id = any_of(broker, alive)

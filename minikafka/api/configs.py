@@ -36,7 +36,8 @@ def describe_configs(broker: Context, request: DescribeConfigsRequest) -> Descri
     results = []
     for resource in request.resources:
         result = DescribeConfigsResult(
-            resource_type=resource.resource_type, resource_name=resource.resource_name, configs=[])
+            resource_type=resource.resource_type, resource_name=resource.resource_name, configs=[]
+        )
         try:
             entries = _entries(broker, resource)
         except KafkaError as error:
@@ -44,7 +45,8 @@ def describe_configs(broker: Context, request: DescribeConfigsRequest) -> Descri
         else:
             wanted = resource.configuration_keys
             result.configs = [
-                _told(entry, request.include_synonyms) for entry in entries
+                _told(entry, request.include_synonyms)
+                for entry in entries
                 if wanted is None or entry.option.name in wanted
             ]
         results.append(result)
@@ -75,8 +77,7 @@ def _broker(broker: Context, name: str) -> list[Entry]:
     if not name:
         return _cluster_defaults(broker)
     if _broker_id(name) != broker.node_id:
-        raise InvalidRequest(
-            f"Unexpected broker id, expected {broker.node_id} or empty string, but received {name}")
+        raise InvalidRequest(f"Unexpected broker id, expected {broker.node_id} or empty string, but received {name}")
     return broker.configs.describe_broker()
 
 
@@ -92,9 +93,15 @@ def _cluster_defaults(broker: Context) -> list[Entry]:
     set_here = broker.image.config(BROKER_CONFIG, "")
     table = broker.configs.tables.broker
     return [
-        Entry(table[name], None if table[name].is_sensitive else value, Source.DYNAMIC_DEFAULT_BROKER,
-              table[name].update_mode == "-", [Synonym(name, value, Source.DYNAMIC_DEFAULT_BROKER)])
-        for name, value in sorted(set_here.items()) if name in table
+        Entry(
+            table[name],
+            None if table[name].is_sensitive else value,
+            Source.DYNAMIC_DEFAULT_BROKER,
+            table[name].update_mode == "-",
+            [Synonym(name, value, Source.DYNAMIC_DEFAULT_BROKER)],
+        )
+        for name, value in sorted(set_here.items())
+        if name in table
     ]
 
 
@@ -105,7 +112,7 @@ def _loggers(broker: Context, name: str) -> list[Entry]:
         raise InvalidRequest("Broker id must not be empty")
     if _broker_id(name) != broker.node_id:
         raise InvalidRequest(f"Unexpected broker id, expected {broker.node_id} but received {name}")
-    return []       # levels of single loggers cannot be set here, so there are none to describe
+    return []  # levels of single loggers cannot be set here, so there are none to describe
 
 
 def _group(broker: Context, name: str) -> list[Entry]:
@@ -137,7 +144,12 @@ def _told(entry: Entry, with_synonyms: bool) -> DescribeConfigsResourceResult:
     option = entry.option
     synonyms = entry.synonyms if with_synonyms else []
     return DescribeConfigsResourceResult(
-        name=option.name, value=None if option.is_sensitive else entry.value, read_only=entry.is_read_only,
-        config_source=entry.source, is_sensitive=option.is_sensitive, config_type=option.kind,
+        name=option.name,
+        value=None if option.is_sensitive else entry.value,
+        read_only=entry.is_read_only,
+        config_source=entry.source,
+        is_sensitive=option.is_sensitive,
+        config_type=option.kind,
         synonyms=[DescribeConfigsSynonym(name=one.name, value=one.value, source=one.source) for one in synonyms],
-        documentation=None)
+        documentation=None,
+    )

@@ -46,8 +46,10 @@ class Services:
     loop: AbstractEventLoop
     random: Random
     auto_create_topics: bool = True
-    unadvertised: frozenset[str] = frozenset()      # listeners whose clients are told the address they dialled
-    internal_topics: dict[str, tuple[int, int, dict[str, str]]] = field(default_factory=dict)   # partitions, factor, configs
+    unadvertised: frozenset[str] = frozenset()  # listeners whose clients are told the address they dialled
+    internal_topics: dict[str, tuple[int, int, dict[str, str]]] = field(
+        default_factory=dict
+    )  # partitions, factor, configs
     authorizer: Authorizer | None = None
 
 
@@ -64,12 +66,34 @@ class Context:
     """One connection's view of the broker."""
 
     __slots__ = (
-        "api_version", "apis", "authorizer", "client_host", "client_id", "clock", "cluster_id", "configs", "controller",
-        "correlation_id", "dialled", "groups", "image", "listener", "loop", "node_id", "principal", "random",
-        "replicas", "services", "side", "software_name", "software_version",
+        "api_version",
+        "apis",
+        "authorizer",
+        "client_host",
+        "client_id",
+        "clock",
+        "cluster_id",
+        "configs",
+        "controller",
+        "correlation_id",
+        "dialled",
+        "groups",
+        "image",
+        "listener",
+        "loop",
+        "node_id",
+        "principal",
+        "random",
+        "replicas",
+        "services",
+        "side",
+        "software_name",
+        "software_version",
     )
 
-    def __init__(self, services: Services, listener: str, side: str, client_host: str, dialled: tuple[str, int]) -> None:
+    def __init__(
+        self, services: Services, listener: str, side: str, client_host: str, dialled: tuple[str, int]
+    ) -> None:
         self.services = services
         self.node_id = services.node_id
         self.cluster_id = services.cluster_id
@@ -83,15 +107,15 @@ class Context:
         self.loop = services.loop
         self.random = services.random
         self.authorizer = services.authorizer
-        self.side = side                            # B: a broker listener, C: a controller listener
-        self.listener = listener                    # name of the listener the client came in by
-        self.client_host = client_host              # its address as text, without the port
-        self.dialled = dialled                      # the address of ours it connected to
+        self.side = side  # B: a broker listener, C: a controller listener
+        self.listener = listener  # name of the listener the client came in by
+        self.client_host = client_host  # its address as text, without the port
+        self.dialled = dialled  # the address of ours it connected to
         self.principal = "User:ANONYMOUS"
-        self.client_id: str | None = None           # of the request being run
-        self.api_version = 0                        # of the request being run
-        self.correlation_id = 0                     # of the request being run
-        self.software_name = "unknown"              # told by ApiVersions v3 and later
+        self.client_id: str | None = None  # of the request being run
+        self.api_version = 0  # of the request being run
+        self.correlation_id = 0  # of the request being run
+        self.software_name = "unknown"  # told by ApiVersions v3 and later
         self.software_version = "unknown"
 
     def may(self, operation: Operation, resource: Resource, name: str = CLUSTER_NAME) -> bool:

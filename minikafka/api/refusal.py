@@ -1,6 +1,6 @@
 """A whole request that failed, told in the words of its own reply.
 
-Every reply schema has its own places for an error code: at the top, or in each topic, partition or group it answers for.
+Every reply schema has its own places for an error code: at the top, or in each topic, partition or group it answers.
 `refusal` finds them in the field tables: a code at the top is set there and nothing else is filled in; otherwise the
 reply's list is built from the request's list, entry by entry, the names and numbers that identify an entry copied and
 the code set in the innermost place that has one. That is what the getErrorResponse methods of Kafka's request classes
@@ -18,8 +18,21 @@ ERROR_CODE = "error_code"
 ERROR_MESSAGE = "error_message"
 
 # What identifies the same thing on both sides under different names.
-IDENTITIES = ("name", "topic", "topic_name", "topic_id", "group_id", "group", "partition", "partition_index", "index",
-              "key", "resource_type", "resource_name", "transactional_id")
+IDENTITIES = (
+    "name",
+    "topic",
+    "topic_name",
+    "topic_id",
+    "group_id",
+    "group",
+    "partition",
+    "partition_index",
+    "index",
+    "key",
+    "resource_type",
+    "resource_name",
+    "transactional_id",
+)
 
 
 def refusal(request: Request, version: int, error: KafkaError) -> Response:
@@ -77,7 +90,7 @@ def _entry(kind: type[Struct], asked: Any, version: int, error: KafkaError) -> A
         else:
             _fill(entry, asked, version, error)
         return entry
-    for row in kind.fields:         # a bare name or number: it is what the entry is called
+    for row in kind.fields:  # a bare name or number: it is what the entry is called
         if row.name != ERROR_CODE and not row.is_list and isinstance(asked, type(getattr(entry, row.name))):
             setattr(entry, row.name, asked)
             break

@@ -70,7 +70,7 @@ class Resource(IntEnum):
     DELEGATION_TOKEN = 6
 
 
-CLUSTER_NAME = "kafka-cluster"      # the one resource of type CLUSTER
+CLUSTER_NAME = "kafka-cluster"  # the one resource of type CLUSTER
 
 
 class Hangup(Exception):
@@ -112,10 +112,13 @@ def api(
 
     `needs` is checked on the cluster before the handler runs; rights on topics, groups and ids named inside the request
     are the handler's own to ask for (`broker.allow`). `listeners` says where it may be asked: on broker listeners (B),
-    on controller listeners (C); unless given, what the controller decides is asked on both. `pipelined` lets the next request of the connection start while
-    this one's Future is still open. `reported_low` is told to clients instead of `low` (Produce, KAFKA-18659).
+    on controller listeners (C); unless given, what the controller decides is asked on both. `pipelined` lets the next
+    request of the connection start while this one's Future is still open. `reported_low` is told to clients instead of
+    `low` (Produce, KAFKA-18659).
     """
-    assert schema.lowest <= low <= high <= schema.highest, f"{schema.__name__} is not declared for versions {low} to {high}"
+    assert schema.lowest <= low <= high <= schema.highest, (
+        f"{schema.__name__} is not declared for versions {low} to {high}"
+    )
     assert schema.api_key not in _rows, f"api key {schema.api_key} is declared twice"
 
     def enter(handler: Handled) -> Handled:

@@ -52,14 +52,25 @@ TRANSACTIONS_TOPIC = "__transaction_state"
 SHARE_TOPIC = "__share_group_state"
 INTERNAL = frozenset((OFFSETS_TOPIC, TRANSACTIONS_TOPIC, SHARE_TOPIC))
 
-NOT_ASKED = -(1 << 31)      # authorised operations nobody asked for
+NOT_ASKED = -(1 << 31)  # authorised operations nobody asked for
 TOPIC_OPERATIONS = (
-    Operation.READ, Operation.WRITE, Operation.CREATE, Operation.DELETE, Operation.ALTER, Operation.DESCRIBE,
-    Operation.DESCRIBE_CONFIGS, Operation.ALTER_CONFIGS,
+    Operation.READ,
+    Operation.WRITE,
+    Operation.CREATE,
+    Operation.DELETE,
+    Operation.ALTER,
+    Operation.DESCRIBE,
+    Operation.DESCRIBE_CONFIGS,
+    Operation.ALTER_CONFIGS,
 )
 CLUSTER_OPERATIONS = (
-    Operation.CREATE, Operation.ALTER, Operation.DESCRIBE, Operation.CLUSTER_ACTION, Operation.DESCRIBE_CONFIGS,
-    Operation.ALTER_CONFIGS, Operation.IDEMPOTENT_WRITE,
+    Operation.CREATE,
+    Operation.ALTER,
+    Operation.DESCRIBE,
+    Operation.CLUSTER_ACTION,
+    Operation.DESCRIBE_CONFIGS,
+    Operation.ALTER_CONFIGS,
+    Operation.IDEMPOTENT_WRITE,
 )
 
 Source = TypeVar("Source")
@@ -101,7 +112,7 @@ def address(broker: Context, of: Broker, end: Endpoint) -> tuple[str, int]:
 
 @api(MetadataRequest, 0, 13)
 def metadata(broker: Context, request: MetadataRequest) -> MetadataResponse:
-    """Brokers and topics as this broker knows them; unknown topics may be created on the way (the client asks again)."""
+    """Brokers and topics as this broker knows them; unknown topics may be created (the client asks again)."""
     version = broker.api_version
     _check_metadata_request(request, version)
     alive = dict(_alive(broker))
@@ -109,7 +120,8 @@ def metadata(broker: Context, request: MetadataRequest) -> MetadataResponse:
     wants_all = request.topics is None or (version == 0 and not request.topics)
     if wants_all:
         topics = [
-            view.topic(topic) for name, topic in broker.image.topics.items()
+            view.topic(topic)
+            for name, topic in broker.image.topics.items()
             if broker.may(Operation.DESCRIBE, Resource.TOPIC, name)
         ]
     else:
@@ -117,8 +129,7 @@ def metadata(broker: Context, request: MetadataRequest) -> MetadataResponse:
     if request.include_topic_authorized_operations:
         for entry in topics:
             if entry.error_code == NONE and entry.name is not None:
-                entry.topic_authorized_operations = operations(
-                    broker, Resource.TOPIC, TOPIC_OPERATIONS, entry.name)
+                entry.topic_authorized_operations = operations(broker, Resource.TOPIC, TOPIC_OPERATIONS, entry.name)
     response = MetadataResponse(
         brokers=[
             MetadataResponseBroker(node_id=number, host=host, port=port, rack=broker.image.brokers[number].rack)
@@ -172,8 +183,9 @@ class View:
         if name is None or topic_id != NO_UUID:
             topic = broker.image.topics_by_id.get(topic_id)
             if topic is None:
-                return MetadataResponseTopic(error_code=UnknownTopicId.code, name=None, topic_id=topic_id,
-                                             is_internal=False, partitions=[])
+                return MetadataResponseTopic(
+                    error_code=UnknownTopicId.code, name=None, topic_id=topic_id, is_internal=False, partitions=[]
+                )
             if not broker.may(Operation.DESCRIBE, Resource.TOPIC, topic.name):
                 return self.refused(None, TopicAuthorizationFailed.code, topic_id)
             return self.topic(topic)
@@ -204,19 +216,23 @@ class View:
         return UnknownTopicOrPartition.code
 
     def refused(self, name: str | None, code: int, topic_id: bytes = NO_UUID) -> MetadataResponseTopic:
-        return MetadataResponseTopic(error_code=code, name=name, topic_id=topic_id, is_internal=name in INTERNAL,
-                                     partitions=[])
+        return MetadataResponseTopic(
+            error_code=code, name=name, topic_id=topic_id, is_internal=name in INTERNAL, partitions=[]
+        )
 
     def topic(self, topic: Topic) -> MetadataResponseTopic:
         return MetadataResponseTopic(
-            name=topic.name, topic_id=topic.id, is_internal=topic.name in INTERNAL,
-            partitions=[self.partition(one) for one in topic.partitions.values()])
+            name=topic.name,
+            topic_id=topic.id,
+            is_internal=topic.name in INTERNAL,
+            partitions=[self.partition(one) for one in topic.partitions.values()],
+        )
 
     def partition(self, one: Partition) -> MetadataResponsePartition:
         alive, version = self.alive, self.version
         replicas, isr, code, leader = one.replicas, one.isr, NONE, one.leader
         offline = [number for number in replicas if number not in alive]
-        if version == 0:        # the first version knows no offline replicas: they are left out and flagged
+        if version == 0:  # the first version knows no offline replicas: they are left out and flagged
             replicas = [number for number in replicas if number in alive]
             isr = [number for number in isr if number in alive]
             if len(replicas) < len(one.replicas) or len(isr) < len(one.isr):
@@ -228,8 +244,14 @@ class View:
                 code = ListenerNotFound.code
             leader = NO_LEADER
         return MetadataResponsePartition(
-            error_code=code, partition_index=one.index, leader_id=leader, leader_epoch=one.leader_epoch,
-            replica_nodes=replicas, isr_nodes=isr, offline_replicas=offline)
+            error_code=code,
+            partition_index=one.index,
+            leader_id=leader,
+            leader_epoch=one.leader_epoch,
+            replica_nodes=replicas,
+            isr_nodes=isr,
+            offline_replicas=offline,
+        )
 
 
 def auto_create(broker: Context, name: str) -> None:
@@ -245,7 +267,7 @@ def auto_create(broker: Context, name: str) -> None:
 
 def _look_at(done: Future[None]) -> None:
     if not done.cancelled():
-        done.exception()        # the client asks again and is told then
+        done.exception()  # the client asks again and is told then
 
 
 # ---- DescribeTopicPartitions
@@ -259,11 +281,13 @@ def describe_topic_partitions(
     cursor = request.cursor
     start = cursor.topic_name if cursor is not None else ""
     wants_all = not request.topics
-    names = {name for name in (broker.image.topics if wants_all else (one.name for one in request.topics))
-             if name >= start}
+    names = {
+        name for name in (broker.image.topics if wants_all else (one.name for one in request.topics)) if name >= start
+    }
     if cursor is not None and not wants_all and cursor.topic_name not in names:
         raise InvalidRequest(
-            f"DescribeTopicPartitionsRequest topic list should contain the cursor topic: {cursor.topic_name}")
+            f"DescribeTopicPartitionsRequest topic list should contain the cursor topic: {cursor.topic_name}"
+        )
     if cursor is not None and cursor.partition_index < 0:
         raise InvalidRequest(f"DescribeTopicPartitionsRequest cursor partition must be valid: {cursor}")
     left = max(1, min(broker.configs.broker("max.request.partition.size.limit"), request.response_partition_limit))
@@ -297,16 +321,23 @@ def describe_topic_partitions(
 
 def _described(name: str, topic_id: bytes, code: int) -> DescribeTopicPartitionsResponseTopic:
     return DescribeTopicPartitionsResponseTopic(
-        error_code=code, name=name, topic_id=topic_id, is_internal=name in INTERNAL, partitions=[])
+        error_code=code, name=name, topic_id=topic_id, is_internal=name in INTERNAL, partitions=[]
+    )
 
 
 def _described_partition(view: View, partition: Partition) -> DescribeTopicPartitionsResponsePartition:
     seen = view.partition(partition)
     return DescribeTopicPartitionsResponsePartition(
-        error_code=seen.error_code, partition_index=seen.partition_index, leader_id=seen.leader_id,
-        leader_epoch=seen.leader_epoch, replica_nodes=seen.replica_nodes, isr_nodes=seen.isr_nodes,
-        eligible_leader_replicas=partition.elr, last_known_elr=partition.last_known_elr,
-        offline_replicas=seen.offline_replicas)
+        error_code=seen.error_code,
+        partition_index=seen.partition_index,
+        leader_id=seen.leader_id,
+        leader_epoch=seen.leader_epoch,
+        replica_nodes=seen.replica_nodes,
+        isr_nodes=seen.isr_nodes,
+        eligible_leader_replicas=partition.elr,
+        last_known_elr=partition.last_known_elr,
+        offline_replicas=seen.offline_replicas,
+    )
 
 
 # ---- CreateTopics, CreatePartitions, DeleteTopics
@@ -328,12 +359,19 @@ def create_topics(broker: Context, request: CreateTopicsRequest) -> Future[Creat
         if name in twice:
             continue
         if name == METADATA_TOPIC:
-            refused.append(CreatableTopicResult(
-                name=name, error_code=InvalidRequest.code,
-                error_message=f"Creation of internal topic {METADATA_TOPIC} is prohibited."))
+            refused.append(
+                CreatableTopicResult(
+                    name=name,
+                    error_code=InvalidRequest.code,
+                    error_message=f"Creation of internal topic {METADATA_TOPIC} is prohibited.",
+                )
+            )
         elif not may_create_any and not broker.may(Operation.CREATE, Resource.TOPIC, name):
-            refused.append(CreatableTopicResult(
-                name=name, error_code=TopicAuthorizationFailed.code, error_message="Authorization failed."))
+            refused.append(
+                CreatableTopicResult(
+                    name=name, error_code=TopicAuthorizationFailed.code, error_message="Authorization failed."
+                )
+            )
         else:
             wanted.append(one)
     describable = {name for name in names if broker.may(Operation.DESCRIBE_CONFIGS, Resource.TOPIC, name)}
@@ -406,8 +444,9 @@ def _chosen_topics(
     ids: list[bytes] = []
     for one in request.topics:
         if one.name is not None and one.topic_id != NO_UUID:
-            results.append(_deleted(one.name, one.topic_id, InvalidRequest(
-                "You may not specify both topic name and topic id.")))
+            results.append(
+                _deleted(one.name, one.topic_id, InvalidRequest("You may not specify both topic name and topic id."))
+            )
         elif one.name is not None:
             names.append(one.name)
         elif one.topic_id == NO_UUID:
@@ -443,8 +482,11 @@ def _chosen_topics(
             results.append(_deleted(name, NO_UUID, TopicAuthorizationFailed()))
         elif topic.id in twice_given or topic.id in chosen:
             chosen.pop(topic.id, None)
-            results.append(_deleted(name, topic.id, InvalidRequest(
-                "The provided topic name maps to an ID that was already supplied.")))
+            results.append(
+                _deleted(
+                    name, topic.id, InvalidRequest("The provided topic name maps to an ID that was already supplied.")
+                )
+            )
         else:
             chosen[topic.id] = name
     return chosen

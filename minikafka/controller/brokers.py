@@ -1,11 +1,11 @@
 """Who is a broker of this cluster, and when it is in service: registration, heartbeats, producer ids.
 
-    register      → RegisterBroker, fenced; first, if it is another process than the last one with that id, what that
-                    one led or followed is taken from it (cleanly or not)
-    heartbeat     → caught up and willing:  BrokerRegistrationChange {fenced -1} and leaders for who had none
-                    wants to shut down:     BrokerRegistrationChange {inControlledShutdown 1} and its leaderships move,
-                                            then {fenced 1}
-    Pure: state and request in, Outcome out. Records and their order are those of Kafka's controller.
+register      → RegisterBroker, fenced; first, if it is another process than the last one with that id, what that
+                one led or followed is taken from it (cleanly or not)
+heartbeat     → caught up and willing:  BrokerRegistrationChange {fenced -1} and leaders for who had none
+                wants to shut down:     BrokerRegistrationChange {inControlledShutdown 1} and its leaderships move,
+                                        then {fenced 1}
+Pure: state and request in, Outcome out. Records and their order are those of Kafka's controller.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from protocol.kafka.schema import Record
 ELR_FEATURE = "eligible.leader.replicas.version"
 PRODUCER_IDS_PER_BLOCK = 1000
 FENCED, UNFENCED = 1, -1
-RESERVED_DIRECTORIES = 100      # directory ids below this number mean something else than a directory
+RESERVED_DIRECTORIES = 100  # directory ids below this number mean something else than a directory
 
 
 def register(
@@ -53,7 +53,7 @@ def register(
         records += _taken_from(state, before.id, unclean=() if was_clean else (before.id,))
     epoch = next_offset
     if before is not None and before.incarnation_id == request.incarnation_id:
-        epoch = before.epoch        # the same process asks again: its answer got lost
+        epoch = before.epoch  # the same process asks again: its answer got lost
     records.append(
         RegisterBrokerRecord(
             broker_id=request.broker_id,
@@ -61,12 +61,16 @@ def register(
             broker_epoch=epoch,
             end_points=[
                 RegisterBrokerRecordBrokerEndpoint(
-                    name=end.name, host=end.host, port=end.port, security_protocol=end.security_protocol)
+                    name=end.name, host=end.host, port=end.port, security_protocol=end.security_protocol
+                )
                 for end in request.listeners
             ],
             features=[
-                BrokerFeature(name=one.name, min_supported_version=one.min_supported_version,
-                              max_supported_version=one.max_supported_version)
+                BrokerFeature(
+                    name=one.name,
+                    min_supported_version=one.min_supported_version,
+                    max_supported_version=one.max_supported_version,
+                )
                 for one in request.features
             ],
             rack=request.rack,
@@ -123,11 +127,16 @@ def heartbeat(state: Image, request: BrokerHeartbeatRequest, registered_at: int)
     return Outcome(reply, records, may_split=True)
 
 
-def _told(broker: Broker, *, fenced: int = 0, shutdown: int = 0, cordoned_log_dirs: list[bytes] | None = None
-          ) -> BrokerRegistrationChangeRecord:
+def _told(
+    broker: Broker, *, fenced: int = 0, shutdown: int = 0, cordoned_log_dirs: list[bytes] | None = None
+) -> BrokerRegistrationChangeRecord:
     return BrokerRegistrationChangeRecord(
-        broker_id=broker.id, broker_epoch=broker.epoch, fenced=fenced, in_controlled_shutdown=shutdown,
-        cordoned_log_dirs=cordoned_log_dirs)
+        broker_id=broker.id,
+        broker_epoch=broker.epoch,
+        fenced=fenced,
+        in_controlled_shutdown=shutdown,
+        cordoned_log_dirs=cordoned_log_dirs,
+    )
 
 
 def _enters(state: Image, broker: Broker) -> list[Record]:
@@ -157,7 +166,12 @@ def _all_partitions(state: Image) -> Iterator[Partition]:
 
 
 def _changed(
-    state: Image, partition: Partition, isr: list[int], *, removed: int = -1, added: int = -1,
+    state: Image,
+    partition: Partition,
+    isr: list[int],
+    *,
+    removed: int = -1,
+    added: int = -1,
     unclean: Collection[int] = (),
 ) -> Record | None:
     def may_lead(replica: int) -> bool:
@@ -166,8 +180,14 @@ def _changed(
         broker = state.brokers.get(replica)
         return broker is not None and broker.is_usable and replica != removed and _has_its_directory(partition, broker)
 
-    return change(partition, isr, may_lead, min_insync(state, partition.topic.name),
-                  has_elr=bool(state.features.get(ELR_FEATURE)), unclean=unclean)
+    return change(
+        partition,
+        isr,
+        may_lead,
+        min_insync(state, partition.topic.name),
+        has_elr=bool(state.features.get(ELR_FEATURE)),
+        unclean=unclean,
+    )
 
 
 def _has_its_directory(partition: Partition, broker: Broker) -> bool:
@@ -186,7 +206,7 @@ def min_insync(state: Image, topic: str) -> int:
 
 
 def allocate_producer_ids(state: Image, request: AllocateProducerIdsRequest) -> Outcome[AllocateProducerIdsResponse]:
-    """The next block of producer ids. Whoever gets it, nobody gets it again: the end of the block is in the log first."""
+    """The next block of producer ids. Nobody gets it twice: its end is in the log before it is given out."""
     broker = state.brokers.get(request.broker_id)
     if broker is None:
         raise BrokerIdNotRegistered()
@@ -196,6 +216,7 @@ def allocate_producer_ids(state: Image, request: AllocateProducerIdsRequest) -> 
     if start > (1 << 63) - 1 - PRODUCER_IDS_PER_BLOCK:
         raise OverflowError("all producer ids are given out")
     record = ProducerIdsRecord(
-        broker_id=broker.id, broker_epoch=broker.epoch, next_producer_id=start + PRODUCER_IDS_PER_BLOCK)
+        broker_id=broker.id, broker_epoch=broker.epoch, next_producer_id=start + PRODUCER_IDS_PER_BLOCK
+    )
     reply = AllocateProducerIdsResponse(producer_id_start=start, producer_id_len=PRODUCER_IDS_PER_BLOCK)
     return Outcome(reply, [record])

@@ -1,4 +1,4 @@
-"""The active controller: decides against what is written, writes the decision as one batch, answers when it is committed.
+"""The active controller: decides against what is written, writes one batch, answers when it is committed.
 
     decide(state, request) → Outcome(records, reply) → raft/node append → state replays at once
                                                             │ committed
@@ -48,15 +48,21 @@ from protocol.kafka.schema import Record
 
 Reply = TypeVar("Reply")
 
-MAX_RECORDS_PER_BATCH = 10_000      # of a decision that may be split
+MAX_RECORDS_PER_BATCH = 10_000  # of a decision that may be split
 
 
 class Controller:
     """Runs deciders on the active node."""
 
     def __init__(
-        self, node: Node, cluster_id: str, broker_id: int, configs: Configs, defaults: topics.TopicDefaults,
-        random: Random, loop: AbstractEventLoop,
+        self,
+        node: Node,
+        cluster_id: str,
+        broker_id: int,
+        configs: Configs,
+        defaults: topics.TopicDefaults,
+        random: Random,
+        loop: AbstractEventLoop,
     ) -> None:
         self.node = node
         self.cluster_id = cluster_id
@@ -67,7 +73,7 @@ class Controller:
         self.loop = loop
         self.state = Image()
         self.last_write: Future[int] | None = None
-        self.registered_at: dict[int, int] = {}     # broker id -> offset of its registration record
+        self.registered_at: dict[int, int] = {}  # broker id -> offset of its registration record
         self.being_created: dict[str, Future[None]] = {}
         self._producer_ids = range(0)
         self._producer_ids_asked: Future[Any] | None = None
@@ -113,7 +119,7 @@ class Controller:
         for at, record in enumerate(records):
             self.state.apply(record, delta)
             if record.api_key == REGISTER_BROKER:
-                self.registered_at[record.broker_id] = first_offset + at    # type: ignore[attr-defined]
+                self.registered_at[record.broker_id] = first_offset + at  # type: ignore[attr-defined]
 
     # ---- brokers
 
@@ -164,8 +170,11 @@ class Controller:
     def create_topics(
         self, wanted: Sequence[CreatableTopic], describable: set[str], *, validate_only: bool
     ) -> Future[list[CreatableTopicResult]]:
-        return self.settle(topics.create_topics(
-            self.state, self.configs, self.defaults, self.random, wanted, describable, validate_only=validate_only))
+        return self.settle(
+            topics.create_topics(
+                self.state, self.configs, self.defaults, self.random, wanted, describable, validate_only=validate_only
+            )
+        )
 
     def delete_topics(self, topic_ids: Sequence[bytes]) -> Future[dict[bytes, KafkaError | None]]:
         """Remove topics; each is told its error, or None."""
@@ -206,8 +215,12 @@ class Controller:
             return under_way
         future: Future[None] = self.loop.create_future()
         wanted = CreatableTopic(
-            name=name, num_partitions=partitions, replication_factor=replication_factor, assignments=[],
-            configs=[CreatableTopicConfig(name=key, value=value) for key, value in configs.items()])
+            name=name,
+            num_partitions=partitions,
+            replication_factor=replication_factor,
+            assignments=[],
+            configs=[CreatableTopicConfig(name=key, value=value) for key, value in configs.items()],
+        )
         self.being_created[name] = future
 
         def created(done: Future[list[CreatableTopicResult]]) -> None:

@@ -4,8 +4,8 @@ Laws
 1. A leader comes from the ISR, or, when that is empty, from the eligible leaders: replicas that left it only when it
    fell below min.insync.replicas, so that they hold everything committed. One that came back from an unclean stop is
    in neither.
-2. The last one that led stays known. When nobody is left in ISR and eligible leaders, it alone may lead again, marked as
-   recovering: what it lost with its unclean stop is lost.
+2. The last one that led stays known. When nobody is left in ISR and eligible leaders, it alone may lead again, marked
+   as recovering: what it lost with its unclean stop is lost.
 3. The sitting leader stays as long as it may.
 """
 
@@ -35,7 +35,7 @@ def change(
     stop; `has_elr` whether the cluster keeps eligible leaders at all; `prefers_first` asks for the preferred leader.
     """
     if not has_elr and not isr:
-        isr = list(partition.isr)       # without eligible leaders the last member is never taken out
+        isr = list(partition.isr)  # without eligible leaders the last member is never taken out
     elr = _eligible(partition, isr, min_insync, unclean) if has_elr else []
     leader, came_uncleanly = _elect(partition, isr, elr, may_lead, has_elr, prefers_first)
     record = PartitionChangeRecord(partition_id=partition.index, topic_id=partition.topic.id)
@@ -64,7 +64,11 @@ def _eligible(partition: Partition, isr: list[int], min_insync: int, unclean: Co
 
 
 def _elect(
-    partition: Partition, isr: list[int], elr: list[int], may_lead: Callable[[int], bool], has_elr: bool,
+    partition: Partition,
+    isr: list[int],
+    elr: list[int],
+    may_lead: Callable[[int], bool],
+    has_elr: bool,
     prefers_first: bool,
 ) -> tuple[int, bool]:
     """(leader, whether nothing but its being the last known one speaks for it)."""

@@ -102,7 +102,7 @@ class Stripes:
         leader_rack, leader = self._leader()
         replicas = [leader]
         at = self.offset
-        skipped = leader_rack       # its turn for this partition's second replica is taken by the leader
+        skipped = leader_rack  # its turn for this partition's second replica is taken by the leader
         while len(replicas) < replication_factor:
             if at == skipped:
                 skipped = -1

@@ -41,7 +41,7 @@ from protocol.kafka.schema import Record
 
 MAX_NAME_LENGTH = 249
 NAME = re.compile(r"[a-zA-Z0-9._-]+", re.ASCII)
-MAX_RECORDS_PER_REQUEST = 10_000        # Kafka's bound on what one admin request may write in one batch
+MAX_RECORDS_PER_REQUEST = 10_000  # Kafka's bound on what one admin request may write in one batch
 DEFAULT = -1
 
 
@@ -106,7 +106,12 @@ def create_topics(
 
 
 def create_topic(
-    state: Image, configs: Configs, defaults: TopicDefaults, random: Random, wanted: CreatableTopic, is_describable: bool
+    state: Image,
+    configs: Configs,
+    defaults: TopicDefaults,
+    random: Random,
+    wanted: CreatableTopic,
+    is_describable: bool,
 ) -> tuple[CreatableTopicResult, list[Record]]:
     """The result and the records of one new topic. Raises the KafkaError it is refused with."""
     name = wanted.name
@@ -127,8 +132,12 @@ def create_topic(
         result.replication_factor = len(placed[0])
         result.configs = [
             CreatableTopicConfigs(
-                name=entry.option.name, value=entry.value, read_only=entry.is_read_only, config_source=entry.source,
-                is_sensitive=entry.option.is_sensitive)
+                name=entry.option.name,
+                value=entry.value,
+                read_only=entry.is_read_only,
+                config_source=entry.source,
+                is_sensitive=entry.option.is_sensitive,
+            )
             for entry in configs.describe_topic(name, own)
         ]
     else:
@@ -138,9 +147,7 @@ def create_topic(
         ConfigRecord(resource_type=TOPIC_CONFIG, resource_name=name, name=key, value=value)
         for key, value in own.items()
     ]
-    records += [
-        _partition_record(state, topic_id, index, replicas) for index, replicas in enumerate(placed)
-    ]
+    records += [_partition_record(state, topic_id, index, replicas) for index, replicas in enumerate(placed)]
     return result, records
 
 
@@ -173,13 +180,15 @@ def _placed_by_hand(state: Image, wanted: CreatableTopic) -> list[list[int]]:
     for one in wanted.assignments:
         if one.partition_index in placed:
             raise InvalidReplicaAssignment(
-                f"Found multiple manual partition assignments for partition {one.partition_index}")
+                f"Found multiple manual partition assignments for partition {one.partition_index}"
+            )
         check_assignment(state, one.broker_ids, factor)
         factor = len(one.broker_ids)
         if not _in_service(state, one.broker_ids):
             raise InvalidReplicaAssignment(
                 "All brokers specified in the manual partition assignment for partition "
-                f"{one.partition_index} are fenced or in controlled shutdown.")
+                f"{one.partition_index} are fenced or in controlled shutdown."
+            )
         placed[one.partition_index] = list(one.broker_ids)
     if sorted(placed) != list(range(len(placed))):
         raise InvalidReplicaAssignment("partitions should be a consecutive 0-based integer sequence")
@@ -194,15 +203,18 @@ def check_assignment(state: Image, replicas: list[int], factor: int | None) -> N
     for number in sorted(replicas):
         if number not in state.brokers:
             raise InvalidReplicaAssignment(
-                f"The manual partition assignment includes broker {number}, but no such broker is registered.")
+                f"The manual partition assignment includes broker {number}, but no such broker is registered."
+            )
         if number == before:
             raise InvalidReplicaAssignment(
-                f"The manual partition assignment includes the broker {number} more than once.")
+                f"The manual partition assignment includes the broker {number} more than once."
+            )
         before = number
     if factor is not None and len(replicas) != factor:
         raise InvalidReplicaAssignment(
             f"The manual partition assignment includes a partition with {len(replicas)} replica(s), but this is not "
-            f"consistent with previous partitions, which have {factor} replica(s).")
+            f"consistent with previous partitions, which have {factor} replica(s)."
+        )
 
 
 def _in_service(state: Image, replicas: list[int]) -> list[int]:
@@ -217,12 +229,21 @@ def _partition_record(state: Image, topic_id: bytes, index: int, replicas: list[
         # Where a broker has but one directory the replica is in that one; else the broker will say.
         directories.append(known[0] if len(known) == 1 else UNASSIGNED_DIRECTORY)
     return PartitionRecord(
-        partition_id=index, topic_id=topic_id, replicas=replicas, isr=isr, leader=isr[0], leader_epoch=0,
-        partition_epoch=0, directories=directories)
+        partition_id=index,
+        topic_id=topic_id,
+        replicas=replicas,
+        removing_replicas=[],
+        adding_replicas=[],
+        isr=isr,
+        leader=isr[0],
+        leader_epoch=0,
+        partition_epoch=0,
+        directories=directories,
+    )
 
 
 def new_topic_id(random: Random, state: Image) -> bytes:
-    """A random (version 4) Uuid that no topic has; none begins with the character '-', which tools take for an option."""
+    """A random (version 4) Uuid that no topic has; none begins with '-', which tools take for an option."""
     while True:
         raw = bytearray(random.randbytes(16))
         raw[6] = raw[6] & 0x0F | 0x40
@@ -232,7 +253,7 @@ def new_topic_id(random: Random, state: Image) -> bytes:
             return topic_id
 
 
-DASH = 62       # the place of '-' in the url-safe base64 alphabet
+DASH = 62  # the place of '-' in the url-safe base64 alphabet
 TOPIC_AUTHORIZATION_FAILED = 29
 
 
@@ -270,14 +291,16 @@ def _more_partitions(state: Image, random: Random, wanted: CreatePartitionsTopic
         raise InvalidPartitions(f"Topic already has {have} partition(s).")
     if wanted.count < have:
         raise InvalidPartitions(
-            f"The topic {topic.name} currently has {have} partition(s); {wanted.count} would not be an increase.")
+            f"The topic {topic.name} currently has {have} partition(s); {wanted.count} would not be an increase."
+        )
     additional = wanted.count - have
     if additional > MAX_RECORDS_PER_REQUEST:
         raise PolicyViolation("Unable to perform excessively large batch operation.")
     if wanted.assignments is not None and len(wanted.assignments) != additional:
         raise InvalidReplicaAssignment(
             f"Attempted to add {additional} additional partition(s), but only {len(wanted.assignments)} "
-            "assignment(s) were specified.")
+            "assignment(s) were specified."
+        )
     factor = len(topic.partitions[0].replicas)
     if wanted.assignments is None:
         placed = place(state.brokers.values(), additional, factor, random)
@@ -293,6 +316,5 @@ def _check_hand_placed(state: Image, topic: Topic, placed: list[list[int]], fact
         if not _in_service(state, replicas):
             raise InvalidReplicaAssignment(
                 "All brokers specified in the manual partition assignment for partition "
-                f"{len(topic.partitions) + at} are fenced or in controlled shutdown.")
-
-
+                f"{len(topic.partitions) + at} are fenced or in controlled shutdown."
+            )

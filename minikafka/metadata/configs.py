@@ -76,11 +76,11 @@ class Option:
     kind: Kind
     default: str | None
     rule: str
-    update_mode: str = "-"                      # cluster, broker, or - for read-only (broker configs only)
-    fallbacks: tuple[tuple[str, int], ...] = () # broker configs a topic's or group's falls back on, with their factor
-    reader: str = "-"                           # the module that acts on it; - when nothing does
+    update_mode: str = "-"  # cluster, broker, or - for read-only (broker configs only)
+    fallbacks: tuple[tuple[str, int], ...] = ()  # broker configs a topic's or group's falls back on, with their factor
+    reader: str = "-"  # the module that acts on it; - when nothing does
     is_required: bool = False
-    is_internal: bool = False                   # not listed to clients unless set
+    is_internal: bool = False  # not listed to clients unless set
 
     @property
     def is_sensitive(self) -> bool:
@@ -126,8 +126,12 @@ class Option:
         elif rule.startswith("[partition"):
             if value and value != ["*"] and not all(THROTTLED.fullmatch(item) for item in value):
                 listed = ", ".join(value)
-                raise BadValue(name, f"[{listed}]", f"{name} must be the literal '*' or a list of replicas in the "
-                               "following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...")
+                raise BadValue(
+                    name,
+                    f"[{listed}]",
+                    f"{name} must be the literal '*' or a list of replicas in the "
+                    "following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...",
+                )
         elif rule == "non-empty list":
             if not value:
                 raise ValueError(f"Configuration '{name}' must not be empty. Valid values include: any non-empty value")
@@ -263,17 +267,21 @@ class Configs:
         try:
             for name, text in configs.items():
                 table[name].parse(text)
-            values = {name: table[name].parse(text) for name, text in self._topic_texts(configs).items()
-                      if text is not None}
+            values = {
+                name: table[name].parse(text) for name, text in self._topic_texts(configs).items() if text is not None
+            }
         except ValueError as refused:
             raise InvalidConfig(str(refused)) from None
         low, high = values["min.compaction.lag.ms"], values["max.compaction.lag.ms"]
         if low > high:
             raise InvalidConfig(
-                f"conflict topic config setting min.compaction.lag.ms ({low}) > max.compaction.lag.ms ({high})")
+                f"conflict topic config setting min.compaction.lag.ms ({low}) > max.compaction.lag.ms ({high})"
+            )
         if values["remote.storage.enable"] and not self.broker("remote.log.storage.system.enable"):
-            raise InvalidConfig("Tiered Storage functionality is disabled in the broker. "
-                                "Topic cannot be configured with remote log storage.")
+            raise InvalidConfig(
+                "Tiered Storage functionality is disabled in the broker. "
+                "Topic cannot be configured with remote log storage."
+            )
 
     # ---- descriptions
 

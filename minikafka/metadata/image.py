@@ -38,8 +38,16 @@ class Broker:
     """One registered broker. `epoch` is the offset its registration was written at."""
 
     __slots__ = (
-        "cordoned_log_dirs", "endpoints", "epoch", "features", "id", "in_controlled_shutdown", "incarnation_id",
-        "is_fenced", "log_dirs", "rack",
+        "cordoned_log_dirs",
+        "endpoints",
+        "epoch",
+        "features",
+        "id",
+        "in_controlled_shutdown",
+        "incarnation_id",
+        "is_fenced",
+        "log_dirs",
+        "rack",
     )
 
     def __init__(self, record: messages.RegisterBrokerRecord) -> None:
@@ -65,11 +73,22 @@ class Broker:
 
 
 class Partition:
-    """What is agreed about one partition. `epoch` grows with every change, `leader_epoch` with every change of leader."""
+    """What is agreed about one partition. `epoch` grows with every change, `leader_epoch` with that of its leader."""
 
     __slots__ = (
-        "adding_replicas", "directories", "elr", "epoch", "index", "isr", "last_known_elr", "leader", "leader_epoch",
-        "leader_recovery_state", "removing_replicas", "replicas", "topic",
+        "adding_replicas",
+        "directories",
+        "elr",
+        "epoch",
+        "index",
+        "isr",
+        "last_known_elr",
+        "leader",
+        "leader_epoch",
+        "leader_recovery_state",
+        "removing_replicas",
+        "replicas",
+        "topic",
     )
 
     def __init__(self, topic: Topic, record: messages.PartitionRecord) -> None:
@@ -132,16 +151,14 @@ class Delta:
 
     def __init__(self) -> None:
         self.created: dict[str, Topic] = {}
-        self.deleted: dict[bytes, Topic] = {}                       # by topic id, as it was
-        self.partitions: dict[tuple[str, int], Partition] = {}      # new or changed ones
-        self.configs: dict[tuple[int, str], None] = {}              # (resource type, name)
+        self.deleted: dict[bytes, Topic] = {}  # by topic id, as it was
+        self.partitions: dict[tuple[str, int], Partition] = {}  # new or changed ones
+        self.configs: dict[tuple[int, str], None] = {}  # (resource type, name)
         self.brokers: dict[int, None] = {}
         self.features = False
 
     def __bool__(self) -> bool:
-        return bool(
-            self.created or self.deleted or self.partitions or self.configs or self.brokers or self.features
-        )
+        return bool(self.created or self.deleted or self.partitions or self.configs or self.brokers or self.features)
 
 
 class MetadataFault(Exception):
@@ -161,8 +178,8 @@ class Image:
         self.next_producer_id = 0
         self.producer_ids: messages.ProducerIdsRecord | None = None
         self.kept: dict[tuple[Any, ...], Record] = {}
-        self.offset = -1                # of the last record applied
-        self.version = 0                # grows with every record applied: the key of whatever is cached from the image
+        self.offset = -1  # of the last record applied
+        self.version = 0  # grows with every record applied: the key of whatever is cached from the image
         self._open_transaction: list[Record] | None = None
         self._appliers: dict[int, Callable[[Any, Delta], None]] = {
             0: self._register_broker, 1: self._unregister_broker, 2: self._topic, 3: self._partition, 4: self._config,

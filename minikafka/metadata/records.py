@@ -3,8 +3,8 @@
     value of a record in __cluster_metadata:   ┌──────────────┬────────────────┬───────────────────┬──────┐
                                                │ frame  uvar 1│ api key  uvar  │ version  uvar     │ body │
                                                └──────────────┴────────────────┴───────────────────┴──────┘
-Keys are null and there are no headers. The versions written are those of metadata.version 30 (4.3-IV0); where a type has
-several, the lowest that carries what is to be said is written, as Kafka does. All versions are read.
+Keys are null and there are no headers. The versions written are those of metadata.version 30 (4.3-IV0); where a type
+has several, the lowest that carries what is to be said is written, as Kafka does. All versions are read.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ FEATURES: dict[str, tuple[int, int, int]] = {
 
 FRAME_VERSION = 1
 
-TOPIC_ID_OF_METADATA = b"\0" * 15 + b"\1"       # AAAAAAAAAAAAAAAAAAAAAQ
+TOPIC_ID_OF_METADATA = b"\0" * 15 + b"\1"  # AAAAAAAAAAAAAAAAAAAAAQ
 METADATA_TOPIC = "__cluster_metadata"
-NO_DIRECTORY = b"\0" * 16                       # MIGRATING: written before directories were known
+NO_DIRECTORY = b"\0" * 16  # MIGRATING: written before directories were known
 UNASSIGNED_DIRECTORY = b"\0" * 15 + b"\1"
 LOST_DIRECTORY = b"\0" * 15 + b"\2"
 
@@ -73,14 +73,12 @@ def from_value(value: bytes) -> Record | None:
 
 
 def bootstrap_records(*, in_log: bool = True) -> list[Record]:
-    """What a new cluster begins with; in the log it is one transaction, in the bootstrap checkpoint the levels alone."""
+    """What a new cluster begins with; one transaction in the log, the levels alone in the bootstrap checkpoint."""
     levels: list[Record] = [
         messages.FeatureLevelRecord(name=name, feature_level=level) for name, (_, _, level) in FEATURES.items() if level
     ]
     if not in_log:
         return levels
     # With eligible leaders min.insync.replicas is a matter of the controller, so it stands in the log from the start.
-    least = messages.ConfigRecord(
-        resource_type=BROKER_CONFIG, resource_name="", name="min.insync.replicas", value="1")
-    return [
-        messages.BeginTransactionRecord(name="Bootstrap records"), *levels, least, messages.EndTransactionRecord()]
+    least = messages.ConfigRecord(resource_type=BROKER_CONFIG, resource_name="", name="min.insync.replicas", value="1")
+    return [messages.BeginTransactionRecord(name="Bootstrap records"), *levels, least, messages.EndTransactionRecord()]

@@ -13,7 +13,7 @@ def records_of(image: Image) -> Iterator[Record]:
     """Records that, applied to an empty image, give this one."""
     levels = dict(image.features)
     first = levels.pop("metadata.version", None)
-    if first is not None:           # before anything else: it says how to read the rest
+    if first is not None:  # before anything else: it says how to read the rest
         yield messages.FeatureLevelRecord(name="metadata.version", feature_level=first)
     for name, level in sorted(levels.items()):
         yield messages.FeatureLevelRecord(name=name, feature_level=level)
@@ -41,7 +41,8 @@ def registration(broker: Broker) -> messages.RegisterBrokerRecord:
         broker_epoch=broker.epoch,
         end_points=[
             messages.RegisterBrokerRecordBrokerEndpoint(
-                name=end.name, host=end.host, port=end.port, security_protocol=end.security_protocol)
+                name=end.name, host=end.host, port=end.port, security_protocol=end.security_protocol
+            )
             for end in broker.endpoints.values()
         ],
         features=[

@@ -48,9 +48,9 @@ class Election:
 class Outcome:
     """What the shell does, from top to bottom."""
 
-    persist: list[Election]                 # write quorum-state, each in turn
-    became_leader: bool = False             # append the LeaderChange batch of `epoch`
-    high_watermark: int | None = None       # it moved here: everything below is committed
+    persist: list[Election]  # write quorum-state, each in turn
+    became_leader: bool = False  # append the LeaderChange batch of `epoch`
+    high_watermark: int | None = None  # it moved here: everything below is committed
 
 
 class Machine:
@@ -63,8 +63,8 @@ class Machine:
         # A leader that comes back has resigned: what it had not committed may have been decided otherwise.
         self.role = Role.RESIGNED if remembered.leader_id == me.id else Role.UNATTACHED
         self.granted: set[int] = set()
-        self.ends: dict[int, int] = {}      # as leader: what each voter holds durably
-        self.epoch_start = 0                # as leader: the offset of its LeaderChange record
+        self.ends: dict[int, int] = {}  # as leader: what each voter holds durably
+        self.epoch_start = 0  # as leader: the offset of its LeaderChange record
         self.high_watermark = -1
 
     @property

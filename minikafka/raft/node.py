@@ -39,7 +39,7 @@ from protocol.ops.clock import Clock
 
 log = logging.getLogger("minikafka.raft")
 
-READ_BYTES = 1 << 20    # of the log at a time while it is replayed
+READ_BYTES = 1 << 20  # of the log at a time while it is replayed
 
 
 class Journal(Protocol):
@@ -108,11 +108,11 @@ class Node:
         self.on_committed = on_committed
         self.on_failure = on_failure
         self.machine = Machine(me, Voters([me]), storage.read_election())
-        self.recorded_voters: Voters | None = None      # what the log or a snapshot says
+        self.recorded_voters: Voters | None = None  # what the log or a snapshot says
         self.waiting: deque[Waiting] = deque()
         self.is_syncing = False
         self.last_snapshot = SnapshotId(0, 0)
-        self.last_offset = -1                           # of the last committed record
+        self.last_offset = -1  # of the last committed record
         self.last_epoch = 0
         self.last_append_ms = -1
         self.bytes_since_snapshot = 0
@@ -120,7 +120,7 @@ class Node:
     # ---- start
 
     async def start(self) -> None:
-        """Load the last snapshot and the log behind it, then lead. Everything in the log is committed when this returns."""
+        """Load the last snapshot and the log behind it, then lead; all there is is committed when this returns."""
         self._load_snapshot()
         await self._replay()
         if self.recorded_voters is not None and len(self.recorded_voters) > 1:

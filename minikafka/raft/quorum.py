@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-KRAFT_VERSION = 1       # kraft.version 1: the voters are a record of the log
+KRAFT_VERSION = 1  # kraft.version 1: the voters are a record of the log
 
 
 @dataclass(frozen=True, slots=True)

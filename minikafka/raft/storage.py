@@ -15,7 +15,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from minikafka.raft.machine import Election
@@ -31,10 +31,11 @@ QUORUM_STATE = "quorum-state"
 QUORUM_STATE_VERSION = 1
 CHECKPOINT = re.compile(r"(\d{20})-(\d{10})\.checkpoint", re.ASCII)
 BOOTSTRAP_CHECKPOINT = "bootstrap.checkpoint"
-RECORDS_PER_BATCH = 1000        # in a snapshot: what one batch of it may hold
+RECORDS_PER_BATCH = 1000  # in a snapshot: what one batch of it may hold
 READ_ONLY_MODE = 0o400
 
-Control = tuple[int, Message]       # a control record: its type and what it says
+CONTROL_VERSION = 0  # of all control records; their first field says so
+Control = tuple[int, Message]  # a control record: its type and what it says
 
 LEADER_CHANGE, SNAPSHOT_HEADER, SNAPSHOT_FOOTER, KRAFT_VERSION_RECORD, VOTERS_RECORD = 2, 3, 4, 5, 6
 
@@ -79,17 +80,24 @@ class Storage:
             return Election()
         state = json.loads(self.disk.read(path))
         return Election(
-            state["leaderEpoch"], state["leaderId"], state.get("votedId", -1),
+            state["leaderEpoch"],
+            state["leaderId"],
+            state.get("votedId", -1),
             id_bytes(state["votedDirectoryId"]) if "votedDirectoryId" in state else bytes(16),
         )
 
     def write_election(self, election: Election) -> None:
         """Remember; on disk when this returns."""
         state = {
-            "leaderId": election.leader_id, "leaderEpoch": election.epoch, "votedId": election.voted_id,
-            "votedDirectoryId": id_text(election.voted_directory_id), "data_version": QUORUM_STATE_VERSION,
+            "leaderId": election.leader_id,
+            "leaderEpoch": election.epoch,
+            "votedId": election.voted_id,
+            "votedDirectoryId": id_text(election.voted_directory_id),
+            "data_version": QUORUM_STATE_VERSION,
         }
-        self.disk.write_atomically(f"{self.directory}/{QUORUM_STATE}", json.dumps(state, separators=(",", ":")).encode())
+        self.disk.write_atomically(
+            f"{self.directory}/{QUORUM_STATE}", json.dumps(state, separators=(",", ":")).encode()
+        )
 
     # ---- snapshots
 
@@ -101,10 +109,11 @@ class Storage:
     def read_snapshot(self, snapshot: SnapshotId) -> Snapshot:
         return read_snapshot(self.disk, f"{self.directory}/{snapshot.file_name}")
 
-    def write_snapshot(self, snapshot: SnapshotId, voters: Voters, values: Iterable[bytes], now_ms: int,
-                       last_append_ms: int) -> int:
+    def write_snapshot(
+        self, snapshot: SnapshotId, voters: Voters, values: Iterable[bytes], now_ms: int, last_append_ms: int
+    ) -> int:
         """Write a snapshot of these record values; its size in bytes. On disk when this returns."""
-        header = quorum.SnapshotHeaderRecord(version=0, last_contained_log_timestamp=last_append_ms)
+        header = quorum.SnapshotHeaderRecord(version=CONTROL_VERSION, last_contained_log_timestamp=last_append_ms)
         head = [(SNAPSHOT_HEADER, header), *voters_records(voters)]
         data = b"".join(snapshot_batches(head, values, snapshot.epoch, now_ms))
         path = f"{self.directory}/{snapshot.file_name}"
@@ -114,7 +123,7 @@ class Storage:
 
     def write_bootstrap(self, path: str, values: Iterable[bytes], now_ms: int) -> None:
         """Write a bootstrap checkpoint: a snapshot of no voters, before the first epoch."""
-        header = quorum.SnapshotHeaderRecord(version=0, last_contained_log_timestamp=0)
+        header = quorum.SnapshotHeaderRecord(version=CONTROL_VERSION, last_contained_log_timestamp=0)
         self.disk.write_atomically(path, b"".join(snapshot_batches([(SNAPSHOT_HEADER, header)], values, 0, now_ms)))
 
     def snapshot_size(self, snapshot: SnapshotId) -> int:
@@ -148,8 +157,7 @@ def read_snapshot(disk: Disk, path: str) -> Snapshot:
     return Snapshot(voters, values, last_append_ms)
 
 
-def snapshot_batches(head: list[Control], values: Iterable[bytes], epoch: int, now_ms: int
-                     ) -> Iterator[bytes]:
+def snapshot_batches(head: Sequence[Control], values: Iterable[bytes], epoch: int, now_ms: int) -> Iterator[bytes]:
     """The batches of a snapshot, in order."""
     yield control_batch(head, base_offset=0, epoch=0, now_ms=now_ms)
     offset = len(head)
@@ -162,7 +170,7 @@ def snapshot_batches(head: list[Control], values: Iterable[bytes], epoch: int, n
     if held:
         yield data_batch(held, base_offset=offset, epoch=epoch, now_ms=now_ms)
         offset += len(held)
-    footer = [(SNAPSHOT_FOOTER, quorum.SnapshotFooterRecord(version=0))]
+    footer: list[Control] = [(SNAPSHOT_FOOTER, quorum.SnapshotFooterRecord(version=CONTROL_VERSION))]
     yield control_batch(footer, base_offset=offset, epoch=epoch, now_ms=now_ms)
 
 
@@ -175,23 +183,30 @@ def voters_records(voters: Voters) -> list[Control]:
         quorum.VotersRecordVoter(
             voter_id=voter.id,
             voter_directory_id=voter.directory_id,
-            endpoints=[quorum.VotersRecordEndpoint(name=end.name, host=end.host, port=end.port) for end in voter.endpoints],
+            endpoints=[
+                quorum.VotersRecordEndpoint(name=end.name, host=end.host, port=end.port) for end in voter.endpoints
+            ],
             kraft_version_feature=quorum.KRaftVersionFeature(
-                min_supported_version=0, max_supported_version=KRAFT_VERSION),
+                min_supported_version=0, max_supported_version=KRAFT_VERSION
+            ),
         )
         for voter in voters.by_id.values()
     ]
     return [
-        (KRAFT_VERSION_RECORD, quorum.KRaftVersionRecord(version=0, kraft_version=KRAFT_VERSION)),
-        (VOTERS_RECORD, quorum.VotersRecord(version=0, voters=listed)),
+        (KRAFT_VERSION_RECORD, quorum.KRaftVersionRecord(version=CONTROL_VERSION, kraft_version=KRAFT_VERSION)),
+        (VOTERS_RECORD, quorum.VotersRecord(version=CONTROL_VERSION, voters=listed)),
     ]
 
 
 def leader_change(leader_id: int, voters: Voters) -> Control:
     """The control record an epoch begins with."""
-    everybody = [quorum.LeaderChangeMessageVoter(voter_id=one.id, voter_directory_id=one.directory_id) for one in voters]
+    everybody = [
+        quorum.LeaderChangeMessageVoter(voter_id=one.id, voter_directory_id=one.directory_id) for one in voters
+    ]
     granting = [voter for voter in everybody if voter.voter_id == leader_id]
-    message = quorum.LeaderChangeMessage(version=1, leader_id=leader_id, voters=everybody, granting_voters=granting)
+    message = quorum.LeaderChangeMessage(
+        version=CONTROL_VERSION, leader_id=leader_id, voters=everybody, granting_voters=granting
+    )
     return LEADER_CHANGE, message
 
 
@@ -199,17 +214,23 @@ def voters_of(value: bytes) -> Voters:
     """The voters a control record names."""
     record = quorum.VotersRecord.decode(0, value)
     return Voters(
-        Voter(one.voter_id, bytes(one.voter_directory_id),
-              tuple(Endpoint(end.name, end.host, end.port) for end in one.endpoints))
+        Voter(
+            one.voter_id,
+            bytes(one.voter_directory_id),
+            tuple(Endpoint(end.name, end.host, end.port) for end in one.endpoints),
+        )
         for one in record.voters
     )
 
 
-def control_batch(changes: list[Control], *, base_offset: int, epoch: int, now_ms: int) -> bytes:
+def control_batch(changes: Sequence[Control], *, base_offset: int, epoch: int, now_ms: int) -> bytes:
     """One batch of control records."""
     return build_control_batch(
-        [(kind, message.encode(message.highest)) for kind, message in changes],
-        timestamp_ms=now_ms, base_offset=base_offset, leader_epoch=epoch)
+        [(kind, message.encode(CONTROL_VERSION)) for kind, message in changes],
+        timestamp_ms=now_ms,
+        base_offset=base_offset,
+        leader_epoch=epoch,
+    )
 
 
 def data_batch(values: Iterable[bytes], *, base_offset: int, epoch: int, now_ms: int) -> bytes:
