@@ -1,7 +1,7 @@
 """One miniredis: builds the floors bottom-up, listens, keeps time, ends.
 
-    settle()   the end of every loop turn in which somebody was answered: what must precede the answers
-    tick()     hz times a second: active expiry, the pause's end, statistics by the second, idle collection of garbage
+    settle()   the end of every loop turn in which somebody was answered: the order of what leaves
+    tick()     hz times a second: active expiry, the pause's end, idle clients, idle collection of garbage
     a timer    for the earliest deadline of a blocked client
 
 Law: everything from outside comes in as an argument – loop, disk, clock, chance, process – so that a simulation can run
@@ -13,124 +13,290 @@ from __future__ import annotations
 import asyncio
 import gc
 from random import Random
+from typing import Any, Final
 
+from miniredis.access.users import Access
 from miniredis.commands import FAMILIES
+from miniredis.config import VERSION, Config
 from miniredis.engine import registry
-from miniredis.engine.client import Client
 from miniredis.engine.execute import Engine
 from miniredis.engine.settings import Settings
-from miniredis.engine.state import Clock, State
+from miniredis.engine.state import State
 from miniredis.keyspace.expire import ActiveExpiry
+from miniredis.pubsub import PubSub
 from miniredis.session import Session
+from protocol.disk.files import Disk
 from protocol.net.connection import Connection, Turn
-from protocol.net.listener import Listener
-from protocol.ops.logs import Logger
+from protocol.net.listener import Listener, Refused
+from protocol.ops.clock import Clock
+from protocol.ops.logs import Level, Logger
 from protocol.ops.process import Process
 
 # After an expiry cycle that ran out of its budget the next one comes this soon.
-HURRIED_TICK_S = 0.01
+HURRIED_TICK_S: Final = 0.01
 # Garbage of the oldest generation is looked for after so long without a command, and not before there were so many.
-IDLE_BEFORE_COLLECTION_S = 2.0
-COMMANDS_BEFORE_COLLECTION = 100_000
+IDLE_BEFORE_COLLECTION_S: Final = 2.0
+COMMANDS_BEFORE_COLLECTION: Final = 100_000
+# New containers until the youngest generation is looked at, such scans until the middle one is, and never the oldest:
+# a full collection stops the server for 15 ms per 300,000 objects, and no request leaves a cycle.
+GC_THRESHOLDS: Final = (50_000, 20, 1_000_000)
+# Descriptors that are not connections: the loop's own, the log, persistence.
+SPARE_DESCRIPTORS: Final = 32
+DRAIN_S: Final = 1.0
+
+_LEVELS: Final = {
+    "debug": Level.DEBUG, "verbose": Level.VERBOSE, "notice": Level.NOTICE, "warning": Level.WARNING,
+}  # fmt: skip
+
+_DENIED: Final = (
+    b"-DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the "
+    b"default user. In this mode connections are only accepted from the loopback interface. Connect from this machine "
+    b"and set a password ('CONFIG SET requirepass'), or start the server with '--protected-mode no' where nobody else "
+    b"can reach it.\r\n"
+)
+
+
+class CannotListen(Exception):
+    """No address could be bound; the text says which and why."""
 
 
 class Server:
+    """`config` is loaded. `start` opens the listeners, `stopping` is set by SHUTDOWN."""
+
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, settings: Settings, *, clock: Clock, random: Random, secrets: Random,
-        process: Process, log: Logger, databases: int = 16,
+        self, loop: asyncio.AbstractEventLoop, config: Config, *, disk: Disk, clock: Clock, random: Random,
+        secrets: Random, process: Process, log: Logger,
     ) -> None:  # fmt: skip
-        assert FAMILIES
         self.loop = loop
+        self.config = config
+        self.disk = disk
+        self.process = process
         self.log = log
-        self.state = State(settings, clock, random, registry.declared(), databases=databases, secrets=secrets)
-        self.state.process = process
-        self.engine = Engine(self.state)
-        self.state.apply_settings(settings)
-        self.expiry = ActiveExpiry(self.state.keyspace, clock.monotonic)
+        settings = config.settings()
+        assert FAMILIES  # imported for what they declare
+        self.state = state = State(
+            settings, clock, random, registry.declared(), databases=config["databases"], secrets=secrets
+        )
+        self.engine = Engine(state)
+        state.process = process
+        state.config = config
+        state.pubsub = PubSub()
+        state.access = Access(config["requirepass"])
+        state.pause_changed = self._arm_pause
+        state.request_shutdown = self._request_shutdown
+        state.apply_settings(settings)
+        self.stopping = asyncio.Event()
+        self.expiry = ActiveExpiry(state.keyspace, clock.monotonic)
         self.turn = Turn(loop, self.settle)
-        self.listeners: list[Listener] = []
-        self._tick: asyncio.TimerHandle | None = None
-        self._deadline: asyncio.TimerHandle | None = None
+        self.listeners: list[Listener] = []  # TCP
+        self.unix_listener: Listener | None = None
+        self._timers: dict[str, asyncio.TimerHandle] = {}
         self._deadline_ms = 0
-        self._busy_at = loop.time()
-        self._calls_seen = 0
-        self._calls_collected = 0
+        self._idle_checked_at = self._busy_at = loop.time()
+        self._calls_seen = self._calls_collected = 0
+        self._connect_config()
 
-    async def listen(self, host: str, port: int) -> int:
-        """Open one more TCP port; the number it got."""
-        listener = Listener(
-            self.loop, self.turn, self._open_session, max_connections=self.state.settings.maxclients,
-            refusal=b"-ERR max number of clients reached\r\n",
-        )  # fmt: skip
-        await listener.open(host, port)
-        self.listeners.append(listener)
-        self.state.port = listener.port
-        return listener.port
+    # Beginning and end.
 
-    def start(self) -> None:
-        """Begin to keep time. Everything made until now lives for ever: the garbage collector need not look at it."""
+    async def start(self) -> None:
+        """Listen and keep time. Raises CannotListen."""
+        config = self.config
+        allowed = self.process.raise_open_files(config["maxclients"] + SPARE_DESCRIPTORS) - SPARE_DESCRIPTORS
+        self.max_clients = min(config["maxclients"], allowed)
+        if self.max_clients < config["maxclients"]:
+            self.log.warning(
+                f"You requested maxclients of {config['maxclients']} requiring at least "
+                f"{config['maxclients'] + SPARE_DESCRIPTORS} max file descriptors. Current maximum open files is "
+                f"{allowed + SPARE_DESCRIPTORS}. maxclients has been reduced to {self.max_clients}."
+            )
+        await self._listen(config["bind"], config["port"])
+        if config["unixsocket"]:
+            await self._listen_unix(config["unixsocket"], config["unixsocketperm"])
+        # Everything made until now lives for ever: the garbage collector need not look at it again.
+        gc.collect()
         gc.freeze()
-        gc.set_threshold(50_000, 20, 1_000_000)
-        self._tick = self.loop.call_later(1 / self.state.settings.hz, self.tick)
+        gc.set_threshold(*GC_THRESHOLDS)
+        self._call_later("tick", 1 / self.state.settings.hz, self.tick)
 
-    async def stop(self, grace_s: float = 1.0) -> None:
-        for timer in (self._tick, self._deadline):
-            if timer is not None:
-                timer.cancel()
+    async def stop(self, grace_s: float = DRAIN_S) -> None:
+        """Answer what was asked, close every connection, end."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self.turn.settle()
         for listener in self.listeners:
             await listener.drain(grace_s)
+        if self.unix_listener is not None:
+            await self.unix_listener.drain(grace_s)
+            self.disk.remove_socket(self.config["unixsocket"])
 
-    def _open_session(self, connection: Connection) -> Session:
+    async def _listen(self, addresses: tuple[str, ...], port: int) -> None:
+        """Bind every address; one written with a dash in front may be missing. Port 0 takes a free one for all."""
+        opened: list[Listener] = []
+        try:
+            for address in addresses:
+                is_optional = address.startswith("-")
+                host = address.removeprefix("-")
+                host = {"*": "0.0.0.0", "::*": "::"}.get(host, host)
+                listener = self._new_listener()
+                try:
+                    await listener.open(host, port, backlog=self.config["tcp-backlog"])
+                except OSError as error:
+                    if is_optional and not _is_in_use(error):
+                        continue
+                    where = f"{host}:{port}"
+                    raise CannotListen(f"Could not create server TCP listening socket {where}: {_why(error)}") from None
+                port = listener.port
+                opened.append(listener)
+            if not opened:
+                raise CannotListen("Configured to not listen anywhere, exiting.")
+        except CannotListen:
+            for listener in opened:
+                listener.close()
+            raise
+        self.listeners, before = opened, self.listeners
+        for listener in before:
+            listener.close()
+        self.state.port = port
+
+    async def _listen_unix(self, path: str, mode: int) -> None:
+        listener = self._new_listener()
+        self.disk.remove_socket(path)
+        try:
+            await listener.open_unix(path, backlog=self.config["tcp-backlog"])
+        except OSError as error:
+            raise CannotListen(f"Failed opening Unix socket: bind: {_why(error)}") from None
+        if mode:
+            self.disk.set_mode(path, mode)
+        self.unix_listener = listener
+
+    def _new_listener(self) -> Listener:
+        return Listener(
+            self.loop, self.turn, self._open_session, max_connections=self.max_clients,
+            refusal=b"-ERR max number of clients reached\r\n",
+        )  # fmt: skip
+
+    def _open_session(self, connection: Connection) -> Any:
         state = self.state
+        if self._is_denied(connection):
+            state.connections_rejected += 1
+            return Refused(connection, _DENIED)
         session = Session(
-            state.next_client_id, state.dbs[0], self.engine, connection, self.log.warning, self.arm_deadline
+            state.next_client_id, state.dbs[0], self.engine, connection, self.log.warning, self._arm_deadline
         )
         state.next_client_id += 1
         state.connections_received += 1
-        if state.settings.timeout:
-            connection.set_idle_timeout(state.settings.timeout)
+        session.become(state.access.default, is_stranger=not state.access.is_open)
         self.engine.admit(session)
         return session
+
+    def _is_denied(self, connection: Connection) -> bool:
+        """Protected mode: without a password only this machine may come in."""
+        if not self.config["protected-mode"] or not self.state.access.is_open:
+            return False
+        host = connection.peer_address[0].removeprefix("::ffff:")
+        return not host.startswith(("127.", "/")) and host not in ("::1", "")
+
+    def _request_shutdown(self, save: bool) -> None:
+        self.stopping.set()
+
+    # CONFIG SET.
+
+    def _connect_config(self) -> None:
+        config = self.config
+        config.changed = self._settings_changed
+        config.apply.update({
+            "requirepass": self.state.access.set_password,
+            "maxclients": self._set_max_clients,
+            "loglevel": self._set_log_level,
+            "port": _only_at_start,
+            "bind": _only_at_start,
+        })  # fmt: skip
+
+    def _settings_changed(self, settings: Settings) -> None:
+        self.state.apply_settings(settings)
+        for client in self.state.clients.values():
+            if isinstance(client, Session):
+                client.parser.max_bulk = settings.proto_max_bulk_len
+                client.parser.max_buffer = settings.client_query_buffer_limit
+
+    def _set_max_clients(self, count: int) -> str | None:
+        allowed = self.process.raise_open_files(count + SPARE_DESCRIPTORS) - SPARE_DESCRIPTORS
+        if allowed < count:
+            return f"The operating system is not able to handle the specified number of clients, try with {allowed}"
+        self.max_clients = count
+        for listener in self.listeners:
+            listener.max_connections = count
+        return None
+
+    def _set_log_level(self, name: str) -> None:
+        self.log.level = _LEVELS[name]
 
     # The end of a turn.
 
     def settle(self) -> None:
-        """What must happen before the answers of this turn leave."""
+        """What must leave before the answers of this turn: the effects, for whoever keeps or follows them."""
+        for sink in self.state.journal.sinks:
+            sink.flush()
 
     # Time.
 
-    def arm_deadline(self) -> None:
+    def _call_later(self, name: str, delay_s: float, action: Any) -> None:
+        timer = self._timers.pop(name, None)
+        if timer is not None:
+            timer.cancel()
+        self._timers[name] = self.loop.call_later(max(0.0, delay_s), action)
+
+    def _arm_deadline(self) -> None:
         """Keep the timer at the earliest deadline of whoever is blocked."""
         deadline = self.state.blocked.next_deadline()
-        if deadline is None or (self._deadline is not None and self._deadline_ms <= deadline):
-            return
-        if self._deadline is not None:
-            self._deadline.cancel()
-        self._deadline_ms = deadline
-        delay_s = max(0, deadline - self.state.clock.wall_ms()) / 1000
-        self._deadline = self.loop.call_later(delay_s, self._reach_deadline)
+        if deadline is not None and ("deadline" not in self._timers or deadline < self._deadline_ms):
+            self._deadline_ms = deadline
+            self._call_later("deadline", (deadline - self.state.clock.wall_ms()) / 1000, self._reach_deadline)
 
     def _reach_deadline(self) -> None:
-        self._deadline = None
+        del self._timers["deadline"]
         self.engine.release_expired(self.engine.begin_unit())
         self.engine.end_unit()
-        self.arm_deadline()
+        self._arm_deadline()
+
+    def _arm_pause(self) -> None:
+        until = self.state.paused_until
+        if until:
+            self._call_later("pause", (until - self.state.clock.wall_ms()) / 1000, self._end_pause)
+        else:
+            self.engine.resume_unblocked()
+
+    def _end_pause(self) -> None:
+        if self.engine.begin_unit() < self.state.paused_until:
+            self._arm_pause()
+        else:
+            self.engine.unpause()
+            self.engine.end_unit()
 
     def tick(self) -> None:
         """What is due every 1/hz seconds."""
-        state, engine = self.state, self.engine
-        if engine.begin_unit() >= state.paused_until > 0:
-            engine.unpause()
-        is_unfinished = self.expiry.cycle(effort=state.settings.active_expire_effort, hz=state.settings.hz)
-        engine.end_unit()
-        self._collect_when_idle()
-        delay_s = HURRIED_TICK_S if is_unfinished else 1 / state.settings.hz
-        self._tick = self.loop.call_later(delay_s, self.tick)
-
-    def _collect_when_idle(self) -> None:
-        """Look for cyclic garbage of all ages, which nothing here should leave, only when nobody waits for us."""
-        calls = self.state.observer.calls
+        settings = self.state.settings
+        self.engine.begin_unit()
+        is_unfinished = self.expiry.cycle(effort=settings.active_expire_effort, hz=settings.hz)
+        self.engine.end_unit()
         now = self.loop.time()
+        if settings.timeout and now - self._idle_checked_at >= 1:
+            self._idle_checked_at = now
+            self._close_idle_clients(now - settings.timeout)
+        self._collect_when_idle(now)
+        self._call_later("tick", HURRIED_TICK_S if is_unfinished else 1 / settings.hz, self.tick)
+
+    def _close_idle_clients(self, before: float) -> None:
+        """Connections on which nothing came for `timeout` seconds; who waits or listens is not idle."""
+        for client in list(self.state.clients.values()):
+            is_waiting = client.blocked is not None or client.subscriptions or client in self.state.observer.monitors
+            if client.last_active_at < before and not is_waiting:
+                self.log.verbose("Closing idle client")
+                client.kill()
+
+    def _collect_when_idle(self, now: float) -> None:
+        """Look for cyclic garbage of all ages, which nothing here should leave, only while nobody waits for us."""
+        calls = self.state.observer.calls
         if calls != self._calls_seen:
             self._calls_seen = calls
             self._busy_at = now
@@ -141,6 +307,23 @@ class Server:
             self._calls_collected = calls
             gc.collect()
 
-    @property
-    def clients(self) -> list[Client]:
-        return list(self.state.clients.values())
+    def announce(self) -> None:
+        """The lines by which a start is known to have succeeded."""
+        self.log.notice(f"Running mode=standalone, port={self.state.port}.")
+        self.log.notice(f"Server initialized, version {VERSION}")
+        self.log.notice("Ready to accept connections tcp")
+        if self.unix_listener is not None:
+            self.log.notice("Ready to accept connections unix")
+
+
+def _only_at_start(value: Any) -> str:
+    return "this server binds its addresses when it starts"
+
+
+def _is_in_use(error: OSError) -> bool:
+    return "in use" in str(error).lower()
+
+
+def _why(error: OSError) -> str:
+    text = str(error)
+    return "Address already in use" if _is_in_use(error) else text

@@ -29,7 +29,11 @@ class Sink(Protocol):
 
     target: int  # TO_AOF or TO_REPLICAS
 
-    def feed(self, data: bytes) -> None: ...
+    def feed(self, data: bytes) -> None:
+        """The next bytes of the stream."""
+
+    def flush(self) -> None:
+        """The turn ends: what was fed must be where it belongs before its commands are answered."""
 
 
 class Journal:

@@ -40,6 +40,9 @@ class Ear:
     def feed(self, data: bytes) -> None:
         self.data += data
 
+    def flush(self) -> None:
+        pass
+
 
 class Heard:
     """In the place of pub/sub: keeps what is published."""

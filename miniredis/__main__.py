@@ -1,0 +1,128 @@
+"""miniredis from the command line, as redis-server is: `miniredis [redis.conf] [--directive value …] [-]`.
+
+    miniredis --version | --help
+    miniredis commands                the table of commands, as Markdown
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from random import Random, SystemRandom
+
+from miniredis.config import VERSION, VERSION_LINE, CommandLine, Config, ConfigError
+from miniredis.server import CannotListen, Server
+from protocol.disk.files import Disk
+from protocol.net import loop
+from protocol.ops.clock import Clock
+from protocol.ops.logs import Level, Logger, redis_line, to_stdout
+from protocol.ops.process import Process
+
+USAGE = """\
+Usage: miniredis [/path/to/redis.conf] [options] [-]
+       miniredis - (read config from stdin)
+       miniredis -v or --version
+       miniredis -h or --help
+       miniredis commands (list the supported commands)
+
+Examples:
+       miniredis (run the server with the default configuration)
+       echo 'maxclients 128' | miniredis -
+       miniredis /etc/redis/6379.conf
+       miniredis --port 7777 --loglevel verbose
+       miniredis --port 0 --ready-file /tmp/ready --exit-with-parent yes
+"""
+
+
+def main() -> None:
+    """The entry point; ends the process with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    if arguments in (["-v"], ["--version"]):
+        print(VERSION_LINE)
+        return 0
+    if arguments in (["-h"], ["--help"]):
+        print(USAGE, end="")
+        return 0
+    if arguments == ["commands"]:
+        from miniredis.console import command_table
+
+        print(command_table())
+        return 0
+    disk = Disk()
+    config = Config(
+        read_file=disk.read, list_directory=disk.list, is_directory=disk.is_dir, directory=disk.current_dir()
+    )
+    try:
+        config.load(CommandLine(arguments), stdin=sys.stdin.buffer.read)
+        disk.change_dir(config["dir"])
+    except (ConfigError, OSError) as error:
+        print(str(error).strip("\n"), file=sys.stderr)
+        return 1
+    if not disk.is_writable(config["dir"]):
+        print(f"Can't write to the directory '{config['dir']}': choose another one with --dir", file=sys.stderr)
+        return 1
+    return loop.run(lambda stop: serve(config, disk, stop))
+
+
+async def serve(config: Config, disk: Disk, stop: asyncio.Event) -> int:
+    """Run a server until a signal, SHUTDOWN or the parent's end; the exit code."""
+    clock, process = Clock(), Process()
+    log = make_log(config, disk, clock, process)
+    log.notice("oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo")
+    log.notice(f"Redis version={VERSION}, bits=64, commit=00000000, modified=0, pid={process.pid()}, just started")
+    for name in config.ignored:
+        log.warning(f"The directive '{name}' has no effect in this server")
+    running = asyncio.get_running_loop()
+    server = Server(
+        running, config, disk=disk, clock=clock, random=Random(), secrets=SystemRandom(), process=process, log=log
+    )
+    server.stopping = stop
+    try:
+        await server.start()
+        if config["console-port"]:
+            from miniredis.console import open_console
+
+            await open_console(server, config["console-port"])
+        tell_ready(server, config, disk)
+    except (CannotListen, OSError, ModuleNotFoundError) as error:
+        log.warning(str(error))
+        print(f"miniredis: {error}", file=sys.stderr)
+        return 1
+    if config["exit-with-parent"]:
+        process.watch_parent(running, stop.set)
+    server.announce()
+    await stop.wait()
+    log.warning("User requested shutdown...")
+    await server.stop()
+    if config["pidfile"]:
+        disk.remove(config["pidfile"])
+    log.warning("Redis is now ready to exit, bye bye...")
+    return 0
+
+
+def make_log(config: Config, disk: Disk, clock: Clock, process: Process) -> Logger:
+    levels = {"debug": Level.DEBUG, "verbose": Level.VERBOSE, "warning": Level.WARNING}
+    write = to_stdout
+    if config["logfile"]:
+        file = disk.open(config["logfile"])
+
+        def write(line: str) -> None:
+            file.append(line.encode("utf-8", "replace") + b"\n")
+
+    render = redis_line(clock, process.pid(), lambda: "M")
+    return Logger(render, level=levels.get(config["loglevel"], Level.NOTICE), write=write)
+
+
+def tell_ready(server: Server, config: Config, disk: Disk) -> None:
+    """The pid file as Redis writes it, and the ready file: the address, once a client would be served."""
+    if config["pidfile"]:
+        disk.write_atomically(config["pidfile"], b"%d\n" % server.process.pid())
+    if config["ready-file"]:
+        disk.write_atomically(config["ready-file"], b"127.0.0.1:%d\n" % server.state.port)
+
+
+if __name__ == "__main__":
+    main()
