@@ -32,7 +32,8 @@ RANDOM_REPETITIONS: Final = 10_000_000
 
 
 @command("SADD key member [member ...]", WRITE | DENYOOM | FAST, since="1.0.0", keys="RW insert",
-         complexity="O(1) for each member added")  # fmt: skip
+         complexity="O(1) for each member added",
+         history=(("2.4.0", "Takes several members."),))  # fmt: skip
 def sadd(call: Call) -> Reply:
     """Add members to a set, which is made if need be."""
     argv = call.argv
@@ -55,7 +56,8 @@ def sadd(call: Call) -> Reply:
 
 
 @command("SREM key member [member ...]", WRITE | FAST, since="1.0.0", keys="RW delete",
-         complexity="O(1) for each member removed")  # fmt: skip
+         complexity="O(1) for each member removed",
+         history=(("2.4.0", "Takes several members."),))  # fmt: skip
 def srem(call: Call) -> Reply:
     """Remove members from a set; a set without members ceases to exist."""
     key = call.argv[1]
@@ -150,7 +152,8 @@ def sscan(call: Call) -> Reply:
 
 
 @command("SPOP key [count:integer] @3.2.0", WRITE | FAST, since="1.0.0", keys="RW access delete",
-         tips=("nondeterministic_output",), complexity="O(1), or O(N) for N members taken")  # fmt: skip
+         tips=("nondeterministic_output",), complexity="O(1), or O(N) for N members taken",
+         history=(("3.2.0", "Takes a count."),))  # fmt: skip
 def spop(call: Call) -> Reply:
     """Take members at random out of a set."""
     argv = call.argv
@@ -202,7 +205,8 @@ def _spop_count(call: Call) -> Reply:
 
 
 @command("SRANDMEMBER key [count:integer] @2.6.0", READONLY, since="1.0.0", keys="RO access",
-         tips=("nondeterministic_output",), complexity="O(1), or O(N) for a count of N")  # fmt: skip
+         tips=("nondeterministic_output",), complexity="O(1), or O(N) for a count of N",
+         history=(("2.6.0", "Takes a count, positive or negative."),))  # fmt: skip
 def srandmember(call: Call) -> Reply:
     """Return members of a set at random, leaving it as it is."""
     argv = call.argv

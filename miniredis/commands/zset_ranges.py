@@ -83,7 +83,8 @@ def _clipped(start: int, end: int, size: int) -> tuple[int, int]:
 
 @command("ZRANGE key start stop sortby=[BYSCORE | BYLEX] @6.2.0 [REV] @6.2.0 "
          "[LIMIT offset:integer count:integer] @6.2.0 [WITHSCORES]", READONLY, since="1.2.0", keys="RO access",
-         complexity="O(log(N)+M) for M members returned")  # fmt: skip
+         complexity="O(log(N)+M) for M members returned",
+         history=(("6.2.0", "Has REV, BYSCORE, BYLEX and LIMIT."),))  # fmt: skip
 def zrange(call: Call) -> Reply:
     """Return a range of a sorted set, by rank, score or member."""
     return _Range(call, 1, _ANY, None).reply()
@@ -97,14 +98,16 @@ def zrevrange(call: Call) -> Reply:
 
 
 @command("ZRANGEBYSCORE key min:double max:double [WITHSCORES] @2.0.0 [LIMIT offset:integer count:integer]", READONLY,
-         since="1.0.5", keys="RO access", complexity="O(log(N)+M) for M members returned")  # fmt: skip
+         since="1.0.5", keys="RO access", complexity="O(log(N)+M) for M members returned",
+         history=(("2.0.0", "Has WITHSCORES."),))  # fmt: skip
 def zrangebyscore(call: Call) -> Reply:
     """Return the members whose scores are in a range."""
     return _Range(call, 1, _SCORE, False).reply()
 
 
 @command("ZREVRANGEBYSCORE key max:double min:double [WITHSCORES] [LIMIT offset:integer count:integer]", READONLY,
-         since="2.2.0", keys="RO access", complexity="O(log(N)+M) for M members returned")  # fmt: skip
+         since="2.2.0", keys="RO access", complexity="O(log(N)+M) for M members returned",
+         history=(("2.1.6", "The ends may be open."),))  # fmt: skip
 def zrevrangebyscore(call: Call) -> Reply:
     """Return the members whose scores are in a range, greatest first."""
     return _Range(call, 1, _SCORE, True).reply()

@@ -32,7 +32,9 @@ _OPTIONS: Final = {b"NX": _NX, b"XX": _XX, b"GT": _GT, b"LT": _LT, b"CH": _CH, b
 
 @command("ZADD key condition=[NX | XX] @3.0.2 comparison=[GT | LT] @6.2.0 [change=CH] @3.0.2 [increment=INCR] @3.0.2 "
          "score:double member [score:double member ...]", WRITE | DENYOOM | FAST, since="1.2.0", keys="RW update",
-         complexity="O(log(N)) for each member")  # fmt: skip
+         complexity="O(log(N)) for each member",
+         history=(("2.4.0", "Takes several members."), ("3.0.2", "Has XX, NX, CH and INCR."),
+                  ("6.2.0", "Has GT and LT.")))  # fmt: skip
 def zadd(call: Call) -> Reply:
     """Add members to a sorted set or change their scores."""
     argv = call.argv
@@ -141,7 +143,8 @@ def _refuse_zadd(options: int, words: int) -> None:
 
 
 @command("ZREM key member [member ...]", WRITE | FAST, since="1.2.0", keys="RW delete",
-         complexity="O(log(N)) for each member")  # fmt: skip
+         complexity="O(log(N)) for each member",
+         history=(("2.4.0", "Takes several members."),))  # fmt: skip
 def zrem(call: Call) -> Reply:
     """Remove members from a sorted set."""
     key = call.argv[1]
@@ -185,13 +188,15 @@ def zmscore(call: Call) -> Reply:
     return [zset.score(member) for member in call.argv[2:]]
 
 
-@command("ZRANK key member [WITHSCORE]", READONLY | FAST, since="2.0.0", keys="RO access", complexity="O(log(N))")
+@command("ZRANK key member [WITHSCORE]", READONLY | FAST, since="2.0.0", keys="RO access", complexity="O(log(N))",
+         history=(("7.2.0", "Has WITHSCORE."),))  # fmt: skip
 def zrank(call: Call) -> Reply:
     """Tell how many members come before this one."""
     return _rank(call, is_reverse=False)
 
 
-@command("ZREVRANK key member [WITHSCORE]", READONLY | FAST, since="2.0.0", keys="RO access", complexity="O(log(N))")
+@command("ZREVRANK key member [WITHSCORE]", READONLY | FAST, since="2.0.0", keys="RO access", complexity="O(log(N))",
+         history=(("7.2.0", "Has WITHSCORE."),))  # fmt: skip
 def zrevrank(call: Call) -> Reply:
     """Tell how many members come after this one."""
     return _rank(call, is_reverse=True)
@@ -320,14 +325,16 @@ def _take(call: Call, key: bytes, zset: SortedSet, count: int, from_greatest: bo
 
 
 @command("BZPOPMIN key [key ...] timeout:double", WRITE | FAST | BLOCKING, since="5.0.0", keys="RW access delete",
-         complexity="O(log(N))")  # fmt: skip
+         complexity="O(log(N))",
+         history=(("6.0.0", "The timeout may have a fraction."),))  # fmt: skip
 def bzpopmin(call: Call) -> Reply:
     """Take the member of the lowest score from one of several sorted sets, waiting for one if all are empty."""
     return _bzpop(call, from_greatest=False)
 
 
 @command("BZPOPMAX key [key ...] timeout:double", WRITE | FAST | BLOCKING, since="5.0.0", keys="RW access delete",
-         complexity="O(log(N))")  # fmt: skip
+         complexity="O(log(N))",
+         history=(("6.0.0", "The timeout may have a fraction."),))  # fmt: skip
 def bzpopmax(call: Call) -> Reply:
     """Take the member of the highest score from one of several sorted sets, waiting for one if all are empty."""
     return _bzpop(call, from_greatest=True)

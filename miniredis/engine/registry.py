@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from miniredis.engine.call import Call
 
 Handler = Callable[["Call"], Reply]
+History = tuple[tuple[str, str], ...]  # (version, what it changed about the command)
 
 # Flags, by Redis' names. WRITE and READONLY decide propagation and what a replica refuses; the rest what guards refuse.
 WRITE: Final = 1 << 0
@@ -133,13 +134,15 @@ class Spec:
     """One command or subcommand, or a container of subcommands."""
 
     __slots__ = (
-        "__dict__", "acl_extra", "complexity", "flags", "group", "high", "key_flags", "key_specs_given", "low",
+        "__dict__", "acl_extra", "complexity", "flags", "group", "high", "history", "key_flags",
+        "key_specs_given", "low",
         "module_order", "name", "run", "since", "subcommands", "summary", "syntax", "tips",
     )  # fmt: skip
 
     def __init__(
         self, line: str, run: Handler | None, flags: int, *, since: str, group: str, summary: str, complexity: str,
         key_flags: str, key_specs: tuple[KeySpec, ...] | None, acl: tuple[str, ...], tips: tuple[str, ...],
+        history: History = (),
     ) -> None:  # fmt: skip
         self.syntax = syntax.parse(line)
         sub = self.syntax.subcommand
@@ -155,6 +158,7 @@ class Spec:
         self.key_specs_given = key_specs
         self.acl_extra = acl
         self.tips = tips
+        self.history = history
         self.subcommands: dict[bytes, Spec] = {}
         arity = self.arity
         self.low = abs(arity)
@@ -249,6 +253,7 @@ def command(
     tips: tuple[str, ...] = (),
     group: str | None = None,
     complexity: str = "O(1)",
+    history: History = (),
 ) -> Callable[[Handler], Handler]:
     """Declare the handler below as a command. `acl`: categories that group and flags do not give."""
 
@@ -260,6 +265,7 @@ def command(
             Spec(
                 line, run, flags, since=since, group=group or _GROUP_OF_MODULE.get(module, module), summary=summary,
                 complexity=complexity, key_flags=keys, key_specs=key_specs, acl=acl, tips=tips,
+                history=history,
             )
         )  # fmt: skip
         return run
