@@ -1,0 +1,141 @@
+"""What a producer's batch must satisfy."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from minikafka.log.config import LogConfig
+from minikafka.log.log import Log
+from minikafka.log.validate import InvalidRecords, InvalidTimestamps
+from protocol.checksums import crc32c
+from protocol.kafka.batch import CONTROL, HEADER, LOG_APPEND_TIME, BatchHeader
+from protocol.kafka.errors import CorruptMessage, InvalidRecord, KafkaError, MessageTooLarge, RecordListTooLarge
+from protocol.kafka.records import build_batch, read_records
+from tests.unit.minikafka.log import NOW_MS, batch, make_log, read
+
+HOUR_MS = 3_600_000
+
+
+def opened(directory: Path, **config: object) -> Log:
+    log = make_log(directory / "t-0", LogConfig(index_bytes=4096, **config))  # type: ignore[arg-type]
+    log.open()
+    return log
+
+
+def changed(made: memoryview, **fields: int) -> memoryview:
+    """The batch with other header fields and a right checksum."""
+    header = BatchHeader.peek(made)._replace(**fields)
+    data = bytearray(HEADER.pack(*header)) + made[61:]
+    data[17:21] = crc32c(bytes(data[21:])).to_bytes(4, "big")
+    return memoryview(bytes(data))
+
+
+BAD: list[tuple[str, Callable[[], memoryview], type[KafkaError]]] = [
+    ("nothing", lambda: memoryview(b""), InvalidRecord),
+    ("half a header", lambda: batch()[:40], InvalidRecord),
+    ("cut", lambda: batch()[:-1], InvalidRecord),
+    ("two batches", lambda: memoryview(bytes(batch()) * 2), InvalidRecord),
+    ("length below a header", lambda: changed(batch(), length=10), CorruptMessage),
+    ("negative length", lambda: changed(batch(), length=-13), CorruptMessage),
+    ("magic 1", lambda: changed(batch(), magic=1), InvalidRecord),
+    ("magic 9", lambda: changed(batch(), magic=9), CorruptMessage),
+    ("checksum", lambda: memoryview(bytes(batch())[:-1] + b"?"), CorruptMessage),
+    ("base offset", lambda: changed(batch(), base_offset=7), InvalidRecord),
+    ("count 0", lambda: changed(batch(), count=0), InvalidRecord),
+    ("count and offsets", lambda: changed(batch(3), count=2), InvalidRecord),
+    ("negative offsets", lambda: changed(batch(), last_offset_delta=-1), InvalidRecord),
+    ("control", lambda: changed(batch(), attributes=CONTROL), InvalidRecord),
+    ("codec 7", lambda: changed(batch(), attributes=7), CorruptMessage),
+    ("no sequence", lambda: batch(producer_id=4, sequence=-1), InvalidRecord),
+]
+
+
+@pytest.mark.parametrize(("made", "error"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
+async def test_bad_batches(tmp_path: Path, made: Callable[[], memoryview], error: type[KafkaError]) -> None:
+    """Something that is no batch would get into the log, from where nobody gets it out."""
+    log = opened(tmp_path)
+    with pytest.raises(error):
+        log.append(made(), leader_epoch=0, now_ms=NOW_MS)
+    assert (log.log_end_offset, log.size) == (0, 0)
+    assert log.append(batch(), leader_epoch=0, now_ms=NOW_MS).first_offset == 0
+
+
+async def test_sizes(tmp_path: Path) -> None:
+    """max.message.bytes or segment.bytes would not hold."""
+    log = opened(tmp_path, max_batch_bytes=500, segment_bytes=400)
+    with pytest.raises(MessageTooLarge):
+        log.append(batch(size=500), leader_epoch=0, now_ms=NOW_MS)
+    with pytest.raises(RecordListTooLarge):
+        log.append(batch(size=380), leader_epoch=0, now_ms=NOW_MS)
+
+
+async def test_append_time(tmp_path: Path) -> None:
+    """LogAppendTime topics would keep the producer's clock, or a batch with a wrong checksum."""
+    log = opened(tmp_path, stamps_append_time=True)
+    appended = log.append(batch(3, timestamp=5), leader_epoch=2, now_ms=NOW_MS)
+    assert appended.append_time_ms == NOW_MS
+    stored = (await read(log, 0)).records
+    header = BatchHeader.peek(stored)
+    assert (header.max_timestamp, header.attributes & LOG_APPEND_TIME, header.leader_epoch) == (NOW_MS, 8, 2)
+    assert crc32c(bytes(stored)[21:]) == header.crc
+    assert [record.timestamp for record in read_records(stored)] == [NOW_MS] * 3
+    with pytest.raises(InvalidTimestamps):
+        log.append(changed(batch(), attributes=LOG_APPEND_TIME), leader_epoch=2, now_ms=NOW_MS)
+
+
+async def test_timestamp_bounds(tmp_path: Path) -> None:
+    """Records from the future would keep retention from ever deleting them."""
+    log = opened(tmp_path, timestamp_before_max_ms=HOUR_MS)
+    for first in (NOW_MS + HOUR_MS - 1, NOW_MS - HOUR_MS - 1):
+        with pytest.raises(InvalidTimestamps) as caught:
+            log.append(batch(3, timestamp=first), leader_epoch=0, now_ms=NOW_MS)
+        late = first > NOW_MS
+        assert [at for at, _ in caught.value.record_errors] == ([2] if late else [0])
+    log.append(batch(2, timestamp=NOW_MS + HOUR_MS - 1), leader_epoch=0, now_ms=NOW_MS)
+
+
+async def test_a_header_that_lies_about_time(tmp_path: Path) -> None:
+    """A greatest timestamp that no record has would end in the time index."""
+    log = opened(tmp_path)
+    log.append(changed(batch(3), max_timestamp=NOW_MS + 2 * HOUR_MS), leader_epoch=0, now_ms=NOW_MS)
+    log.append(changed(batch(3), max_timestamp=NOW_MS - 1), leader_epoch=0, now_ms=NOW_MS)
+    for offset in (0, 3):
+        stored = (await read(log, offset)).records
+        assert BatchHeader.peek(stored).max_timestamp == NOW_MS + 2
+    assert log.active.max_timestamp == NOW_MS + 2
+
+
+@pytest.mark.parametrize("codec", [0, 4])
+async def test_keys_in_a_compacted_topic(tmp_path: Path, codec: int) -> None:
+    """Compaction could not work on records without a key."""
+    log = opened(tmp_path, is_compacted=True)
+    made = build_batch([(NOW_MS, b"k", b"v"), (NOW_MS, None, b"v"), (NOW_MS, None, None)], codec=codec)
+    with pytest.raises(InvalidRecords) as caught:
+        log.append(made, leader_epoch=0, now_ms=NOW_MS)
+    assert [at for at, _ in caught.value.record_errors] == [1, 2]
+    log.append(batch(2, codec=codec), leader_epoch=0, now_ms=NOW_MS)
+
+
+@pytest.mark.parametrize("source", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("target", [0, 1, 2, 3, 4])
+async def test_the_topics_own_codec(tmp_path: Path, source: int, target: int) -> None:
+    """compression.type would be accepted and not honoured."""
+    log = opened(tmp_path, compression=target)
+    made = batch(20, size=50, codec=source, producer_id=3, sequence=0)
+    log.append(made, leader_epoch=0, now_ms=NOW_MS)
+    stored = (await read(log, 0)).records
+    header = BatchHeader.peek(stored)
+    assert (header.codec, header.producer_id, header.base_sequence) == (target, 3, 0)
+    assert [tuple(record) for record in read_records(stored)] == [tuple(record) for record in read_records(made)]
+    if source == target:
+        assert bytes(stored)[61:] == bytes(made)[61:], "passed through untouched"
+
+
+async def test_undecodable_records(tmp_path: Path) -> None:
+    """A compressed block that is none would fail the request with a server error, not as the batch's fault."""
+    log = opened(tmp_path, is_compacted=True)
+    good = batch(3)
+    for codec in (1, 2, 3, 4):
+        with pytest.raises(InvalidRecord):
+            log.append(changed(good, attributes=codec), leader_epoch=0, now_ms=NOW_MS)
