@@ -1,11 +1,12 @@
 """One broker: builds the floors bottom-up, starts them, hands metadata down, stops them in order.
 
-    start   data directory (lock, format) → metadata log (snapshot, replay, lead) → register, go into service
-            → partitions → groups → listeners
+    start   data directory (lock, format) → metadata log (snapshot, replay, lead) → ports → register, go into service
+            → partitions → groups → clients
     stop    no new connections → out of service (leaders given up) → connections → groups → partitions → data directory
 
 Laws
-1. What a client is told about exists: listeners open when the broker is in service and its partitions are.
+1. What a client is told about exists: ports are bound first, so that a taken one is known at once, and read from when
+   the broker is in service and its partitions are there.
 2. Everything a floor needs is handed to it here; nothing below reads a configuration by name or asks for the time.
 3. A stop that reached its end leaves the clean mark; after any other the next start looks at the data.
 """
@@ -147,7 +148,8 @@ class Broker:
         self._loading = True  # metadata is being replayed: nobody is told of single changes
         self._is_up = False  # partitions and groups are there and follow the metadata
         self._snapshot_timer: asyncio.TimerHandle | None = None
-        self._bound: list[tuple[Endpoint, SocketListener]] = []
+        self._bound: list[Endpoint] = []  # where it listens, with the ports it got
+        self._early: list[Connection] = []  # who came before the broker was in service: read when it is
         directory = settings.data_directory()
         self.store = Store(disk, directory, loop=loop, clock=clock, random=random)
         self.configs = Configs(settings.tables, settings.static, self.image, self.node_id)
@@ -169,13 +171,18 @@ class Broker:
             if not self.image.features:
                 self.controller.write(bootstrap_records())
             self._loading = False
+            await self._listen()
             await self._register()
             self._bring_up_partitions()
-            await self._listen()
         except BaseException:
+            for listener in self.listeners:
+                listener.close()
             self.store.close(clean=False)
             raise
         self.is_serving = True
+        for connection in self._early:
+            connection.resume_reading()
+        self._early.clear()
         self._watch_snapshots()
         # What is there now stays: the collector need not look at it again. Full collections are rare by threshold, for
         # requests leave no cycles behind.
@@ -358,7 +365,7 @@ class Broker:
     def _registered_endpoints(self) -> list[Listener]:
         told = self.settings.advertised()
         names = self.settings.controller_listener_names
-        ends = [told.get(end.name, end) for end in self.settings.listeners() if end.name not in names]
+        ends = [told.get(end.name, end) for end in self._bound if end.name not in names]
         return [
             Listener(
                 name=end.name,
@@ -427,7 +434,7 @@ class Broker:
                     raise StartError(f"cannot listen on {end}: {error.strerror or error}") from None
                 port = listener.port
                 self.listeners.append(listener)
-            self._bound.append((Endpoint(end.name, end.host, port), self.listeners[-1]))
+            self._bound.append(Endpoint(end.name, end.host, port))
         await self._open_console()
 
     def _idle_seconds(self) -> float | None:
@@ -444,6 +451,9 @@ class Broker:
         connection: Connection,
     ) -> Session:
         connection.set_idle_timeout(idle_s)
+        if not self.is_serving:
+            connection.pause_reading()
+            self._early.append(connection)
         return Session(connection, self.services, routes, name, side, max_bytes)
 
     async def _open_console(self) -> None:
@@ -462,7 +472,7 @@ class Broker:
     @property
     def endpoints(self) -> list[Endpoint]:
         """Where it listens, with the ports it got."""
-        return [end for end, _ in self._bound]
+        return self._bound
 
     # ---- metadata
 

@@ -139,7 +139,8 @@ class Node:
             return
         self.last_snapshot = found[-1]
         snapshot = self.storage.read_snapshot(self.last_snapshot)
-        self.recorded_voters = snapshot.voters
+        if self.last_snapshot.end_offset:  # what formatting wrote is no part of the log: the first leader repeats it
+            self.recorded_voters = snapshot.voters
         self.last_offset = self.last_snapshot.end_offset - 1
         self.last_epoch = self.last_snapshot.epoch
         self.last_append_ms = snapshot.last_append_ms
