@@ -7,13 +7,11 @@ commands that starts on an empty server; it can be played again, and shortened u
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import random
 from collections import Counter
 from collections.abc import Iterator
 
-import miniredis.commands
+from miniredis.commands import FAMILIES
 from miniredis.engine.registry import CommandTable, Spec, declared
 from miniredis.engine.syntax import BLOCK, ONEOF, PURE_TOKEN, Argument
 
@@ -65,8 +63,7 @@ BLOCKING_TYPES = {"timeout"}
 
 def table() -> CommandTable:
     """Every command that is declared."""
-    for module in pkgutil.iter_modules(miniredis.commands.__path__):
-        importlib.import_module(f"miniredis.commands.{module.name}")
+    assert FAMILIES
     return declared()
 
 
@@ -114,6 +111,9 @@ class Draw:
         words += self.sequence(spec.syntax.arguments)
         if chance.random() < 0.02:
             words = words[:-1] if len(words) > 1 and chance.random() < 0.5 else [*words, b"extra"]
+        if b"LEX" in spec.name.upper() or any(word.upper() == b"BYLEX" for word in words):
+            # Ranges by name are only defined where all scores are equal: these keys nobody else writes.
+            words = [b"x" + word[1:] if word in (b"z1", b"z2", b"z3") else word for word in words]
         self.coverage[name] += 1
         for option in set(self.used):
             self.coverage[f"{name}.{option}"] += 1
@@ -241,8 +241,20 @@ SEEDS: list[list[bytes]] = [
     [b"HSET", b"h1", b"a", b"1", b"b", b"2.5", b"c", b"x"], [b"HSET", b"h2", b"a", b"10"],
     [b"SADD", b"t1", b"a", b"b", b"c"], [b"SADD", b"t2", b"1", b"2", b"10"],
     [b"ZADD", b"z1", b"1", b"a", b"2", b"b", b"3", b"c"], [b"ZADD", b"z2", b"0", b"a", b"0", b"b", b"0", b"c"],
+    [b"ZADD", b"x1", *(word for name in NAMES for word in (b"0", name))],
+    [b"ZADD", b"x2", b"1", b"a", b"1", b"b", b"1", b"c", b"1", b"d", b"1", b"longer"],
 ]  # fmt: skip
 
+
+# Past the usual limits of the small encodings; a few names are those that are drawn.
+MANY = [*NAMES[:8], *(b"member:%d" % number for number in range(150))]
+LARGE: list[list[bytes]] = [
+    [b"RPUSH", b"l3", *(name * 12 for name in MANY)],
+    [b"SADD", b"t3", *MANY], [b"SADD", b"t2", *(b"%d" % number for number in range(600))],
+    [b"HSET", b"h3", *(word for name in MANY for word in (name, name))],
+    [b"ZADD", b"z3", *(word for at, name in enumerate(MANY) for word in (b"%d" % (at // 3), name))],
+    [b"ZADD", b"x1", *(word for name in MANY for word in (b"0", name))],
+]  # fmt: skip
 
 # Small limits make small collections change their encoding: half of the episodes run with these.
 THRESHOLDS = {
@@ -273,6 +285,8 @@ class Episode:
                 self.commands.append([b"WATCH", b"s1"])
             elif at < 0.06:
                 self.commands += chance.sample(SEEDS, 4)
+            elif at < 0.065:
+                self.commands.append(chance.choice(LARGE))
             else:
                 self.add(draw.command())
 
