@@ -8,6 +8,7 @@ Laws:
 """
 
 import asyncio
+import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias, cast
 
@@ -198,6 +199,17 @@ class Connection(asyncio.Protocol):
         self._queue.clear()
         self.is_closing = True
         self.transport.abort()
+
+    def keep_alive(self, seconds: int) -> None:
+        """Let the kernel probe a silent peer after `seconds`, and give it up after three unanswered probes."""
+        raw = self.transport.get_extra_info("socket")
+        if raw is None or raw.family == socket.AF_UNIX:
+            return
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_KEEPIDLE"):  # Linux; elsewhere the system's own times hold
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, seconds)
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, seconds // 3))
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
 
     def set_idle_timeout(self, seconds: float | None) -> None:
         """Close the connection when nothing has come for `seconds`; None: never."""

@@ -21,7 +21,7 @@ DOORS = {
     "subprocess": set(),
     "resource": {"protocol/ops/process.py"},
     "platform": {"protocol/ops/process.py"},
-    "socket": set(),
+    "socket": {"protocol/net/connection.py"},  # constants of socket options
     "select": set(),
     "signal": {"protocol/net/loop.py"},
     "secrets": set(),

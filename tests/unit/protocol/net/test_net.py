@@ -1,6 +1,7 @@
 """Connections, listeners and the dialer, on real sockets and on the simulated network."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -123,6 +124,20 @@ async def test_drain_sends_what_is_queued_then_closes() -> None:
     await listener.drain(2)
     assert (await reader.read()).endswith(b"last words")
     assert not listener.connections
+
+
+async def test_keep_alive_is_set_on_the_socket() -> None:
+    """A peer whose machine died would stay connected for ever."""
+    listener, sessions, _ = await serve()
+    _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    await until(lambda: bool(sessions))
+    connection = sessions[0].connection
+    connection.keep_alive(300)
+    raw = connection.transport.get_extra_info("socket")
+    assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 300
+    assert raw.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    writer.close()
+    await listener.drain(1)
 
 
 async def test_unix_socket(tmp_path: object) -> None:
