@@ -75,8 +75,6 @@ class ClassicGroup(ClassicState):
                 self._join_known(request, caller, waiter, out, now)
         except _Refused as refused:
             out.reply(waiter, refused_join(refused.error.code, refused.member_id))
-        except (FencedInstanceId, UnknownMemberId) as error:
-            out.reply(waiter, refused_join(error.code, member_id, None))
         except KafkaError as error:
             out.reply(waiter, refused_join(error.code, member_id))
 
@@ -423,7 +421,7 @@ class ClassicGroup(ClassicState):
         member = self.roster.members[old_id]
         former = self.roster.park(member, None)
         if former is not None:
-            response = refused_join(FencedInstanceId.code, old_id, None)
+            response = refused_join(FencedInstanceId.code, old_id)
             out.reply(former, response)
         if member.sync is not None:
             out.reply(member.sync, refused_sync(FencedInstanceId.code))
@@ -502,9 +500,9 @@ class _Refused(Exception):
         self.member_id = member_id
 
 
-def refused_join(code: int, member_id: str, protocol_name: str | None = "") -> JoinGroupResponse:
-    """An error in the words of JoinGroup. Kafka's has an empty protocol name, and none at all for the fenced."""
-    return JoinGroupResponse(error_code=code, protocol_name=protocol_name, leader="", member_id=member_id, members=[])
+def refused_join(code: int, member_id: str) -> JoinGroupResponse:
+    """An error in the words of JoinGroup."""
+    return JoinGroupResponse(error_code=code, protocol_name=None, leader="", member_id=member_id, members=[])
 
 
 def refused_sync(code: int) -> SyncGroupResponse:
