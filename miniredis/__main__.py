@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from random import Random, SystemRandom
 
@@ -32,6 +33,11 @@ Examples:
        miniredis --port 7777 --loglevel verbose
        miniredis --port 0 --ready-file /tmp/ready --exit-with-parent yes
 """
+
+
+# New containers until the youngest generation is looked at, such scans until the middle one is, and never the oldest:
+# a full collection stops the server for 15 ms per 300,000 objects, and no request leaves a cycle.
+GC_THRESHOLDS = (50_000, 20, 1_000_000)
 
 
 def main() -> None:
@@ -91,6 +97,10 @@ async def serve(config: Config, disk: Disk, stop: asyncio.Event) -> int:
         log.warning(str(error))
         print(f"miniredis: {error}", file=sys.stderr)
         return 1
+    # Everything made until now lives for ever: the garbage collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     if config["exit-with-parent"]:
         process.watch_parent(running, stop.set)
     server.announce()

@@ -37,9 +37,6 @@ HURRIED_TICK_S: Final = 0.01
 # Garbage of the oldest generation is looked for after so long without a command, and not before there were so many.
 IDLE_BEFORE_COLLECTION_S: Final = 2.0
 COMMANDS_BEFORE_COLLECTION: Final = 100_000
-# New containers until the youngest generation is looked at, such scans until the middle one is, and never the oldest:
-# a full collection stops the server for 15 ms per 300,000 objects, and no request leaves a cycle.
-GC_THRESHOLDS: Final = (50_000, 20, 1_000_000)
 # Descriptors that are not connections: the loop's own, the log, persistence.
 SPARE_DESCRIPTORS: Final = 32
 DRAIN_S: Final = 1.0
@@ -112,10 +109,6 @@ class Server:
         await self._listen(config["bind"], config["port"])
         if config["unixsocket"]:
             await self._listen_unix(config["unixsocket"], config["unixsocketperm"])
-        # Everything made until now lives for ever: the garbage collector need not look at it again.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
         self._call_later("tick", 1 / self.state.settings.hz, self.tick)
 
     async def stop(self, grace_s: float = DRAIN_S) -> None:
