@@ -26,12 +26,12 @@ __all__ = ["Field", "build_constructor", "build_decoder", "build_encoder", "pars
 
 FIXED = {"i8": "b", "i16": "h", "i32": "i", "i64": "q", "u16": "H", "f64": "d", "bool": "?", "Uuid": "16s"}
 
-# What one object costs in memory, for the budget: a list slot and the object it points to.
-SCALAR_BYTES = 8 + 32
-TEXT_BYTES = 8 + 56
+# What a value costs in memory, for the budget: the slot that points to it and the object itself, short as it may be.
+VALUE_BYTES = {"bool": 8, "i8": 40, "i16": 40, "i32": 40, "i64": 40, "u16": 40, "f64": 32, "Uuid": 64}
+TEXT_BYTES = 8 + 80
+RECORDS_BYTES = 8 + 184
 STRUCT_BYTES = 8 + 48
-SLOT_BYTES = 8 + 24  # a slot of a struct and a small object in it
-LIST_BYTES = 56
+LIST_BYTES = 8 + 56
 
 
 @dataclass(slots=True)
@@ -148,7 +148,15 @@ def has_records(owner: Any) -> bool:
 
 def memory_of(owner: Any) -> int:
     """What one instance of a struct costs, its lists empty."""
-    return STRUCT_BYTES + sum(SLOT_BYTES + (LIST_BYTES if row.is_list else 0) for row in owner.fields)
+    return STRUCT_BYTES + sum(LIST_BYTES if row.is_list else value_bytes(owner, row) for row in owner.fields)
+
+
+def value_bytes(owner: Any, row: Field) -> int:
+    """What one value of a field costs, or one element of its list."""
+    if row.is_struct:
+        # A tagged struct is mostly absent; who sends it pays more bytes for it than it is charged for here.
+        return 8 if row.tag is not None and not row.is_list else memory_of(resolve(owner, row.kind))
+    return RECORDS_BYTES if row.kind == "Records" else VALUE_BYTES.get(row.kind, TEXT_BYTES)
 
 
 @dataclass(slots=True)
@@ -300,14 +308,9 @@ class DecoderWriter(Writer):
         self.length("i")
         self.null_check(row, target)
         self.depth += 1
-        element = SCALAR_BYTES
-        if row.is_struct:
-            element = memory_of(resolve(owner, row.kind))
-        elif row.kind not in FIXED:
-            element = TEXT_BYTES
         self.line("if n > end - position:")
         self.line(f"    raise too_long({row.name!r})")
-        self.line(f"budget -= n * {element}")
+        self.line(f"budget -= n * {value_bytes(owner, row)}")
         self.line("if budget < 0:")
         self.line(f"    raise too_many({row.name!r})")
         if row.kind in FIXED:

@@ -1,0 +1,250 @@
+"""Hostile bytes for everything that reads Kafka's formats: frames, headers, messages, batches, records.
+
+`FUZZ_INPUTS` says how many inputs are generated (1,000,000 before a release), `FUZZ_SEED` which. Every input is read in
+one piece and in pieces; nothing but `ProtocolError` may come of it, and what is understood must survive being written
+and read again.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import struct
+import time
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from protocol.kafka.batch import HEADER, BatchHeader, iterate
+from protocol.kafka.compression import GZIP, LZ4, NONE, SNAPPY, ZSTD
+from protocol.kafka.framing import Framer, RequestHeader, frame_request, read_reply
+from protocol.kafka.primitives import ProtocolError
+from protocol.kafka.records import build_batch, each_record, read_end_marker, read_records
+from protocol.kafka.schema import Message, Request, Response
+from tests.unit.protocol.kafka.examples import Maker, make, message_classes, versions_of
+
+INPUTS = int(os.environ.get("FUZZ_INPUTS", "20000"))
+SEED = int(os.environ.get("FUZZ_SEED", "1"))
+FRAME_LIMIT = 1 << 16
+NASTY = (
+    b"\0",
+    b"\1",
+    b"\x7f",
+    b"\x80",
+    b"\xff",
+    b"\xff\xff",
+    b"\x7f\xff\xff\xff",
+    b"\x80\0\0\0",
+    b"\xff" * 5,
+    b"\xff" * 10,
+)
+
+HOSTILE_BYTES = 1 << 20
+HOSTILE_MEMORY = 8 << 20
+HOSTILE_SECONDS = 0.050
+
+
+def damage(data: bytes, choose: random.Random) -> bytes:
+    """A few of the things that happen to bytes."""
+    for _ in range(choose.choice((1, 1, 1, 2, 3, 8))):
+        at = choose.randrange(len(data) + 1)
+        what = choose.randrange(6)
+        if what == 0:
+            data = data[:at]
+        elif what == 1:
+            data = data[:at] + choose.choice(NASTY) + data[at:]
+        elif what == 2:
+            nasty = choose.choice(NASTY)
+            data = data[:at] + nasty + data[at + len(nasty) :]
+        elif what == 3:
+            data = data[:at] + choose.randbytes(choose.randrange(1, 9)) + data[at + 1 :]
+        elif what == 4 and at < len(data):
+            data = data[:at] + bytes([data[at] ^ 1 << choose.randrange(8)]) + data[at + 1 :]
+        else:
+            other = choose.randrange(len(data) + 1)
+            data = data[:at] + data[min(at, other) : max(at, other)] + data[at:]
+    return data
+
+
+def understood(read: Callable[[], Any]) -> Any:
+    """What came of the bytes, or None where they were refused. Anything but a ProtocolError gets through."""
+    try:
+        return read()
+    except ProtocolError:
+        return None
+
+
+def test_messages() -> None:
+    """A request or a stored record could end the broker in an exception nobody expects."""
+    choose = random.Random(SEED)
+    kinds = [(kind, version) for kind in message_classes() for version in versions_of(kind)]
+    samples = {one: make(*one, "mixed", SEED).encode(one[1]) for one in kinds}
+    refused = 0
+    for _ in range(INPUTS // 2):
+        kind, version = choose.choice(kinds)
+        data = (
+            choose.randbytes(choose.randrange(60)) if choose.random() < 0.1 else damage(samples[kind, version], choose)
+        )
+        message = understood(lambda kind=kind, version=version, data=data: kind.decode(version, data))
+        refused += message is None
+        if message is not None:
+            again = message.encode(version)
+            assert kind.decode(version, again).encode(version) == again, (kind, version, data.hex())
+    assert INPUTS // 20 < refused < INPUTS // 2, "neither everything nor nothing is refused"
+
+
+def read_stream(chunks: list[bytes]) -> tuple[list[bytes], bool]:
+    """The frames in a stream, and whether it ended in a refusal."""
+    framer = Framer(FRAME_LIMIT)
+    found: list[bytes] = []
+    for chunk in chunks:
+        framer.feed(chunk)
+        if framer.failure is None:
+            found += map(bytes, framer.frames())
+    while ready := understood(framer.frames):
+        found += map(bytes, ready)
+    return found, framer.failure is not None
+
+
+def test_frames() -> None:
+    """Two chunkings of a stream would be two different conversations."""
+    choose = random.Random(SEED)
+    requests = [kind for kind in message_classes() if issubclass(kind, Request)]
+    for _ in range(INPUTS // 10):
+        parts = []
+        for _ in range(choose.randrange(1, 4)):
+            kind = choose.choice(requests)
+            version = choose.choice(versions_of(kind))
+            name = choose.choice((None, "", "client", "ö" * 50))
+            parts.append(b"".join(frame_request(make(kind, version, "mixed", SEED), version, 1, name)))
+        data = b"".join(parts)
+        if choose.random() < 0.8:
+            data = damage(data, choose)
+        size = choose.randrange(1, 200)
+        whole = read_stream([data])
+        assert whole == read_stream([data[at : at + 1] for at in range(len(data))])
+        assert whole == read_stream([data[at : at + size] for at in range(0, len(data), size)])
+        for one in whole[0]:
+            read_request(memoryview(one), requests)
+
+
+def read_request(frame: memoryview, requests: list[type[Message]]) -> None:
+    """What a session does with a frame, and what a client would."""
+    header = understood(lambda: RequestHeader.decode(frame))
+    for kind in requests:
+        if header is None or not issubclass(kind, Request):
+            return
+        if kind.api_key == header.api_key and kind.lowest <= header.api_version <= kind.highest:
+            start = understood(lambda kind=kind: header.body_offset(kind, frame))
+            if start is not None:
+                understood(lambda kind=kind, start=start: kind.decode(header.api_version, frame, start))
+            understood(lambda kind=kind: read_reply(frame, kind, header.api_version))
+
+
+@pytest.mark.parametrize("codec", [NONE, GZIP, SNAPPY, LZ4, ZSTD])
+def test_batches(codec: int) -> None:
+    """A produced or fetched batch could end the broker, or be read beyond its end."""
+    choose = random.Random(SEED + codec)
+    headers = [("name", b"value"), ("none", None)]
+    sample = build_batch([(5, b"k", b"v" * 20), (2**40, None, b"x", headers), (1, b"", None)] * 3, codec=codec)
+    for _ in range(INPUTS // 20):
+        data = damage(sample * choose.choice((1, 1, 3)), choose)
+        found = understood(lambda data=data: [(header, bytes(view)) for header, view in iterate(data)])
+        for _header, batch in found or []:
+            understood(lambda batch=batch: read_records(batch, 1 << 20))
+            understood(lambda batch=batch: read_end_marker(batch))
+        # The same damage behind a header that fits, so that it reaches the records.
+        body = damage(sample[HEADER.size :], choose)
+        header = BatchHeader.peek(sample)._replace(length=HEADER.size - 12 + len(body))
+        records = understood(lambda header=header, body=body: read_records(HEADER.pack(*header) + body, 1 << 20))
+        assert records is None or len(records) <= 1 << 20
+
+
+def hostile(kind: type[Message], version: int) -> list[bytes]:
+    """Messages of a mebibyte that consist of as many elements as that can hold, for each list at the top."""
+    found = []
+    for row in kind.fields:
+        if not (row.is_list and row.is_in(version) and row.tag is None):
+            continue
+        message = make(kind, version, "blank")
+        full, blank = getattr(make(kind, version, "full"), row.name)[0], Maker(version, "blank", "").scalar(kind, row)
+        for element in ([full], [blank]):
+            setattr(message, row.name, element)
+            unit = max(1, len(message.encode(version)) - 1)
+            setattr(message, row.name, element * 2)
+            unit = max(1, len(message.encode(version)) - 1 - unit)
+            count = HOSTILE_BYTES // unit
+            while count:  # and the most that is not refused
+                setattr(message, row.name, element * count)
+                found.append(message.encode(version)[:HOSTILE_BYTES])
+                padded = found[-1] + bytes(HOSTILE_BYTES - len(found[-1]))
+                if understood(lambda data=padded: kind.decode(version, data)):
+                    found[-1] = padded
+                    break
+                count = count * 2 // 3
+    return found
+
+
+def cost(read: Callable[[], Any]) -> tuple[int, float]:
+    """(most bytes held at a time, least seconds of three times) of reading something."""
+    tracemalloc.start()
+    try:
+        read()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    spent = []
+    for _ in range(3):
+        began = time.process_time()
+        read()
+        spent.append(time.process_time() - began)
+    return peak, min(spent)
+
+
+def receive(frame: bytes, read: Callable[[memoryview], Any]) -> None:
+    """A frame as it comes from a socket, in pieces, and then what is made of it."""
+    framer = Framer()
+    for at in range(0, len(frame), 1 << 16):
+        framer.feed(frame[at : at + (1 << 16)])
+    for one in framer.frames():
+        understood(lambda one=one: read(one))
+
+
+def test_hostile_frames_are_cheap() -> None:
+    """One client with one frame of a megabyte could take a hundred of memory, or the loop for seconds."""
+    choose = random.Random(SEED)
+    cases = [
+        (kind, version) for kind in message_classes() if not issubclass(kind, Response) for version in kind.versions
+    ]
+    choose.shuffle(cases)
+    worst: list[tuple[float, str]] = []
+    for kind, version in cases[: max(8, INPUTS // 4000)]:
+        for body in hostile(kind, version):
+            frame = struct.pack(">i", len(body)) + body
+            peak, seconds = cost(lambda k=kind, v=version, f=frame: receive(f, lambda data: k.decode(v, data)))
+            assert peak <= HOSTILE_MEMORY, f"{kind.__name__} v{version}: {peak / 1e6:.1f} MB"
+            worst.append((seconds, f"{kind.__name__} v{version}"))
+    assert max(worst)[0] <= HOSTILE_SECONDS, max(worst)
+
+
+@pytest.mark.parametrize("codec", [NONE, GZIP, SNAPPY, LZ4, ZSTD])
+def test_hostile_batches_are_cheap(codec: int) -> None:
+    """The same for batches: records without content, and bytes that unfold without end."""
+    if codec == NONE:
+        data = b"\x0c\0\0\0\1\1\0" * (HOSTILE_BYTES // 7)
+        batch = HEADER.pack(*BatchHeader(0, 49 + len(data), 0, 2, 0, 0, 0, 0, 0, -1, -1, -1, 1)) + data
+    else:
+        batch = build_batch([(0, None, bytes(4 << 20))], codec=codec)
+    tracemalloc.start()
+    try:
+        for at, _record in enumerate(each_record(batch, 4 << 20) if codec == NONE else []):
+            if at > 1000:
+                break
+        if codec != NONE:
+            understood(lambda: read_records(batch, 1 << 20))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak <= HOSTILE_MEMORY

@@ -1,0 +1,106 @@
+"""Frames and headers."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from protocol.kafka.framing import Framer, RequestHeader, frame, frame_request, frame_response, read_reply
+from protocol.kafka.messages.groups import HeartbeatRequest, HeartbeatResponse
+from protocol.kafka.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
+from protocol.kafka.messages.versions import ApiVersionsRequest, ApiVersionsResponse
+from protocol.kafka.primitives import ProtocolError
+
+
+def cut(data: bytes, chunk: int, limit: int = 1000) -> list[bytes]:
+    """The frames that come of feeding `data` in chunks of that size."""
+    framer = Framer(limit)
+    found: list[bytes] = []
+    for start in range(0, len(data), chunk):
+        framer.feed(data[start : start + chunk])
+        found += [bytes(one) for one in framer.frames()]
+    return found
+
+
+def test_frames_are_the_same_in_any_chunking() -> None:
+    """A request that arrives in pieces would be read as another."""
+    bodies = [b"", b"a", b"bb" * 100, b"", b"c" * 999, b"d" * 7]
+    data = b"".join(struct.pack(">i", len(body)) + body for body in bodies)
+    for chunk in (1, 2, 3, 4, 5, 7, 100, 1003, len(data)):
+        assert cut(data, chunk) == bodies, chunk
+
+
+def test_frames_in_one_chunk_are_not_copied() -> None:
+    """Every produced byte would be copied once more."""
+    data = struct.pack(">i", 3) + b"abc" + struct.pack(">i", 2) + b"de" + b"\0"
+    framer = Framer()
+    framer.feed(data)
+    assert all(one.obj is data for one in framer.frames())
+    assert framer.buffered_bytes == 1
+
+
+@pytest.mark.parametrize("size", [-1, 1001, -(2**31), 2**31 - 1, struct.unpack(">i", b"GET ")[0]])
+def test_impossible_sizes(size: int) -> None:
+    """A claimed size would be waited for, or allocated; frames before it would be lost."""
+    data = struct.pack(">i", 1) + b"x" + struct.pack(">i", size) + b"yyyy"
+    for chunk in (1, 3, len(data)):
+        framer = Framer(1000)
+        found: list[memoryview] = []
+        for start in range(0, len(data), chunk):
+            framer.feed(data[start : start + chunk])
+            if framer.failure is None or not found:
+                found += framer.frames()
+        with pytest.raises(ProtocolError):
+            framer.frames()
+        assert [bytes(one) for one in found] == [b"x"]
+        framer.feed(b"more")
+        assert framer.buffered_bytes < 10
+
+
+def test_request_headers() -> None:
+    """Requests would be answered under another number, or to another client."""
+    for version, name in ((0, "me"), (3, None), (4, "ü"), (4, None)):
+        request = HeartbeatRequest(group_id="g", generation_id=1, member_id="m")
+        data = b"".join(frame_request(request, version, 77, name))
+        whole = memoryview(data)[4:]
+        assert struct.unpack_from(">i", data)[0] == len(whole)
+        header = RequestHeader.decode(whole)
+        assert header[:4] == (12, version, 77, name)
+        assert HeartbeatRequest.decode(version, whole, header.body_offset(HeartbeatRequest, whole)) == request
+
+
+def test_broken_request_headers() -> None:
+    """A frame too short for its header would end in something else than a closed connection."""
+    whole = b"".join(frame_request(HeartbeatRequest(group_id="g", generation_id=1, member_id="m"), 4, 7, "me"))[4:]
+    for end in range(12):
+        with pytest.raises(ProtocolError):
+            RequestHeader.decode(memoryview(whole[:end]))
+    with pytest.raises(ProtocolError):
+        RequestHeader.decode(memoryview(whole[:12])).body_offset(HeartbeatRequest, memoryview(whole[:12]))
+    tagged = memoryview(whole[:12] + b"\x01\x05\x01x" + whole[13:])
+    header = RequestHeader.decode(tagged)
+    assert HeartbeatRequest.decode(4, tagged, header.body_offset(HeartbeatRequest, tagged)).member_id == "m"
+
+
+def test_response_headers() -> None:
+    """The extra byte of header v1 in an answer to ApiVersions makes librdkafka believe in a 34 GB array."""
+    for version in range(5):
+        data = memoryview(b"".join(frame_response(HeartbeatResponse(error_code=27), version, 5)))
+        assert struct.unpack_from(">ii", data) == (len(data) - 4, 5)
+        assert read_reply(data[4:], HeartbeatRequest, version) == (5, HeartbeatResponse(error_code=27))
+        data = memoryview(b"".join(frame_response(ApiVersionsResponse(error_code=35), version, 5)))
+        assert struct.unpack_from(">iih", data) == (len(data) - 4, 5, 35)
+        assert read_reply(data[4:], ApiVersionsRequest, version)[1].error_code == 35  # type: ignore[attr-defined]
+    for broken in (b"", b"\0\0\0", b"\0\0\0\5", b"\0\0\0\5\1"):
+        with pytest.raises(ProtocolError):
+            read_reply(memoryview(broken), HeartbeatRequest, 4)
+
+
+def test_frame_counts_all_parts() -> None:
+    """Record batches behind the first part would spill into the next frame."""
+    assert b"".join(frame([b"ab", memoryview(b"cde")])) == b"\0\0\0\5abcde"
+    records = PartitionProduceData(index=0, records=b"r" * 100)
+    request = ProduceRequest(acks=1, timeout_ms=1, topic_data=[TopicProduceData(name="t", partition_data=[records])])
+    data = b"".join(frame_request(request, 9, 1, "me"))
+    assert struct.unpack_from(">i", data)[0] == len(data) - 4
