@@ -84,11 +84,11 @@ def plain_default(row: Field) -> Any:
 def build_constructor(owner: Any) -> Callable[..., None]:
     """`__init__` with one keyword argument a field."""
     lines, signature = [], []
-    scope: dict[str, Any] = {}
+    scope: dict[str, Any] = {"unsaid": object()}  # None is a value of a list that may be null
     for row in owner.fields:
         if row.default == [] and row.is_list:
-            signature.append(f"{row.name}=None")
-            lines.append(f"    self.{row.name} = [] if {row.name} is None else {row.name}")
+            signature.append(f"{row.name}=unsaid")
+            lines.append(f"    self.{row.name} = [] if {row.name} is unsaid else {row.name}")
             continue
         signature.append(f"{row.name}={row.default!r}")
         lines.append(f"    self.{row.name} = {row.name}")
