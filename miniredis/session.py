@@ -21,6 +21,8 @@ from protocol.resp.parser import Parser
 # What a blocked client may send ahead before its connection is no longer read. Reading goes on below this so that its
 # going away is noticed.
 HELD_MAX_BYTES = 1024 * 1024
+# Output handed over at once that is looked at even though the connection is not congested (yet).
+UNCHECKED_BYTES = 64 * 1024
 
 
 class Session(Client):
@@ -157,7 +159,7 @@ class Session(Client):
         connection = self.connection
         if not connection.is_closing:
             connection.write(data)
-            if connection.is_congested:
+            if connection.is_congested or len(data) > UNCHECKED_BYTES:
                 self._check_output()
 
     def _check_output(self) -> None:
@@ -181,6 +183,10 @@ class Session(Client):
         if is_over or (hard and pending >= hard):
             self.log(f"Client id={self.id} addr={self.peer} closed for overcoming of output buffer limits.")
             self.kill()
+
+    @property
+    def buffered_bytes(self) -> int:
+        return self.parser.buffered + self.held_bytes
 
     @property
     def last_active_at(self) -> float:

@@ -67,6 +67,7 @@ def _delete(call: Call) -> int:
 
 @command(
     "EXISTS key [key ...]", READONLY | FAST, keys="RO", complexity="O(N)",
+    history=(("3.0.3", "Several keys may be asked about."),),
     tips=("request_policy:multi_shard", "response_policy:agg_sum"),
 )  # fmt: skip
 def exists(call: Call) -> Reply:
@@ -94,28 +95,38 @@ def touch(call: Call) -> Reply:
 
 # Expiry.
 
+_CONDITIONS_CAME: Final = (("7.0.0", "NX, XX, GT and LT were added."),)
+_MINUS_TWO_CAME: Final = (("2.8.0", "-2 was added for a key that does not exist."),)
 
-@command("EXPIRE key seconds:integer condition=[NX | XX | GT | LT] @7.0.0", WRITE | FAST)
+
+@command("EXPIRE key seconds:integer condition=[NX | XX | GT | LT] @7.0.0", WRITE | FAST, history=_CONDITIONS_CAME)
 def expire(call: Call) -> Reply:
     """Let a key end after so many seconds."""
     return _expire(call, 1000, call.now)
 
 
-@command("PEXPIRE key milliseconds:integer condition=[NX | XX | GT | LT] @7.0.0", WRITE | FAST, since="2.6.0")
+@command(
+    "PEXPIRE key milliseconds:integer condition=[NX | XX | GT | LT] @7.0.0", WRITE | FAST, since="2.6.0",
+    history=_CONDITIONS_CAME,
+)  # fmt: skip
 def pexpire(call: Call) -> Reply:
     """Let a key end after so many milliseconds."""
     return _expire(call, 1, call.now)
 
 
-@command("EXPIREAT key unix-time-seconds:unix-time condition=[NX | XX | GT | LT] @7.0.0", WRITE | FAST, since="1.2.0")
+@command(
+    "EXPIREAT key unix-time-seconds:unix-time condition=[NX | XX | GT | LT] @7.0.0", WRITE | FAST, since="1.2.0",
+    history=_CONDITIONS_CAME,
+)  # fmt: skip
 def expireat(call: Call) -> Reply:
     """Let a key end at an instant given in seconds since the epoch."""
     return _expire(call, 1000, 0)
 
 
 @command(
-    "PEXPIREAT key unix-time-milliseconds:unix-time condition=[NX | XX | GT | LT] @7.0.0", WRITE | FAST, since="2.6.0"
-)
+    "PEXPIREAT key unix-time-milliseconds:unix-time condition=[NX | XX | GT | LT] @7.0.0", WRITE | FAST, since="2.6.0",
+    history=_CONDITIONS_CAME,
+)  # fmt: skip
 def pexpireat(call: Call) -> Reply:
     """Let a key end at an instant given in milliseconds since the epoch."""
     return _expire(call, 1, 0)
@@ -184,14 +195,14 @@ def persist(call: Call) -> Reply:
     return 1
 
 
-@command("TTL key", READONLY | FAST, tips=("nondeterministic_output",))
+@command("TTL key", READONLY | FAST, tips=("nondeterministic_output",), history=_MINUS_TWO_CAME)
 def ttl(call: Call) -> Reply:
     """Return how many seconds a key has left: -1 for ever, -2 without the key."""
     left = _time_left(call, call.now)
     return left if left < 0 else (left + 500) // 1000
 
 
-@command("PTTL key", READONLY | FAST, since="2.6.0", tips=("nondeterministic_output",))
+@command("PTTL key", READONLY | FAST, since="2.6.0", tips=("nondeterministic_output",), history=_MINUS_TWO_CAME)
 def pttl(call: Call) -> Reply:
     """Return how many milliseconds a key has left: -1 for ever, -2 without the key."""
     return _time_left(call, call.now)
@@ -228,7 +239,10 @@ def rename(call: Call) -> Reply:
     return OK
 
 
-@command("RENAMENX key newkey:key", WRITE | FAST, keys="RW access delete | OW insert")
+@command(
+    "RENAMENX key newkey:key", WRITE | FAST, keys="RW access delete | OW insert",
+    history=(("3.2.0", "Equal names are no error any more."),),
+)  # fmt: skip
 def renamenx(call: Call) -> Reply:
     """Give a value another key if that one is free."""
     return int(_rename(call, only_if_free=True))
@@ -366,7 +380,7 @@ def keys(call: Call) -> Reply:
 
 @command(
     "SCAN cursor:integer [MATCH pattern] [COUNT count:integer] [TYPE type] @6.0.0", READONLY | TOUCHES_ARBITRARY_KEYS,
-    since="2.8.0", complexity="O(1) for every call, O(N) for a whole walk",
+    since="2.8.0", complexity="O(1) for every call, O(N) for a whole walk", history=(("6.0.0", "TYPE was added."),),
     tips=("nondeterministic_output", "request_policy:special", "response_policy:special"),
 )  # fmt: skip
 def scan(call: Call) -> Reply:

@@ -21,15 +21,19 @@ INT64_MIN: Final = -0x8000000000000000
 
 # Milliseconds in the unit of an expiry option, and whether it counts from now.
 _UNITS: Final = {b"EX": (1000, True), b"PX": (1, True), b"EXAT": (1000, False), b"PXAT": (1, False)}
-_EXPIRY: Final = (
-    "EX seconds:integer | PX milliseconds:integer | EXAT unix-time-seconds:unix-time | "
-    "PXAT unix-time-milliseconds:unix-time"
-)
 
 
 @command(
-    f"SET key value condition=[NX | XX] [GET] expiration=[{_EXPIRY} | KEEPTTL]",
+    "SET key value condition=[NX | XX] @2.6.12 [GET] @6.2.0 expiration=[EX seconds:integer @2.6.12 | "
+    "PX milliseconds:integer @2.6.12 | EXAT unix-time-seconds:unix-time @6.2.0 | "
+    "PXAT unix-time-milliseconds:unix-time @6.2.0 | KEEPTTL @6.0.0]",
     WRITE | DENYOOM, keys="RW access update variable_flags",
+    history=(
+        ("2.6.12", "EX, PX, NX and XX were added."),
+        ("6.0.0", "KEEPTTL was added."),
+        ("6.2.0", "GET, EXAT and PXAT were added."),
+        ("7.0.0", "NX and GET may stand together."),
+    ),
 )  # fmt: skip
 def set_(call: Call) -> Reply:
     """Store a string under a key, whatever was there, with options for conditions, expiry and the old value."""
@@ -160,7 +164,11 @@ def getdel(call: Call) -> Reply:
     return value
 
 
-@command(f"GETEX key expiration=[{_EXPIRY} | PERSIST]", WRITE | FAST, since="6.2.0", keys="RW access update")
+@command(
+    "GETEX key expiration=[EX seconds:integer | PX milliseconds:integer | EXAT unix-time-seconds:unix-time | "
+    "PXAT unix-time-milliseconds:unix-time | PERSIST]",
+    WRITE | FAST, since="6.2.0", keys="RW access update",
+)  # fmt: skip
 def getex(call: Call) -> Reply:
     """Return a string and, on the way, set or clear its time to live."""
     db, argv = call.db, call.argv

@@ -125,6 +125,11 @@ class Client:
         return sum(map(len, self.out))
 
     @property
+    def buffered_bytes(self) -> int:
+        """Input that was received and not yet run."""
+        return 0
+
+    @property
     def last_active_at(self) -> float:
         """Loop time of the last input."""
         return self.created_at

@@ -55,6 +55,9 @@ from protocol.resp.values import BLOCKED, NULL_ARRAY, QUEUED, Failure, Reply, St
 # instant, as they do in Redis.
 INSTANT_S: Final = 0.0005
 
+# A pipeline whose answers grow beyond this hands them over before it is done, so that limits of output are looked at.
+FLUSH_BYTES: Final = 256 * 1024
+
 # How an HTTP request that a browser was tricked into sending begins: its sender must not get any further.
 _HTTP_WORDS: Final = (b"post", b"host:")
 
@@ -134,7 +137,7 @@ class Engine:
         if started - self._told_at > INSTANT_S:
             self._tell_time(started)
         call.now = keyspace.now
-        taken = 0
+        taken = large = 0
         try:
             for argv in commands:
                 taken += 1
@@ -175,6 +178,7 @@ class Engine:
                             append(_BULK_LINES[size] + reply + b"\r\n")
                         else:
                             append(b"$%d\r\n%b\r\n" % (size, reply))
+                            large += size
                     elif kind is Status:
                         append(reply.encoded)
                     elif kind is int:
@@ -182,7 +186,12 @@ class Engine:
                     else:
                         if kind is Failure:
                             self.count_failure(command, reply)
-                        append(encode(reply, client.resp))
+                        data = encode(reply, client.resp)
+                        append(data)
+                        large += len(data)
+                    if large > FLUSH_BYTES:
+                        large = 0
+                        client.flush()
                 if keyspace.ready:
                     self.serve_ready()
                 if started - self._told_at > INSTANT_S:

@@ -1,0 +1,213 @@
+"""Clients on real sockets: pipelines, blocking in the middle of one, bad input, slow readers, the limits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from random import Random
+
+import pytest
+import uvloop
+
+from miniredis.config import CommandLine, Config
+from miniredis.server import CannotListen, Server
+from protocol.disk.files import Disk
+from protocol.ops.clock import Clock
+from protocol.ops.logs import Logger
+from protocol.ops.process import Process
+
+DEADLINE_S = 10.0
+
+
+@pytest.fixture(params=[uvloop.EventLoopPolicy, asyncio.DefaultEventLoopPolicy], ids=["uvloop", "asyncio"])
+def event_loop_policy(request: pytest.FixtureRequest) -> asyncio.AbstractEventLoopPolicy:
+    """Both loops a server may find itself on."""
+    policy: asyncio.AbstractEventLoopPolicy = request.param()
+    return policy
+
+
+def make(*directives: str) -> tuple[Server, list[str]]:
+    disk = Disk()
+    config = Config(
+        read_file=disk.read, list_directory=disk.list, is_directory=disk.is_dir, directory=tempfile.gettempdir()
+    )
+    config.load(CommandLine(["--port", "0", "--bind", "127.0.0.1", *directives]), stdin=bytes)
+    lines: list[str] = []
+    server = Server(
+        asyncio.get_running_loop(), config, disk=disk, clock=Clock(), random=Random(1), secrets=Random(2),
+        process=Process(), log=Logger(lambda level, text: text, write=lines.append),
+    )  # fmt: skip
+    return server, lines
+
+
+@contextlib.asynccontextmanager
+async def running(*directives: str) -> AsyncIterator[Server]:
+    server, _ = make(*directives)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop(0.2)
+
+
+class Wire:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    @classmethod
+    async def to(cls, server: Server) -> Wire:
+        return cls(*await asyncio.open_connection("127.0.0.1", server.state.port))
+
+    def send(self, text: str) -> None:
+        self.writer.write(text.replace("\n", "\r\n").encode())
+
+    async def read(self, size: int) -> bytes:
+        return await asyncio.wait_for(self.reader.readexactly(size), DEADLINE_S)
+
+    async def expect(self, data: bytes) -> None:
+        assert await self.read(len(data)) == data
+
+    async def rest(self) -> bytes:
+        return await asyncio.wait_for(self.reader.read(), DEADLINE_S)
+
+
+async def until(condition: object) -> None:
+    deadline = asyncio.get_running_loop().time() + DEADLINE_S
+    while not condition():  # type: ignore[operator]
+        assert asyncio.get_running_loop().time() < deadline, "it never came true"
+        await asyncio.sleep(0.005)
+
+
+async def test_what_follows_a_blocking_command_waits_its_turn() -> None:
+    """A pipeline behind BLPOP would be answered too early, twice or never."""
+    async with running() as server:
+        one, two = await Wire.to(server), await Wire.to(server)
+        one.send("SET a 1\nBLPOP l 0\nGET a\n")
+        await one.expect(b"+OK\r\n")
+        await until(lambda: len(server.state.blocked) == 1)
+        one.send("GET a\nBLPOP l 0\nGET b\n")
+        two.send("SET a 2\nRPUSH l x\n")
+        await two.expect(b"+OK\r\n:1\r\n")
+        await one.expect(b"*2\r\n$1\r\nl\r\n$1\r\nx\r\n$1\r\n2\r\n$1\r\n2\r\n")
+        two.send("RPUSH l y\n")
+        await one.expect(b"*2\r\n$1\r\nl\r\n$1\r\ny\r\n$-1\r\n")
+
+
+async def test_a_blocked_client_that_goes_away_is_noticed() -> None:
+    """An element would be popped for somebody who is gone."""
+    async with running() as server:
+        one, two = await Wire.to(server), await Wire.to(server)
+        one.send("BLPOP l 0\n")
+        await until(lambda: len(server.state.blocked) == 1)
+        one.writer.close()
+        await until(lambda: len(server.state.blocked) == 0)
+        two.send("RPUSH l x\nLLEN l\n")
+        await two.expect(b":1\r\n:1\r\n")
+
+
+async def test_a_broken_protocol_ends_after_the_answers_before() -> None:
+    """A client would lose answers to what was right, or be left hanging."""
+    async with running() as server:
+        wire = await Wire.to(server)
+        wire.send("SET a 1\n*1\n$x\n")
+        assert await wire.rest() == b"+OK\r\n-ERR Protocol error: invalid bulk length\r\n"
+        await until(lambda: not server.state.clients)
+
+
+async def test_http_is_shown_the_door() -> None:
+    """A web page could make a browser write into the store."""
+    async with running() as server:
+        wire = await Wire.to(server)
+        wire.send("POST / HTTP/1.1\nHost: localhost\nSET hacked 1\n")
+        with contextlib.suppress(ConnectionError):
+            assert await wire.rest() == b""
+        assert b"hacked" not in server.state.dbs[0].table
+
+
+async def test_who_does_not_read_is_closed_at_the_limit() -> None:
+    """One slow reader would fill the server's memory."""
+    async with running("--client-output-buffer-limit", "normal 1mb 0 0") as server:
+        wire = await Wire.to(server)
+        wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        wire.send(f"SET big {'y' * 60_000}\n")
+        wire.writer.write(b"GET big\r\n" * 400)
+        await until(lambda: not server.state.clients)
+
+
+async def test_a_slow_reader_gets_everything_where_nothing_limits() -> None:
+    """Answers would be lost or reordered when the socket is full."""
+    async with running() as server:
+        wire = await Wire.to(server)
+        wire.send(f"SET big {'y' * 50_000}\n")
+        await wire.expect(b"+OK\r\n")
+        wire.writer.write(b"GET big\r\n" * 200)
+        await asyncio.sleep(0)
+        await wire.expect((b"$50000\r\n" + b"y" * 50_000 + b"\r\n") * 200)
+
+
+async def test_any_chunking_gives_the_same_answers() -> None:
+    """Commands cut by the network would be answered otherwise."""
+    data = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$5\r\nb\r\nc\r\r\n"
+    data += b"*2\r\n$3\r\nGET\r\n$1\r\na\r\nGET a\r\n*1\r\n$4\r\nNOPE\r\n"
+    wanted = b"+OK\r\n$5\r\nb\r\nc\r\r\n$5\r\nb\r\nc\r\r\n-ERR unknown command 'NOPE', with args beginning with: \r\n"
+    async with running() as server:
+        wire = await Wire.to(server)
+        for at in range(len(data)):
+            wire.writer.write(data[at : at + 1])
+            await asyncio.sleep(0)
+        await wire.expect(wanted)
+
+
+async def test_too_many_clients_are_told() -> None:
+    """A client over the limit would hang, or throw out others."""
+    async with running("--maxclients", "2") as server:
+        wires = [await Wire.to(server) for _ in range(2)]
+        for wire in wires:
+            wire.send("GET a\n")
+            await wire.expect(b"$-1\r\n")
+        late = await Wire.to(server)
+        assert await late.rest() == b"-ERR max number of clients reached\r\n"
+
+
+async def test_idle_clients_are_closed_and_waiting_ones_kept() -> None:
+    """`timeout` would do nothing, or cut off a worker that waits for a job."""
+    async with running("--timeout", "1") as server:
+        idle, waiting = await Wire.to(server), await Wire.to(server)
+        waiting.send("BLPOP l 0\n")
+        with contextlib.suppress(ConnectionError):
+            assert await idle.rest() == b""
+        assert len(server.state.clients) == 1
+
+
+async def test_a_unix_socket_serves() -> None:
+    """`unixsocket` would be taken without anybody listening there."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "socket"
+        async with running("--unixsocket", str(path), "--unixsocketperm", "700") as server:
+            wire = Wire(*await asyncio.open_unix_connection(path))
+            wire.send("SET a 1\n")
+            await wire.expect(b"+OK\r\n")
+            assert path.stat().st_mode & 0o777 == 0o700
+            assert next(iter(server.state.clients.values())).peer
+        assert not path.exists()
+
+
+async def test_a_taken_port_is_one_clear_error() -> None:
+    """Two servers would seem to run on one port."""
+    async with running() as server:
+        other, _ = make("--port", str(server.state.port))
+        with pytest.raises(CannotListen, match="Address already in use"):
+            await other.start()
+
+
+async def test_every_key_that_ends_is_removed_without_a_visitor() -> None:
+    """Dead keys would stay in memory until somebody asks for them."""
+    async with running("--hz", "100") as server:
+        wire = await Wire.to(server)
+        wire.writer.write(b"".join(b"SET k%d v PX 20\r\n" % number for number in range(5000)))
+        await wire.expect(b"+OK\r\n" * 5000)
+        await until(lambda: len(server.state.dbs[0]) == 0)
+        assert server.state.keyspace.expired_keys == 5000
