@@ -281,7 +281,7 @@ def _accepted_partitions(
         topic.name = "" if known is None else known.name
     else:
         known = broker.image.topics.get(topic.name)
-        topic.topic_id = NO_TOPIC_ID
+        topic.topic_id = NO_TOPIC_ID if known is None else known.id
     if not code and not broker.may(Operation.READ, Resource.TOPIC, topic.name):
         code = TopicAuthorizationFailed.code
     good: list[OffsetCommitRequestPartition] = []
