@@ -11,7 +11,8 @@ import gc
 import sys
 from random import Random, SystemRandom
 
-from miniredis.config import VERSION, VERSION_LINE, CommandLine, Config, ConfigError
+from miniredis.config import VERSION_LINE, CommandLine, Config, ConfigError
+from miniredis.engine.version import VERSION
 from miniredis.server import CannotListen, Server
 from protocol.disk.files import Disk
 from protocol.net import loop

@@ -28,12 +28,12 @@ from miniredis.directives import (
     Option,
 )
 from miniredis.engine.settings import Settings
+from miniredis.engine.version import VERSION
 from miniredis.structures.glob import matches
 from miniredis.values import Invalid, read_value, show_value
 from protocol.resp.inline import Unbalanced, split_arguments
 from protocol.resp.values import Failure
 
-VERSION: Final = "7.4.1"
 VERSION_LINE: Final = f"Redis server v={VERSION} sha=00000000:0 malloc=libc bits=64 build=0"
 
 HZ_BOUNDS: Final = (1, 500)  # beyond them hz is silently moved to the nearer one

@@ -93,7 +93,8 @@ OPTIONS: Final = (
     Option("auto-aof-rewrite-min-size", Kind.MEMORY, "67108864", low=0, high=INT64_MAX),
     Option("auto-aof-rewrite-percentage", Kind.INTEGER, "100", low=0, high=INT_MAX),
     Option("bgsave-cpulist", Kind.TEXT, "", alias="bgsave_cpulist", flags=FIXED),
-    Option("bind", Kind.ADDRESSES, "* -::*", is_read=True),
+    # Redis compiled without a file listens everywhere; the redis.conf it ships with, and we, on loopback only.
+    Option("bind", Kind.ADDRESSES, "127.0.0.1 -::1", is_read=True),
     Option("bind-source-addr", Kind.TEXT, ""),
     Option("bio-cpulist", Kind.TEXT, "", alias="bio_cpulist", flags=FIXED),
     Option("busy-reply-threshold", Kind.INTEGER, "5000", low=0, high=INT64_MAX, alias="lua-time-limit"),

@@ -17,11 +17,13 @@ from typing import Any, Final
 
 from miniredis.access.users import Access
 from miniredis.commands import FAMILIES
-from miniredis.config import VERSION, Config
+from miniredis.config import Config
 from miniredis.engine import registry
 from miniredis.engine.execute import Engine
+from miniredis.engine.rates import Sample
 from miniredis.engine.settings import Settings
 from miniredis.engine.state import State
+from miniredis.engine.version import VERSION
 from miniredis.keyspace.expire import ActiveExpiry
 from miniredis.pubsub import PubSub
 from miniredis.session import Session
@@ -81,6 +83,9 @@ class Server:
         state.access = Access(config["requirepass"])
         state.pause_changed = self._arm_pause
         state.request_shutdown = self._request_shutdown
+        state.expiry_told = self._tell_expiry
+        state.statistics_reset = self._reset_statistics
+        state.log = log.notice
         state.apply_settings(settings)
         self.stopping = asyncio.Event()
         self.expiry = ActiveExpiry(state.keyspace, clock.monotonic)
@@ -89,6 +94,7 @@ class Server:
         self.unix_listener: Listener | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._deadline_ms = 0
+        self._expiry_us = 0
         self._idle_checked_at = self._busy_at = loop.time()
         self._calls_seen = self._calls_collected = 0
         self._connect_config()
@@ -109,6 +115,10 @@ class Server:
         await self._listen(config["bind"], config["port"])
         if config["unixsocket"]:
             await self._listen_unix(config["unixsocket"], config["unixsocketperm"])
+        self.state.listening = [("tcp", tuple(word.removeprefix("-") for word in config["bind"]), self.state.port)]
+        if self.unix_listener is not None:
+            self.state.listening.append(("unix", (config["unixsocket"],), 0))
+        self.state.startup_bytes = self.process.resident_bytes()
         self._call_later("tick", 1 / self.state.settings.hz, self.tick)
 
     async def stop(self, grace_s: float = DRAIN_S) -> None:
@@ -228,6 +238,7 @@ class Server:
 
     def settle(self) -> None:
         """What must leave before the answers of this turn: the effects, for whoever keeps or follows them."""
+        self.state.traffic.turns += 1
         for sink in self.state.journal.sinks:
             sink.flush()
 
@@ -270,14 +281,40 @@ class Server:
         """What is due every 1/hz seconds."""
         settings = self.state.settings
         self.engine.begin_unit()
-        is_unfinished = self.expiry.cycle(effort=settings.active_expire_effort, hz=settings.hz)
+        is_unfinished = self.state.expires_actively and self._expire(settings)
         self.engine.end_unit()
+        self._sample()
         now = self.loop.time()
         if settings.timeout and now - self._idle_checked_at >= 1:
             self._idle_checked_at = now
             self._close_idle_clients(now - settings.timeout)
         self._collect_when_idle(now)
         self._call_later("tick", HURRIED_TICK_S if is_unfinished else 1 / settings.hz, self.tick)
+
+    def _expire(self, settings: Settings) -> bool:
+        monotonic = self.state.clock.monotonic
+        started = monotonic()
+        is_unfinished = self.expiry.cycle(effort=settings.active_expire_effort, hz=settings.hz)
+        self._expiry_us += int((monotonic() - started) * 1e6)
+        return is_unfinished
+
+    def _sample(self) -> None:
+        """For what INFO tells by the second."""
+        traffic = self.state.traffic
+        self.state.rates.take(
+            Sample(
+                self.state.clock.monotonic(), self.state.observer.calls, traffic.input_bytes, traffic.output_bytes,
+                traffic.turns,
+            )
+        )  # fmt: skip
+
+    def _tell_expiry(self) -> tuple[float, int, int]:
+        return self.expiry.stale_percent, self.expiry.time_cap_reached, self._expiry_us
+
+    def _reset_statistics(self) -> None:
+        self.expiry.stale_percent = 0.0
+        self.expiry.time_cap_reached = 0
+        self._expiry_us = 0
 
     def _close_idle_clients(self, before: float) -> None:
         """Connections on which nothing came for `timeout` seconds; who waits or listens is not idle."""

@@ -52,6 +52,9 @@ class Session(Client):
     # What the connection calls.
 
     def received(self, data: bytes) -> None:
+        traffic = self.engine.state.traffic
+        traffic.reads += 1
+        traffic.input_bytes += len(data)
         if self.blocked is not None or self.backlog:
             self._hold(data)
         elif self.mode & UNAUTHENTICATED or not self.parser.authenticated:
@@ -119,7 +122,9 @@ class Session(Client):
         """The client broke the protocol: it is told, after the answers before, and the connection ends."""
         failure = self.parser.failure
         assert failure is not None
-        if failure.encoded:
+        if failure.is_silent:
+            self.engine.state.traffic.query_buffer_disconnections += 1
+        else:
             self.send(failure.encoded)
         self.close_after_reply()
 
@@ -158,6 +163,9 @@ class Session(Client):
         out.clear()
         connection = self.connection
         if not connection.is_closing:
+            traffic = self.engine.state.traffic
+            traffic.writes += 1
+            traffic.output_bytes += len(data)
             connection.write(data)
             if connection.is_congested or len(data) > UNCHECKED_BYTES:
                 self._check_output()
@@ -182,11 +190,16 @@ class Session(Client):
             is_over = False
         if is_over or (hard and pending >= hard):
             self.log(f"Client id={self.id} addr={self.peer} closed for overcoming of output buffer limits.")
+            self.engine.state.traffic.output_buffer_disconnections += 1
             self.kill()
 
     @property
     def buffered_bytes(self) -> int:
         return self.parser.buffered + self.held_bytes
+
+    @property
+    def descriptor(self) -> int:
+        return self.connection.descriptor
 
     @property
     def last_active_at(self) -> float:

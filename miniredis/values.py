@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from miniredis.directives import Kind, Option
+from miniredis.engine.settings import show_percentile
 from miniredis.keyspace import notify
 from protocol.resp.numbers import parse_float, parse_int
 
@@ -246,11 +247,6 @@ def _shown_primary(value: tuple[str, int] | None) -> str:
     return f"{value[0]} {value[1]}" if value else ""
 
 
-def percentile(value: float) -> str:
-    """A percentile as CONFIG GET and INFO latencystats write it: six places, zeros at the end dropped."""
-    return f"{value:f}".rstrip("0").rstrip(".")
-
-
 _WRITERS: Final[dict[Kind, Callable[[Any], str]]] = {
     Kind.SHARE: _shown_share,
     Kind.OCTAL: lambda value: f"{value:o}",
@@ -258,5 +254,5 @@ _WRITERS: Final[dict[Kind, Callable[[Any], str]]] = {
     Kind.LIMITS: _shown_limits,
     Kind.EVENTS: notify.format_classes,
     Kind.PRIMARY: _shown_primary,
-    Kind.PERCENTILES: lambda value: " ".join(map(percentile, value)),
+    Kind.PERCENTILES: lambda value: " ".join(map(show_percentile, value)),
 }

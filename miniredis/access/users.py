@@ -39,6 +39,7 @@ class Access:
     """The users of one server."""
 
     def __init__(self, password: str = "") -> None:
+        self.refused_logins = 0
         self.default = User(b"default")
         self.users: dict[bytes, User] = {b"default": self.default}
         self.set_password(password)
@@ -61,6 +62,7 @@ class Access:
         """Whom AUTH lets in. Raises Failure when it is refused."""
         user = self.users.get(name)
         if user is None or not user.accepts(password):
+            self.refused_logins += 1
             raise Failure("WRONGPASS invalid username-password pair or user is disabled.")
         return user
 

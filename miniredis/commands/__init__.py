@@ -1,9 +1,17 @@
 """What each command means. One family a file; importing this package declares them all (engine/registry.py)."""
 
 from miniredis.commands import (
+    clients,
+    command_docs,
+    config,
+    connection,
+    debug,
     hashes,
+    info,
     keys,
     lists,
+    pubsub,
+    server,
     sets,
     strings,
     transactions,
@@ -12,4 +20,7 @@ from miniredis.commands import (
     zsets,
 )
 
-FAMILIES = (hashes, keys, lists, sets, strings, transactions, zset_algebra, zset_ranges, zsets)
+FAMILIES = (
+    clients, command_docs, config, connection, debug, hashes, info, keys, lists, pubsub, server, sets, strings,
+    transactions, zset_algebra, zset_ranges, zsets,
+)  # fmt: skip

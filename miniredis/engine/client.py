@@ -130,6 +130,11 @@ class Client:
         return 0
 
     @property
+    def descriptor(self) -> int:
+        """The socket's file descriptor; -1 without one."""
+        return -1
+
+    @property
     def last_active_at(self) -> float:
         """Loop time of the last input."""
         return self.created_at

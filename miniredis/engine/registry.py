@@ -74,6 +74,7 @@ _GROUP_OF_MODULE: Final = {
     "zset_ranges": "sorted-set", "zset_algebra": "sorted-set",
     "streams": "stream", "transactions": "transactions", "bitmaps": "bitmap", "config": "server", "acl": "server",
     "replication": "server", "memory": "server", "observe": "server", "command_docs": "server",
+    "info": "server", "debug": "server", "clients": "connection",
 }  # fmt: skip
 
 UNBOUNDED: Final = 1 << 31  # more words than the parser lets through
@@ -134,7 +135,7 @@ class Spec:
     """One command or subcommand, or a container of subcommands."""
 
     __slots__ = (
-        "__dict__", "acl_extra", "complexity", "flags", "group", "high", "history", "key_flags",
+        "__dict__", "acl_extra", "arity_given", "complexity", "flags", "group", "high", "history", "key_flags",
         "key_specs_given", "low",
         "module_order", "name", "run", "since", "subcommands", "summary", "syntax", "tips",
     )  # fmt: skip
@@ -142,7 +143,7 @@ class Spec:
     def __init__(
         self, line: str, run: Handler | None, flags: int, *, since: str, group: str, summary: str, complexity: str,
         key_flags: str, key_specs: tuple[KeySpec, ...] | None, acl: tuple[str, ...], tips: tuple[str, ...],
-        history: History = (),
+        history: History = (), arity: int | None = None,
     ) -> None:  # fmt: skip
         self.syntax = syntax.parse(line)
         sub = self.syntax.subcommand
@@ -160,15 +161,17 @@ class Spec:
         self.tips = tips
         self.history = history
         self.subcommands: dict[bytes, Spec] = {}
-        arity = self.arity
-        self.low = abs(arity)
-        self.high = arity if arity > 0 else UNBOUNDED
+        self.arity_given = arity
+        self.low = abs(self.arity)
+        self.high = self.arity if self.arity > 0 else UNBOUNDED
         if any(spec.keynum_index >= 0 or spec.keyword for spec in self.key_specs):
             self.flags |= MOVABLE_KEYS
 
     @cached_property
     def arity(self) -> int:
         """Redis' arity: exact, or minus the least number of words, the name included."""
+        if self.arity_given is not None:
+            return self.arity_given
         return -2 if self.run is None else self.syntax.arity
 
     @cached_property
@@ -254,8 +257,12 @@ def command(
     group: str | None = None,
     complexity: str = "O(1)",
     history: History = (),
+    arity: int | None = None,
 ) -> Callable[[Handler], Handler]:
-    """Declare the handler below as a command. `acl`: categories that group and flags do not give."""
+    """Declare the handler below as a command.
+
+    `acl`: categories that group and flags do not give. `arity`: where it is not what the syntax line says.
+    """
 
     def declare(run: Handler) -> Handler:
         module = run.__module__.rpartition(".")[2]
@@ -265,7 +272,7 @@ def command(
             Spec(
                 line, run, flags, since=since, group=group or _GROUP_OF_MODULE.get(module, module), summary=summary,
                 complexity=complexity, key_flags=keys, key_specs=key_specs, acl=acl, tips=tips,
-                history=history,
+                history=history, arity=arity,
             )
         )  # fmt: skip
         return run

@@ -9,6 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+def show_percentile(value: float) -> str:
+    """A percentile as CONFIG GET and INFO latencystats write it: six places, zeros at the end dropped."""
+    return f"{value:f}".rstrip("0").rstrip(".")
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Field names are redis.conf's with underscores, defaults are Redis 7.4's."""

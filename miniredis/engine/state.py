@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from miniredis.engine.client import Client
 from miniredis.engine.journal import Journal
 from miniredis.engine.observe import Observer
+from miniredis.engine.rates import Rates, Traffic
 from miniredis.engine.registry import CommandTable
 from miniredis.engine.settings import Settings
 from miniredis.engine.watch import Watches
@@ -41,6 +42,7 @@ class Clock(Protocol):
     def wall_ms(self) -> int: ...
     def wall_us(self) -> int: ...
     def monotonic(self) -> float: ...
+    def hold(self, seconds: float) -> None: ...
 
 
 class State:
@@ -71,7 +73,13 @@ class State:
         self.paused_until = 0  # ms; with PAUSED_ALL or PAUSED_WRITES in mode
         self.started_at_ms = clock.wall_ms()
         self.run_id = f"{self.secrets.getrandbits(160):040x}".encode()
+        self.replication_id = f"{self.secrets.getrandbits(160):040x}".encode()
+        self.traffic = Traffic()
+        self.rates = Rates()
+        self.expires_actively = True  # DEBUG SET-ACTIVE-EXPIRE
+        self.startup_bytes = 0  # resident memory once the server listened
         self.port = 0
+        self.listening: list[tuple[str, tuple[str, ...], int]] = []  # (kind, addresses, port) of each listener
         # Set by the wiring.
         self.pubsub: Any = None
         self.access: Any = None
@@ -81,7 +89,21 @@ class State:
         self.is_replica = False
         self.pause_changed: Callable[[], None] = lambda: None  # paused_until moved: the wiring keeps a timer for it
         self.request_shutdown: Callable[[bool], None] = lambda save: None
-        self.sleep: Callable[[float], None] = lambda seconds: None  # DEBUG SLEEP: holds the whole server
+        self.log: Callable[[str], None] = lambda line: None
+        # Statistics of active expiry: percent of dead keys among those looked at, rounds ended by their budget,
+        # microseconds spent.
+        self.expiry_told: Callable[[], tuple[float, int, int]] = lambda: (0.0, 0, 0)
+        self.statistics_reset: Callable[[], None] = lambda: None  # the wiring has some of its own
+
+    def reset_statistics(self) -> None:
+        """CONFIG RESETSTAT."""
+        self.observer.reset()
+        self.traffic.reset()
+        self.rates.samples.clear()
+        self.connections_received = self.connections_rejected = 0
+        self.keyspace.hits = self.keyspace.misses = self.keyspace.expired_keys = 0
+        self.access.refused_logins = 0
+        self.statistics_reset()
 
     def apply_settings(self, settings: Settings) -> None:
         """Swap the settings and tell the parts that keep a value of them."""

@@ -150,6 +150,12 @@ class Connection(asyncio.Protocol):
         return _text(self.local_address)
 
     @property
+    def descriptor(self) -> int:
+        """The socket's file descriptor; -1 when there is none (a simulated network)."""
+        socket = self.transport.get_extra_info("socket")
+        return socket.fileno() if socket is not None else -1
+
+    @property
     def pending_bytes(self) -> int:
         """Output the kernel has not taken yet."""
         return sum(map(len, self._queue)) + self.transport.get_write_buffer_size()

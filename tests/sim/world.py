@@ -78,6 +78,10 @@ class SimLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._now
 
+    def hold(self, seconds: float) -> None:
+        """The process stands still while the world goes on."""
+        self._now += seconds
+
     def advance(self, seconds: float) -> None:
         # A timer's own instant is reached exactly: adding differences would drift from it.
         due = heapq.nsmallest(1, self._scheduled)[0]._when if self._scheduled else self._now + seconds  # type: ignore[attr-defined]
@@ -264,6 +268,9 @@ class SimClock(Clock):
 
     def monotonic(self) -> float:
         return self._world.time()
+
+    def hold(self, seconds: float) -> None:
+        self._world.hold(seconds)
 
     def local_text(self, pattern: str, wall_ms: int) -> str:
         return f"{wall_ms}"

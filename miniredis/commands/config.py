@@ -1,0 +1,39 @@
+"""CONFIG: the directives of redis.conf while the server runs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from miniredis.engine.call import Call
+from miniredis.engine.registry import ADMIN, LOADING, NOSCRIPT, STALE, command, container
+from protocol.resp.values import OK, Reply
+
+_ADMIN: Final = ADMIN | NOSCRIPT | LOADING | STALE
+_ALL_NODES: Final = ("request_policy:all_nodes", "response_policy:all_succeeded")
+
+container("CONFIG", since="2.0.0", group="server", summary="Commands about the server's configuration.")
+
+
+@command("CONFIG|GET parameter [parameter ...]", _ADMIN, since="2.0.0",
+         complexity="O(N) when N is the number of configuration parameters provided")  # fmt: skip
+def config_get(call: Call) -> Reply:
+    """Answer the values of directives, by name or pattern."""
+    found: dict[bytes, bytes] = call.state.config.get(call.argv[2:])
+    return found
+
+
+@command("CONFIG|SET parameter value [parameter value ...]", _ADMIN, since="2.0.0", tips=_ALL_NODES,
+         complexity="O(N) when N is the number of configuration parameters provided")  # fmt: skip
+def config_set(call: Call) -> Reply:
+    """Change directives, all of the named ones or none."""
+    allowed = call.settings.enable_protected_configs
+    is_local = call.session.peer.startswith(("127.", "[::1]", "/"))
+    call.state.config.set(call.argv[2:], allows_protected=allowed == "yes" or (allowed == "local" and is_local))
+    return OK
+
+
+@command("CONFIG|RESETSTAT", _ADMIN, since="2.0.0", tips=_ALL_NODES)
+def config_resetstat(call: Call) -> Reply:
+    """Begin anew with counting what INFO tells."""
+    call.state.reset_statistics()
+    return OK

@@ -1,0 +1,400 @@
+"""INFO: what there is to know about the running server, in Redis's sections and under Redis's names.
+
+Fields of what this server does not do (clusters, defragmentation, I/O threads …) are there with the value Redis gives
+when it does not do it either: tools look for them. Python cannot tell what its allocator holds apart from what the
+process occupies: `used_memory` is the resident memory, and the ratios built upon the difference are 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from miniredis.engine.call import Call
+from miniredis.engine.observe import Command
+from miniredis.engine.registry import LOADING, STALE, command
+from miniredis.engine.settings import show_percentile
+from miniredis.engine.version import VERSION
+from protocol.resp.values import Reply, Verbatim
+
+Fields = dict[str, Any]
+
+_DEFAULT: Final = (
+    "server", "clients", "memory", "persistence", "stats", "replication", "cpu", "modules", "errorstats", "cluster",
+    "keyspace",
+)  # fmt: skip
+_NO_REPLICATION_ID: Final = "0" * 40
+_UNITS: Final = ((1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K"))
+
+
+@command("INFO [section [section ...]]", LOADING | STALE, acl=("dangerous",),
+         tips=("nondeterministic_output", "request_policy:all_shards", "response_policy:special"))  # fmt: skip
+def info(call: Call) -> Reply:
+    """Tell about the server: everything usual, or the sections named."""
+    wanted: set[str] = set()
+    for word in call.argv[1:] or [b"default"]:
+        name = word.decode("utf-8", "replace").lower()
+        if name == "default":
+            wanted.update(_DEFAULT)
+        elif name in ("all", "everything"):
+            wanted.update(_SECTIONS)
+            if name == "all":
+                wanted.discard("modules")
+        else:
+            wanted.add(name)
+    texts = []
+    for name, (title, section) in _SECTIONS.items():
+        if name in wanted:
+            lines = [f"# {title}", *[f"{field}:{value}" for field, value in section(call).items()]]
+            texts.append("".join([line + "\r\n" for line in lines]))
+    return Verbatim("\r\n".join(texts).encode("utf-8", "surrogateescape"))
+
+
+def human(size: int) -> str:
+    """Bytes for people: 894.84K."""
+    for unit, letter in _UNITS:
+        if size >= unit:
+            return f"{size / unit:.2f}{letter}"
+    return f"{size}B"
+
+
+# ── sections ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _server(call: Call) -> Fields:
+    state = call.state
+    process, settings = state.process, state.settings
+    now_us = state.clock.wall_us()
+    uptime_s = max(0, (now_us // 1000 - state.started_at_ms) // 1000)
+    fields: Fields = {
+        "redis_version": VERSION,
+        "redis_git_sha1": "00000000",
+        "redis_git_dirty": 0,
+        "redis_build_id": "0",
+        "redis_mode": "standalone",
+        "os": process.system(),
+        "arch_bits": 64,
+        "monotonic_clock": "POSIX clock_gettime",
+        "multiplexing_api": "epoll",
+        "atomicvar_api": "c11-builtin",
+        "gcc_version": "0.0.0",
+        "process_id": process.pid(),
+        "process_supervised": "no",
+        "run_id": state.run_id.decode(),
+        "tcp_port": state.port,
+        "server_time_usec": now_us,
+        "uptime_in_seconds": uptime_s,
+        "uptime_in_days": uptime_s // 86400,
+        "hz": settings.hz,
+        "configured_hz": settings.hz,
+        "lru_clock": (now_us // 1_000_000) & 0xFFFFFF,
+        "executable": process.python(),
+        "config_file": state.config.file,
+        "io_threads_active": 0,
+    }
+    for number, (kind, addresses, port) in enumerate(state.listening):
+        bound = "".join([f",bind={address}" for address in addresses])
+        fields[f"listener{number}"] = f"name={kind}{bound}" + (f",port={port}" if port else "")
+    return fields
+
+
+def _clients(call: Call) -> Fields:
+    state = call.state
+    clients = state.clients.values()
+    listening = [client for client in clients if client.channels or client.patterns or client.shard_channels]
+    waiting = [db.waiting for db in state.dbs]
+    return {
+        "connected_clients": len(state.clients),
+        "cluster_connections": 0,
+        "maxclients": state.settings.maxclients,
+        "client_recent_max_input_buffer": max([client.buffered_bytes for client in clients], default=0),
+        "client_recent_max_output_buffer": max([client.pending_bytes for client in clients], default=0),
+        "blocked_clients": len(state.blocked),
+        "tracking_clients": 0,
+        "pubsub_clients": len(listening),
+        "watching_clients": len([client for client in clients if client.watched]),
+        "clients_in_timeout_table": len([waiter for waiter in state.blocked.waiters if waiter.deadline]),
+        "total_watched_keys": len({(db, key) for client in clients for db, key, _ in client.watched}),
+        "total_blocking_keys": sum(map(len, waiting)),
+        "total_blocking_keys_on_nokey": 0,
+    }
+
+
+def _memory(call: Call) -> Fields:
+    state = call.state
+    used = state.process.resident_bytes()
+    peak = max(used, state.process.peak_resident_bytes())
+    startup = min(state.startup_bytes or used, used)
+    total = state.process.total_memory_bytes()
+    maxmemory = state.config["maxmemory"]
+    dataset = used - startup
+    return {
+        "used_memory": used,
+        "used_memory_human": human(used),
+        "used_memory_rss": used,
+        "used_memory_rss_human": human(used),
+        "used_memory_peak": peak,
+        "used_memory_peak_human": human(peak),
+        "used_memory_peak_perc": f"{used * 100 / peak:.2f}%",
+        "used_memory_overhead": startup,
+        "used_memory_startup": startup,
+        "used_memory_dataset": dataset,
+        "used_memory_dataset_perc": f"{dataset * 100 / used:.2f}%",
+        "allocator_allocated": used,
+        "allocator_active": used,
+        "allocator_resident": used,
+        "allocator_muzzy": 0,
+        "total_system_memory": total,
+        "total_system_memory_human": human(total),
+        "used_memory_lua": 0,
+        "used_memory_vm_eval": 0,
+        "used_memory_lua_human": human(0),
+        "used_memory_scripts_eval": 0,
+        "number_of_cached_scripts": 0,
+        "number_of_functions": 0,
+        "number_of_libraries": 0,
+        "used_memory_vm_functions": 0,
+        "used_memory_vm_total": 0,
+        "used_memory_vm_total_human": human(0),
+        "used_memory_functions": 0,
+        "used_memory_scripts": 0,
+        "used_memory_scripts_human": human(0),
+        "maxmemory": maxmemory,
+        "maxmemory_human": human(maxmemory),
+        "maxmemory_policy": state.settings.maxmemory_policy,
+        "allocator_frag_ratio": "1.00",
+        "allocator_frag_bytes": 0,
+        "allocator_rss_ratio": "1.00",
+        "allocator_rss_bytes": 0,
+        "rss_overhead_ratio": "1.00",
+        "rss_overhead_bytes": 0,
+        "mem_fragmentation_ratio": "1.00",
+        "mem_fragmentation_bytes": 0,
+        "mem_not_counted_for_evict": 0,
+        "mem_replication_backlog": 0,
+        "mem_total_replication_buffers": 0,
+        "mem_clients_slaves": 0,
+        "mem_clients_normal": sum([client.pending_bytes + client.buffered_bytes for client in state.clients.values()]),
+        "mem_cluster_links": 0,
+        "mem_aof_buffer": 0,
+        "mem_allocator": "libc",
+        "mem_overhead_db_hashtable_rehashing": 0,
+        "active_defrag_running": 0,
+        "lazyfree_pending_objects": 0,
+        "lazyfreed_objects": 0,
+    }
+
+
+def _persistence(call: Call) -> Fields:
+    state = call.state
+    return {
+        "loading": 0,
+        "async_loading": 0,
+        "current_cow_peak": 0,
+        "current_cow_size": 0,
+        "current_cow_size_age": 0,
+        "current_fork_perc": "0.00",
+        "current_save_keys_processed": 0,
+        "current_save_keys_total": 0,
+        "rdb_changes_since_last_save": state.dirty,
+        "rdb_bgsave_in_progress": 0,
+        "rdb_last_save_time": state.started_at_ms // 1000,
+        "rdb_last_bgsave_status": "ok",
+        "rdb_last_bgsave_time_sec": -1,
+        "rdb_current_bgsave_time_sec": -1,
+        "rdb_saves": 0,
+        "rdb_last_cow_size": 0,
+        "rdb_last_load_keys_expired": 0,
+        "rdb_last_load_keys_loaded": 0,
+        "aof_enabled": 0,
+        "aof_rewrite_in_progress": 0,
+        "aof_rewrite_scheduled": 0,
+        "aof_last_rewrite_time_sec": -1,
+        "aof_current_rewrite_time_sec": -1,
+        "aof_last_bgrewrite_status": "ok",
+        "aof_rewrites": 0,
+        "aof_rewrites_consecutive_failures": 0,
+        "aof_last_write_status": "ok",
+        "aof_last_cow_size": 0,
+        "module_fork_in_progress": 0,
+        "module_fork_last_cow_size": 0,
+    }
+
+
+def _stats(call: Call) -> Fields:
+    state = call.state
+    stale_percent, time_caps, expiry_us = state.expiry_told()
+    keyspace, observer, rates, traffic = state.keyspace, state.observer, state.rates, state.traffic
+    return {
+        "total_connections_received": state.connections_received,
+        "total_commands_processed": observer.calls,
+        "instantaneous_ops_per_sec": round(rates.per_second("calls")),
+        "total_net_input_bytes": traffic.input_bytes,
+        "total_net_output_bytes": traffic.output_bytes,
+        "total_net_repl_input_bytes": 0,
+        "total_net_repl_output_bytes": 0,
+        "instantaneous_input_kbps": f"{rates.per_second('input_bytes') / 1024:.2f}",
+        "instantaneous_output_kbps": f"{rates.per_second('output_bytes') / 1024:.2f}",
+        "instantaneous_input_repl_kbps": "0.00",
+        "instantaneous_output_repl_kbps": "0.00",
+        "rejected_connections": state.connections_rejected,
+        "sync_full": 0,
+        "sync_partial_ok": 0,
+        "sync_partial_err": 0,
+        "expired_subkeys": 0,
+        "expired_keys": keyspace.expired_keys,
+        "expired_stale_perc": f"{stale_percent:.2f}",
+        "expired_time_cap_reached_count": time_caps,
+        "expire_cycle_cpu_milliseconds": expiry_us // 1000,
+        "evicted_keys": 0,
+        "evicted_clients": 0,
+        "evicted_scripts": 0,
+        "total_eviction_exceeded_time": 0,
+        "current_eviction_exceeded_time": 0,
+        "keyspace_hits": keyspace.hits,
+        "keyspace_misses": keyspace.misses,
+        "pubsub_channels": len(state.pubsub.channels),
+        "pubsub_patterns": len(state.pubsub.patterns),
+        "pubsubshard_channels": len(state.pubsub.shard_channels),
+        "latest_fork_usec": 0,
+        "total_forks": 0,
+        "migrate_cached_sockets": 0,
+        "slave_expires_tracked_keys": 0,
+        "active_defrag_hits": 0,
+        "active_defrag_misses": 0,
+        "active_defrag_key_hits": 0,
+        "active_defrag_key_misses": 0,
+        "total_active_defrag_time": 0,
+        "current_active_defrag_time": 0,
+        "tracking_total_keys": 0,
+        "tracking_total_items": 0,
+        "tracking_total_prefixes": 0,
+        "unexpected_error_replies": 0,
+        "total_error_replies": observer.error_replies,
+        "dump_payload_sanitizations": 0,
+        "total_reads_processed": traffic.reads,
+        "total_writes_processed": traffic.writes,
+        "io_threaded_reads_processed": 0,
+        "io_threaded_writes_processed": 0,
+        "client_query_buffer_limit_disconnections": traffic.query_buffer_disconnections,
+        "client_output_buffer_limit_disconnections": traffic.output_buffer_disconnections,
+        "reply_buffer_shrinks": 0,
+        "reply_buffer_expands": 0,
+        "eventloop_cycles": traffic.turns,
+        "eventloop_duration_sum": 0,
+        "eventloop_duration_cmd_sum": sum([command.microseconds for command in observer.commands]),
+        "instantaneous_eventloop_cycles_per_sec": round(rates.per_second("turns")),
+        "instantaneous_eventloop_duration_usec": 0,
+        "acl_access_denied_auth": state.access.refused_logins,
+        "acl_access_denied_cmd": 0,
+        "acl_access_denied_key": 0,
+        "acl_access_denied_channel": 0,
+    }
+
+
+def _replication(call: Call) -> Fields:
+    return {
+        "role": "master",
+        "connected_slaves": 0,
+        "master_failover_state": "no-failover",
+        "master_replid": call.state.replication_id.decode(),
+        "master_replid2": _NO_REPLICATION_ID,
+        "master_repl_offset": 0,
+        "second_repl_offset": -1,
+        "repl_backlog_active": 0,
+        "repl_backlog_size": call.state.config["repl-backlog-size"],
+        "repl_backlog_first_byte_offset": 0,
+        "repl_backlog_histlen": 0,
+    }
+
+
+def _cpu(call: Call) -> Fields:
+    user, system = call.state.process.cpu_seconds()
+    children_user, children_system = call.state.process.children_cpu_seconds()
+    return {
+        "used_cpu_sys": f"{system:.6f}",
+        "used_cpu_user": f"{user:.6f}",
+        "used_cpu_sys_children": f"{children_system:.6f}",
+        "used_cpu_user_children": f"{children_user:.6f}",
+        "used_cpu_sys_main_thread": f"{system:.6f}",
+        "used_cpu_user_main_thread": f"{user:.6f}",
+    }
+
+
+def _modules(call: Call) -> Fields:
+    return {}
+
+
+def _commandstats(call: Call) -> Fields:
+    fields: Fields = {}
+    for each in call.state.observer.commands:
+        if each.calls or each.rejected or each.failed:
+            average = each.microseconds / each.calls if each.calls else 0.0
+            fields["cmdstat_" + each.spec.name.decode()] = (
+                f"calls={each.calls},usec={each.microseconds},usec_per_call={average:.2f},"
+                f"rejected_calls={each.rejected},failed_calls={each.failed}"
+            )
+    return fields
+
+
+def _errorstats(call: Call) -> Fields:
+    errors = call.state.observer.errors
+    return {
+        "errorstat_" + code.decode("utf-8", "surrogateescape"): f"count={count}"
+        for code, count in sorted(errors.items())
+    }
+
+
+def _latencystats(call: Call) -> Fields:
+    if not call.settings.latency_tracking:
+        return {}
+    wanted = call.settings.latency_tracking_info_percentiles
+    fields: Fields = {}
+    for each in call.state.observer.commands:
+        if each.calls:
+            told = [f"p{show_percentile(share)}={_latency(each, share):.3f}" for share in wanted]
+            fields["latency_percentiles_usec_" + each.spec.name.decode()] = ",".join(told)
+    return fields
+
+
+def _latency(each: Command, share: float) -> float:
+    """Microseconds that so many percent of the calls stayed below: the upper end of the histogram's slot."""
+    target = each.calls * share / 100
+    seen = 0
+    for slot, count in enumerate(each.histogram):
+        seen += count
+        if count and seen >= target:
+            return float(2**slot)
+    return 0.0
+
+
+def _cluster(call: Call) -> Fields:
+    return {"cluster_enabled": 0}
+
+
+def _keyspace(call: Call) -> Fields:
+    fields: Fields = {}
+    for db in call.state.dbs:
+        if len(db):
+            told = db.statistics()
+            fields[f"db{db.index}"] = (
+                f"keys={told['keys']},expires={told['expires']},avg_ttl={told['avg_ttl']},subexpiry=0"
+            )
+    return fields
+
+
+_SECTIONS: Final[dict[str, tuple[str, Callable[[Call], Fields]]]] = {
+    "server": ("Server", _server),
+    "clients": ("Clients", _clients),
+    "memory": ("Memory", _memory),
+    "persistence": ("Persistence", _persistence),
+    "stats": ("Stats", _stats),
+    "replication": ("Replication", _replication),
+    "cpu": ("CPU", _cpu),
+    "modules": ("Modules", _modules),
+    "commandstats": ("Commandstats", _commandstats),
+    "errorstats": ("Errorstats", _errorstats),
+    "latencystats": ("Latencystats", _latencystats),
+    "cluster": ("Cluster", _cluster),
+    "keyspace": ("Keyspace", _keyspace),
+}

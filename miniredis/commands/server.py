@@ -1,0 +1,177 @@
+"""The server as a whole: its databases, its time, its end, who watches it work, what was slow."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from miniredis.engine.call import SYNTAX_ERROR, Call
+from miniredis.engine.client import MONITOR
+from miniredis.engine.registry import (
+    ADMIN,
+    ALLOW_BUSY,
+    FAST,
+    LOADING,
+    NO_MULTI,
+    NOSCRIPT,
+    READONLY,
+    STALE,
+    TOUCHES_ARBITRARY_KEYS,
+    WRITE,
+    command,
+    container,
+)
+from miniredis.engine.state import MONITORED
+from protocol.resp.numbers import parse_int
+from protocol.resp.values import NOTHING, OK, Failure, Reply
+
+_ANY_TIME: Final = NOSCRIPT | LOADING | STALE
+_EVERYWHERE: Final = ("request_policy:all_shards", "response_policy:all_succeeded")
+_ALL_NODES: Final = ("request_policy:all_nodes", "response_policy:all_succeeded")
+_FLUSH: Final = "flush-type=[ASYNC @4.0.0 | SYNC @6.2.0]"
+
+container("SLOWLOG", since="2.2.12", group="server", summary="Commands about calls that took long.", help_since="6.2.0")
+
+
+# ── databases ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@command("DBSIZE", READONLY | FAST, acl=("keyspace",), tips=("request_policy:all_shards", "response_policy:agg_sum"))
+def dbsize(call: Call) -> Reply:
+    """Count the keys of the database."""
+    return len(call.db)
+
+
+@command(f"FLUSHDB {_FLUSH}", WRITE | TOUCHES_ARBITRARY_KEYS, acl=("keyspace", "dangerous"), tips=_EVERYWHERE,
+         complexity="O(N) where N is the number of keys")  # fmt: skip
+def flushdb(call: Call) -> Reply:
+    """Remove all keys of the database."""
+    _check_flush(call)
+    call.db.dirty += call.db.clear()
+    # Also when there was nothing to remove: a replica may have something.
+    call.replicate_verbatim()
+    return OK
+
+
+@command(f"FLUSHALL {_FLUSH}", WRITE | TOUCHES_ARBITRARY_KEYS, acl=("keyspace", "dangerous"), tips=_EVERYWHERE,
+         complexity="O(N) where N is the number of keys")  # fmt: skip
+def flushall(call: Call) -> Reply:
+    """Remove all keys of all databases."""
+    _check_flush(call)
+    for db in call.state.dbs:
+        call.db.dirty += db.clear()
+    call.db.dirty += 1
+    call.replicate_verbatim()
+    return OK
+
+
+def _check_flush(call: Call) -> None:
+    """SYNC and ASYNC differ in who pays for the freeing; dropping a table is one step here, so nobody waits."""
+    if len(call.argv) > 2 or (len(call.argv) == 2 and call.option(1) not in (b"SYNC", b"ASYNC")):
+        raise Failure(SYNTAX_ERROR)
+
+
+@command("SWAPDB index1:integer index2:integer", WRITE | FAST, since="4.0.0", acl=("keyspace", "dangerous"),
+         complexity="O(N) where N is the number of clients that watch or wait for keys of either")  # fmt: skip
+def swapdb(call: Call) -> Reply:
+    """Exchange the contents of two databases."""
+    dbs = call.state.dbs
+    first = _index(call.argv[1], "ERR invalid first DB index")
+    second = _index(call.argv[2], "ERR invalid second DB index")
+    if not (0 <= first < len(dbs) and 0 <= second < len(dbs)):
+        raise Failure("ERR DB index is out of range")
+    if first != second:
+        dbs[first].swap(dbs[second])
+    call.db.dirty += 1
+    return OK
+
+
+def _index(text: bytes, error: str) -> int:
+    try:
+        number = parse_int(text)
+    except ValueError:
+        raise Failure(error) from None
+    if not -(2**31) <= number < 2**31:
+        raise Failure(error)
+    return number
+
+
+# ── itself ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@command("TIME", LOADING | STALE | FAST, since="2.6.0", tips=("nondeterministic_output",))
+def time(call: Call) -> Reply:
+    """Tell the time: seconds since 1970, and microseconds of the current one."""
+    seconds, microseconds = divmod(call.state.clock.wall_us(), 1_000_000)
+    return [b"%d" % seconds, b"%d" % microseconds]
+
+
+@command("ROLE", ADMIN | NOSCRIPT | LOADING | STALE | FAST, since="2.8.12")
+def role(call: Call) -> Reply:
+    """Tell the part this server has in replication."""
+    return [b"master", 0, []]
+
+
+@command("SHUTDOWN save-selector=[NOSAVE | SAVE] [NOW @7.0.0] [FORCE @7.0.0] [ABORT @7.0.0]",
+         ADMIN | NOSCRIPT | LOADING | STALE | NO_MULTI | ALLOW_BUSY,
+         complexity="O(N) when saving, where N is the number of keys")  # fmt: skip
+def shutdown(call: Call) -> Reply:
+    """End the server; the answer is the end of the connection."""
+    options = [call.option(at) for at in range(1, len(call.argv))]
+    if any(option not in (b"NOSAVE", b"SAVE", b"NOW", b"FORCE", b"ABORT") for option in options):
+        raise Failure(SYNTAX_ERROR)
+    if (b"ABORT" in options and set(options) != {b"ABORT"}) or (b"SAVE" in options and b"NOSAVE" in options):
+        raise Failure(SYNTAX_ERROR)
+    if b"ABORT" in options:
+        raise Failure("ERR No shutdown in progress.")
+    call.state.request_shutdown(b"NOSAVE" not in options)
+    return NOTHING
+
+
+@command("MONITOR", ADMIN | NOSCRIPT | LOADING | STALE)
+def monitor(call: Call) -> Reply:
+    """Show this connection every command the server runs."""
+    if call.deny_blocking:
+        raise Failure("ERR MONITOR isn't allowed for DENY BLOCKING client")
+    session, state = call.session, call.state
+    if session.mode & MONITOR:
+        return NOTHING
+    session.mode |= MONITOR
+    state.mode |= MONITORED
+    state.observer.monitors[session] = None
+    return OK
+
+
+# ── the slow log ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@command("SLOWLOG|GET [count:integer]", ADMIN | LOADING | STALE, since="2.2.12",
+         tips=("request_policy:all_nodes", "nondeterministic_output"),
+         complexity="O(N) where N is the number of entries returned")  # fmt: skip
+def slowlog_get(call: Call) -> Reply:
+    """Answer the latest entries of the slow log, ten of them or as many as said."""
+    if len(call.argv) > 3:
+        raise Failure(b"ERR unknown subcommand or wrong number of arguments for '%b'. Try SLOWLOG HELP." % call.argv[1])
+    slow = call.state.observer.slow
+    error = "ERR count should be greater than or equal to -1"
+    count = call.integer(2, error) if len(call.argv) == 3 else 10
+    if count < -1:
+        raise Failure(error)
+    entries = list(slow) if count == -1 else list(slow)[:count]
+    return [
+        [entry.id, entry.at_s, entry.duration_us, list(entry.argv), entry.peer, entry.client_name] for entry in entries
+    ]
+
+
+@command("SLOWLOG|LEN", ADMIN | LOADING | STALE, since="2.2.12",
+         tips=("request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"))  # fmt: skip
+def slowlog_len(call: Call) -> Reply:
+    """Count the entries of the slow log."""
+    return len(call.state.observer.slow)
+
+
+@command("SLOWLOG|RESET", ADMIN | LOADING | STALE, since="2.2.12", tips=_ALL_NODES,
+         complexity="O(N) where N is the number of entries")  # fmt: skip
+def slowlog_reset(call: Call) -> Reply:
+    """Empty the slow log."""
+    call.state.observer.slow.clear()
+    return OK
