@@ -10,7 +10,7 @@ not have yet, are left alone: they stay in the log for who understands them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from struct import Struct as Packer
 from typing import Any
 
@@ -81,12 +81,13 @@ def build(records: Sequence[Record], now: int) -> bytes:
     return build_batch([(now, *encode(key, value)) for key, value in records])
 
 
-def replay(groups: Groups, batches: memoryview, now: int) -> None:
-    """Take whole batches found in the log into a machine that is being loaded."""
+def replay(groups: Groups, batches: memoryview, now: int) -> Iterator[int]:
+    """Take whole batches found in the log into a machine that is being loaded; tells how many records each had."""
     for header, batch in iterate(batches):
         if header.attributes & CONTROL:
             is_abort, _ = read_end_marker(batch)
             groups.offsets.end_transaction(header.producer_id, is_commit=not is_abort)
+            yield 1
             continue
         producer_id = header.producer_id if header.attributes & TRANSACTIONAL else -1
         for record in read_records(batch):
@@ -94,3 +95,4 @@ def replay(groups: Groups, batches: memoryview, now: int) -> None:
             if decoded is not None:
                 key, value = decoded
                 groups.replay(key, value, record.offset, now, is_live=False, producer_id=producer_id)
+        yield header.count

@@ -127,7 +127,11 @@ def decoded(broker: Broker) -> list[tuple[Any, Any]]:
         for line in told.splitlines():
             match = RECORD.search(line)
             if match is not None:
-                value = re.sub(r"instance-[0-9a-f-]{36}", "member", TIMES.sub(r'"\1":0', TOPIC_IDS.sub('"topicId":"known"', match[2])))
+                value = re.sub(
+                    r"instance-[0-9a-f-]{36}",
+                    "member",
+                    TIMES.sub(r'"\1":0', TOPIC_IDS.sub('"topicId":"known"', match[2])),
+                )
                 found.append((json.loads(match[1]), json.loads(value) if value.startswith("{") else value))
     return found
 
