@@ -9,7 +9,7 @@ Law 2: when an append fails or leadership is lost, the shard's memory is worth n
 Law 3: everybody who asks is answered: by the machine, or by `refuse` when there is no machine to answer.
 
 The log grows by one record for every commit. Shrinking it is the log's business (`cleanup.policy=compact`), not this
-module's: as long as nothing compacts there, it keeps every commit ever made, and a start reads them all (about 5 µs each).
+module's: as long as nothing compacts there, it keeps every commit ever made and a start reads them all, some 5 µs each.
 """
 
 from __future__ import annotations
