@@ -113,7 +113,13 @@ def test_watch(ours: Server, theirs: Server) -> None:
                     found.append(pipeline.execute())
                 except WatchError as error:
                     found.append(str(error))
-            found.append(client.transaction(lambda pipe: pipe.incr("k"), "k"))
+
+            def add_ten(pipe: Any) -> None:
+                value = int(pipe.get("k"))
+                pipe.multi()
+                pipe.set("k", value + 10)
+
+            found.append(client.transaction(add_ten, "k"))
             found.append(client.get("k"))
         return found
 
