@@ -165,6 +165,7 @@ class Broker:
         """Bring the broker into service. Raises StartError with one clear line when it cannot be."""
         self.process.raise_open_files(FILES_PER_CONNECTION_ROOM)
         self._open_directory()
+        is_up = False
         try:
             self._build()
             await self.node.start()
@@ -174,11 +175,12 @@ class Broker:
             await self._listen()
             await self._register()
             self._bring_up_partitions()
-        except BaseException:
-            for listener in self.listeners:
-                listener.close()
-            self.store.close(clean=False)
-            raise
+            is_up = True
+        finally:
+            if not is_up:
+                for listener in self.listeners:
+                    listener.close()
+                self.store.close(clean=False)
         self.is_serving = True
         for connection in self._early:
             connection.resume_reading()

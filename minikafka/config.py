@@ -3,8 +3,8 @@
     key=value      key: value      # comment      a line ending in \\ goes on in the next
 
 Unknown keys are ignored with a warning, as Kafka does; a value its config may not have is refused in Kafka's words.
-What Kafka knows and nothing here reads (`options.py`, last column `-`) is taken and warned about when set. The
-rest of the broker sees plain numbers and texts: this module and `broker.py` are the only ones that know names of configs.
+What Kafka knows and nothing here reads (`options.py`, last column `-`) is taken, with a warning. The rest of the broker
+sees plain numbers and texts: this module and `broker.py` are the only ones that know names of configs.
 """
 
 from __future__ import annotations

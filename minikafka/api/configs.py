@@ -20,7 +20,6 @@ from protocol.kafka.errors import (
 )
 from protocol.kafka.messages.configs import (
     DescribeConfigsRequest,
-    DescribeConfigsResource,
     DescribeConfigsResourceResult,
     DescribeConfigsResponse,
     DescribeConfigsResult,
@@ -33,15 +32,19 @@ BROKER_LOGGER = 8
 @api(DescribeConfigsRequest, 1, 4, listeners="BC")
 def describe_configs(broker: Context, request: DescribeConfigsRequest) -> DescribeConfigsResponse:
     """Every config of brokers, topics and groups, default or set. The library's doc texts are not repeated here."""
+    if any(resource.resource_type not in DESCRIBERS for resource in request.resources):
+        raise InvalidRequest()
     results = []
     for resource in request.resources:
         result = DescribeConfigsResult(
-            resource_type=resource.resource_type, resource_name=resource.resource_name, configs=[]
+            resource_type=resource.resource_type, resource_name=resource.resource_name, error_message="", configs=[]
         )
         try:
-            entries = _entries(broker, resource)
+            entries = DESCRIBERS[resource.resource_type](broker, resource.resource_name)
         except KafkaError as error:
-            result.error_code, result.error_message = error.code, str(error)
+            result.error_code = error.code
+            # Kafka says nothing beside the code of a topic that is not there.
+            result.error_message = "" if isinstance(error, UnknownTopicOrPartition) else str(error)
         else:
             wanted = resource.configuration_keys
             result.configs = [
@@ -51,13 +54,6 @@ def describe_configs(broker: Context, request: DescribeConfigsRequest) -> Descri
             ]
         results.append(result)
     return DescribeConfigsResponse(results=results)
-
-
-def _entries(broker: Context, resource: DescribeConfigsResource) -> list[Entry]:
-    describe = DESCRIBERS.get(resource.resource_type)
-    if describe is None:
-        raise InvalidRequest(f"Unsupported resource type: {resource.resource_type}")
-    return describe(broker, resource.resource_name)
 
 
 def _topic(broker: Context, name: str) -> list[Entry]:

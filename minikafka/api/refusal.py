@@ -11,102 +11,91 @@ from __future__ import annotations
 
 from typing import Any
 
+from protocol.kafka.codegen import Field, resolve
 from protocol.kafka.errors import KafkaError
 from protocol.kafka.schema import Request, Response, Struct
 
 ERROR_CODE = "error_code"
 ERROR_MESSAGE = "error_message"
 
-# What identifies the same thing on both sides under different names.
+# The same thing goes by several names on the two sides.
 IDENTITIES = (
-    "name",
-    "topic",
-    "topic_name",
-    "topic_id",
-    "group_id",
-    "group",
-    "partition",
-    "partition_index",
-    "index",
-    "key",
-    "resource_type",
-    "resource_name",
-    "transactional_id",
+    ("name", "topic", "topic_name"),
+    ("topic_id",),
+    ("partition", "partition_index", "partition_id", "index"),
+    ("group_id", "group"),
+    ("key",),
+    ("resource_type",),
+    ("resource_name",),
+    ("transactional_id",),
 )
 
 
 def refusal(request: Request, version: int, error: KafkaError) -> Response:
     """The reply that says `error` for all that `request` asked."""
-    kind = request.reply
-    reply = kind()
-    if _has(kind, ERROR_CODE, version):
+    reply = request.reply()
+    if _has_code(reply, version):
         _mark(reply, error)
-        return reply
-    _fill(reply, request, version, error)
+    else:
+        _fill(reply, request, version, error)
     return reply
 
 
-def _has(kind: type[Struct], name: str, version: int) -> bool:
-    return any(row.name == name and _carries(row, version) for row in kind.fields)
-
-
-def _carries(row: Any, version: int) -> bool:
-    return bool(row.since <= version and (row.until is None or version <= row.until))
+def _has_code(target: Struct, version: int) -> bool:
+    return any(row.name == ERROR_CODE and row.is_in(version) for row in target.fields)
 
 
 def _mark(target: Any, error: KafkaError) -> None:
     for row in target.fields:
         if row.name == ERROR_CODE:
             target.error_code = error.code
-        elif row.name == ERROR_MESSAGE and str(error):
+        elif row.name == ERROR_MESSAGE:
             target.error_message = str(error)
 
 
-def _fill(target: Any, source: Any, version: int, error: KafkaError) -> None:
-    """Give each list of structs in `target` the entries of the list in `source` that it answers."""
-    asked = [row for row in source.fields if row.is_list and _carries(row, version) and getattr(source, row.name)]
+def _fill(target: Any, source: Struct, version: int, error: KafkaError) -> None:
+    """Give the list of structs in `target` an entry for each entry of the list in `source` that it answers."""
+    asked = [row for row in source.fields if row.is_list and row.is_in(version) and getattr(source, row.name)]
     for row in target.fields:
-        if not row.is_list or not _carries(row, version) or not _is_struct(row.kind):
+        if not asked or not (row.is_list and row.is_struct and row.is_in(version)) or row.tag is not None:
             continue
-        named = [other for other in asked if other.name == row.name] or asked
-        if named:
-            entries = getattr(source, named[0].name)
-            setattr(target, row.name, [_entry(row.kind, entry, version, error) for entry in entries])
+        answered = next((other for other in asked if other.name == row.name), asked[0])
+        kind = resolve(type(target), row.kind)
+        entries = [_entry(kind, one, version, error) for one in getattr(source, answered.name)]
+        if any(entry is not None for entry in entries):
+            setattr(target, row.name, [entry for entry in entries if entry is not None])
             return
 
 
 def _entry(kind: type[Struct], asked: Any, version: int, error: KafkaError) -> Any:
+    """One entry of the reply; None when this list is not the one that answers (it has no place for an error)."""
     entry = kind()
     if isinstance(asked, Struct):
-        given = {row.name: getattr(asked, row.name) for row in asked.fields if row.name in IDENTITIES}
-        own = [row for row in kind.fields if row.name in IDENTITIES]
-        for row in own:
-            if row.name in given:
-                setattr(entry, row.name, given[row.name])
-            else:
-                _match(entry, row, given)
-        if _has(kind, ERROR_CODE, version):
+        for row in kind.fields:
+            value = _identity(asked, row)
+            if value is not None:
+                setattr(entry, row.name, value)
+        if _has_code(entry, version):
             _mark(entry, error)
         else:
             _fill(entry, asked, version, error)
+            if not any(row.is_list and getattr(entry, row.name) for row in kind.fields):
+                return None
         return entry
-    for row in kind.fields:  # a bare name or number: it is what the entry is called
-        if row.name != ERROR_CODE and not row.is_list and isinstance(asked, type(getattr(entry, row.name))):
+    for row in kind.fields:  # a bare name or number is what the entry is called
+        if row.name != ERROR_CODE and not row.is_list and type(getattr(entry, row.name)) in (type(asked), type(None)):
             setattr(entry, row.name, asked)
             break
+    if not _has_code(entry, version):
+        return None
     _mark(entry, error)
     return entry
 
 
-def _match(entry: Any, row: Any, given: dict[str, Any]) -> None:
-    """The same thing under another name: topic and name, partition and index."""
-    for names in (("name", "topic", "topic_name"), ("partition", "partition_index", "index"), ("group_id", "group")):
+def _identity(asked: Struct, row: Field) -> Any:
+    for names in IDENTITIES:
         if row.name in names:
-            for name in names:
-                if name in given:
-                    setattr(entry, row.name, given[name])
-                    return
-
-
-def _is_struct(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Struct)
+            for other in asked.fields:
+                if other.name in names and not other.is_list:
+                    return getattr(asked, other.name)
+    return None

@@ -128,7 +128,7 @@ def metadata(broker: Context, request: MetadataRequest) -> MetadataResponse:
         topics = [view.asked(one.name, one.topic_id, request) for one in request.topics or ()]
     if request.include_topic_authorized_operations:
         for entry in topics:
-            if entry.error_code == NONE and entry.name is not None:
+            if entry.name is not None and entry.error_code != TopicAuthorizationFailed.code:
                 entry.topic_authorized_operations = operations(broker, Resource.TOPIC, TOPIC_OPERATIONS, entry.name)
     response = MetadataResponse(
         brokers=[
@@ -301,7 +301,9 @@ def describe_topic_partitions(
         topic = broker.image.topics.get(name)
         if topic is None:
             code = InvalidTopicException.code if name_fault(name) is not None else UnknownTopicOrPartition.code
-            response.topics.append(_described(name, NO_UUID, code))
+            absent = _described(name, NO_UUID, code)
+            absent.topic_authorized_operations = operations(broker, Resource.TOPIC, TOPIC_OPERATIONS, name)
+            response.topics.append(absent)
             continue
         first = cursor.partition_index if cursor is not None and name == start else 0
         entry = _described(name, topic.id, NONE)
@@ -432,8 +434,7 @@ def delete_topics(broker: Context, request: DeleteTopicsRequest) -> Future[Delet
 def _deleted(name: str | None, topic_id: bytes, error: KafkaError | None) -> DeletableTopicResult:
     if error is None:
         return DeletableTopicResult(name=name, topic_id=topic_id)
-    text = error.detail
-    return DeletableTopicResult(name=name, topic_id=topic_id, error_code=error.code, error_message=text)
+    return DeletableTopicResult(name=name, topic_id=topic_id, error_code=error.code, error_message=str(error))
 
 
 def _chosen_topics(

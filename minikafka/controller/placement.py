@@ -61,7 +61,7 @@ def place(brokers: Iterable[Broker], partitions: int, replication_factor: int, r
     racks: dict[str | None, Rack] = {}
     total = usable = 0
     for broker in brokers:
-        if broker.in_controlled_shutdown:
+        if broker.in_controlled_shutdown or _is_cordoned(broker):
             continue
         rack = racks.setdefault(broker.rack, Rack())
         (rack.fenced if broker.is_fenced else rack.usable).numbers.append(broker.id)
@@ -72,7 +72,7 @@ def place(brokers: Iterable[Broker], partitions: int, replication_factor: int, r
     if replication_factor > total:
         raise InvalidReplicationFactor(
             f"The target replication factor of {replication_factor} cannot be reached because only {total} broker(s) "
-            "are registered."
+            "are registered or some brokers have all their log directories cordoned."
         )
     for rack in racks.values():
         rack.usable.begin(random)
@@ -80,6 +80,11 @@ def place(brokers: Iterable[Broker], partitions: int, replication_factor: int, r
     return Stripes([racks[name] for name in sorted(racks, key=lambda name: name or "")], usable, random).place(
         partitions, replication_factor
     )
+
+
+def _is_cordoned(broker: Broker) -> bool:
+    """Whether every directory of the broker is closed to new replicas."""
+    return bool(broker.cordoned_log_dirs) and set(broker.log_dirs) <= set(broker.cordoned_log_dirs or ())
 
 
 class Stripes:

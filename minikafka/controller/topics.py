@@ -138,7 +138,7 @@ def create_topic(
                 config_source=entry.source,
                 is_sensitive=entry.option.is_sensitive,
             )
-            for entry in configs.describe_topic(name, own)
+            for entry in configs.describe_new_topic(own)
         ]
     else:
         result.topic_config_error_code = TOPIC_AUTHORIZATION_FAILED
@@ -275,7 +275,7 @@ def create_partitions(
         try:
             records += _more_partitions(state, random, one)
         except KafkaError as error:
-            result.error_code, result.error_message = error.code, str(error)
+            result.error_code, result.error_message = error.code, error.detail
         if len(records) > MAX_RECORDS_PER_REQUEST:
             raise PolicyViolation("Unable to perform excessively large batch operation.")
         results.append(result)

@@ -251,10 +251,27 @@ class Configs:
 
     def _fallback_text(self, option: Option) -> str | None:
         """What a topic or group config is when nobody set it: the first of its broker configs that has a value."""
+        return self._fallback(option)[0]
+
+    def _fallback(self, option: Option) -> tuple[str | None, Source]:
+        places = self._broker_places()
+        for source, place in places:
+            for name, factor in option.fallbacks:
+                if name in place:
+                    return _times(place[name], factor), source
         for name, factor in option.fallbacks:
-            if name in self.tables.broker and (text := self._broker_text(name)) is not None:
-                return text if factor == 1 else str(int(text) * factor)
-        return option.default
+            broker_option = self.tables.broker.get(name)
+            if broker_option is not None and broker_option.default is not None:
+                return _times(broker_option.default, factor), Source.DEFAULT
+        return option.default, Source.DEFAULT
+
+    def _broker_places(self) -> list[tuple[Source, Mapping[str, str]]]:
+        """Where a broker config may be set, strongest first."""
+        return [
+            (Source.DYNAMIC_BROKER, self.image.config(BROKER_CONFIG, str(self.node_id))),
+            (Source.DYNAMIC_DEFAULT_BROKER, self.image.config(BROKER_CONFIG, "")),
+            (Source.STATIC_BROKER, self.static),
+        ]
 
     # ---- checks
 
@@ -301,12 +318,7 @@ class Configs:
 
     def _synonyms(self, name: str, names: tuple[str, ...]) -> list[Synonym]:
         found: list[Synonym] = []
-        places: list[tuple[Source, Mapping[str, str]]] = [
-            (Source.DYNAMIC_BROKER, self.image.config(BROKER_CONFIG, str(self.node_id))),
-            (Source.DYNAMIC_DEFAULT_BROKER, self.image.config(BROKER_CONFIG, "")),
-            (Source.STATIC_BROKER, self.static),
-        ]
-        for source, place in places:
+        for source, place in self._broker_places():
             found += [Synonym(one, place[one], source) for one in names if one in place]
         for one in names:
             option = self.tables.broker.get(one)
@@ -318,10 +330,20 @@ class Configs:
         secret = {one for one in names if one in self.tables.broker and self.tables.broker[one].is_sensitive}
         return [Synonym(one.name, None, one.source) if one.name in secret else one for one in found[first:]]
 
-    def describe_topic(self, name: str, own: Mapping[str, str] | None = None) -> list[Entry]:
-        """Every config of a topic, by name; `own` stands for the configs of one that is yet to be created."""
-        set_here = self.image.config(TOPIC_CONFIG, name) if own is None else own
-        return self._described(self.tables.topic, set_here, Source.DYNAMIC_TOPIC)
+    def describe_topic(self, name: str) -> list[Entry]:
+        """Every config of a topic, by name."""
+        return self._described(self.tables.topic, self.image.config(TOPIC_CONFIG, name), Source.DYNAMIC_TOPIC)
+
+    def describe_new_topic(self, own: Mapping[str, str]) -> list[Entry]:
+        """Every config a topic created with `own` will have: the controller tells the source that really counts."""
+        entries = []
+        for name, option in sorted(self.tables.topic.items()):
+            if name in own:
+                entries.append(Entry(option, own[name], Source.DYNAMIC_TOPIC, False, []))
+            elif not option.is_internal:
+                value, source = self._fallback(option)
+                entries.append(Entry(option, value, source, False, []))
+        return entries
 
     def describe_group(self, name: str) -> list[Entry]:
         """Every config of a group, by name."""
@@ -345,6 +367,10 @@ class Configs:
             source = synonyms[0].source if synonyms else Source.DEFAULT
             entries.append(Entry(option, value, source, False, synonyms))
         return entries
+
+
+def _times(text: str, factor: int) -> str:
+    return text if factor == 1 else str(int(text) * factor)
 
 
 def read_table(text: str) -> dict[str, Option]:
