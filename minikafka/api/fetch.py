@@ -29,6 +29,8 @@ from protocol.kafka.errors import (
     NotLeaderOrFollower,
     OffsetOutOfRange,
     TopicAuthorizationFailed,
+    UnknownTopicId,
+    UnknownTopicOrPartition,
 )
 from protocol.kafka.messages.produce import (
     AbortedTransaction,
@@ -45,6 +47,7 @@ CONSUMER = -1
 FIRST_WITH_TOPIC_IDS = 13
 FIRST_WITH_LEADERS = 16
 FIRST_WITH_REPLICA_STATE = 15
+NOT_LOOKED_FOR = (UnknownTopicOrPartition, UnknownTopicId, TopicAuthorizationFailed)  # no log was asked
 FULL_EPOCHS = (0, -1)  # of a session: begin one, or none at all
 
 Item = tuple[FetchKey, FetchPartition]
@@ -283,7 +286,7 @@ class Fetching:
             partition_index=asked.item.partition,
             error_code=error.code,
             high_watermark=-1,
-            aborted_transactions=None,
+            aborted_transactions=[] if isinstance(error, NOT_LOOKED_FOR) or self._is_committed_only else None,
             records=b"",
         )
         if self._version >= FIRST_WITH_LEADERS and isinstance(error, NotLeaderOrFollower | FencedLeaderEpoch):

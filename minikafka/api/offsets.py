@@ -210,9 +210,9 @@ def _delete(broker: Context, topic: str, asked: DeleteRecordsPartition) -> int:
     """Move one partition's log start; the low watermark after it."""
     if broker.authorizer and not broker.may(Operation.DELETE, Resource.TOPIC, topic):
         raise TopicAuthorizationFailed
+    partition = broker.replicas.partition(topic, asked.partition_index)
     if topic in INTERNAL_TOPICS:
         raise InvalidTopicException
-    partition = broker.replicas.partition(topic, asked.partition_index)
     partition.check_leader()
     log = partition.log
     if log.config.is_compacted and not log.config.is_retained:

@@ -16,18 +16,22 @@ from functools import partial
 from minikafka.api.context import Context
 from minikafka.api.leaders import endpoints, leader_of
 from minikafka.api.registry import Hangup, Operation, Resource, api
-from minikafka.log.validate import InvalidRecords, InvalidTimestamps
+from minikafka.log.validate import InvalidRecords, InvalidTimestamps, MalformedRequest
 from minikafka.replica.partition import Partition
 from protocol.kafka.batch import CODEC_MASK, HEADER_SIZE, TRANSACTIONAL
 from protocol.kafka.compression import ZSTD
 from protocol.kafka.errors import (
+    InvalidProducerEpoch,
     InvalidRecord,
     InvalidRequiredAcks,
+    InvalidTimestamp,
     InvalidTopicException,
     InvalidTxnState,
     KafkaError,
     NotLeaderOrFollower,
+    OutOfOrderSequenceNumber,
     TopicAuthorizationFailed,
+    TransactionalIdAuthorizationFailed,
     UnsupportedCompressionType,
 )
 from protocol.kafka.messages.produce import (
@@ -46,7 +50,10 @@ INTERNAL_WRITER = "__admin_client"  # the client id that may write to internal t
 FIRST_WITH_ZSTD = 7
 FIRST_WITH_TOPIC_IDS = 13
 FIRST_WITH_LEADERS = 10
-ATTRIBUTES_LOW = 22  # the byte of a batch header with codec and flags
+FLAGS = 22  # the byte of a batch header with codec and flags
+
+# Errors of a log that was asked: their answers tell its start.
+REFUSED_BY_LOG = (InvalidRecord, InvalidTimestamp, InvalidProducerEpoch, OutOfOrderSequenceNumber, InvalidTxnState)
 
 
 @api(ProduceRequest, 3, 13, pipelined=True, reported_low=0)
@@ -56,17 +63,19 @@ def produce(broker: Context, request: ProduceRequest) -> ProduceResponse | Futur
     response = ProduceResponse(responses=[])
     leaders: set[int] = set()
     acks, version = request.acks, broker.api_version
+    is_foreign = request.transactional_id is None and has_transactional(request)
     for topic in request.topic_data:
         answers: list[PartitionProduceResponse] = []
         response.responses.append(
             TopicProduceResponse(name=topic.name, topic_id=topic.topic_id, partition_responses=answers)
         )
-        refusal: KafkaError | None = None
+        refusal: KafkaError | None = TransactionalIdAuthorizationFailed() if is_foreign else None
         name = topic.name
         try:
             if version >= FIRST_WITH_TOPIC_IDS:
                 name = broker.replicas.topic_name(bytes(topic.topic_id))
-            check_topic(broker, name, acks)
+            if broker.authorizer is not None and not broker.may(Operation.WRITE, Resource.TOPIC, name):
+                raise TopicAuthorizationFailed
         except KafkaError as error:
             refusal = error
         for data in topic.partition_data:
@@ -74,9 +83,12 @@ def produce(broker: Context, request: ProduceRequest) -> ProduceResponse | Futur
                 if refusal is not None:
                     raise refusal
                 partition = broker.replicas.partition(name, data.index)
+                check(broker, name, acks)
                 answer, end = append(partition, data, acks, version)
             except KafkaError as error:
                 answer = refused(data.index, error)
+                if isinstance(error, REFUSED_BY_LOG) and not isinstance(error, MalformedRequest):
+                    answer.log_start_offset = partition.log.log_start_offset
                 if isinstance(error, NotLeaderOrFollower) and version >= FIRST_WITH_LEADERS:
                     answer.current_leader = leader_of(broker, name, data.index)
                     if answer.current_leader is not None:
@@ -95,10 +107,18 @@ def produce(broker: Context, request: ProduceRequest) -> ProduceResponse | Futur
     return response
 
 
-def check_topic(broker: Context, name: str, acks: int) -> None:
-    """What holds for all partitions of a topic."""
-    if broker.authorizer is not None and not broker.may(Operation.WRITE, Resource.TOPIC, name):
-        raise TopicAuthorizationFailed
+def has_transactional(request: ProduceRequest) -> bool:
+    """Whether any batch says that it belongs to a transaction."""
+    for topic in request.topic_data:
+        for data in topic.partition_data:
+            records = data.records
+            if isinstance(records, memoryview) and len(records) >= HEADER_SIZE and records[FLAGS] & TRANSACTIONAL:
+                return True
+    return False
+
+
+def check(broker: Context, name: str, acks: int) -> None:
+    """What holds for all partitions of a topic that is there."""
     if name in INTERNAL_TOPICS and broker.client_id != INTERNAL_WRITER:
         raise InvalidTopicException(f"Cannot append to internal topic {name}")
     if not -1 <= acks <= 1:
@@ -111,8 +131,8 @@ def append(
     """One partition's batch into its log; the answer, and up to where it must be committed."""
     records = data.records
     if not isinstance(records, memoryview) or len(records) < HEADER_SIZE:
-        raise InvalidRecord(f"Produce requests with version {version} must have at least one record batch")
-    flags = records[ATTRIBUTES_LOW]
+        raise MalformedRequest(f"Produce requests with version {version} must have at least one record batch")
+    flags = records[FLAGS]
     if flags & CODEC_MASK == ZSTD and version < FIRST_WITH_ZSTD:
         raise UnsupportedCompressionType(
             f"Produce requests with version {version} are not allowed to use ZStandard compression"
@@ -132,10 +152,9 @@ def append(
 
 def refused(index: int, error: KafkaError) -> PartitionProduceResponse:
     """The answer for a partition whose batch was not taken; records are named where they are at fault."""
-    answer = PartitionProduceResponse(
-        index=index, error_code=error.code, base_offset=-1, error_message=error.detail
-    )
+    answer = PartitionProduceResponse(index=index, error_code=error.code, base_offset=-1)
     if isinstance(error, InvalidRecords | InvalidTimestamps):
+        answer.error_message = error.detail
         answer.record_errors = [
             BatchIndexAndErrorMessage(batch_index=at, batch_index_error_message=why) for at, why in error.record_errors
         ]

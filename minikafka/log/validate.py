@@ -33,13 +33,17 @@ from protocol.kafka.errors import CorruptMessage, InvalidRecord, InvalidTimestam
 from protocol.kafka.primitives import ProtocolError
 from protocol.kafka.records import Record, read_records, rebuild_batch
 
-__all__ = ["Admitted", "InvalidRecords", "InvalidTimestamps", "admit", "admit_own"]
+__all__ = ["Admitted", "InvalidRecords", "InvalidTimestamps", "MalformedRequest", "admit", "admit_own"]
 
 MAX_CODEC = 4
 NO_TIMESTAMP = -1
 ERRORS_SHOWN = 3  # as many as Kafka's message quotes
 
 RecordErrors = list[tuple[int, str]]  # (index in the batch, what is wrong)
+
+
+class MalformedRequest(InvalidRecord):
+    """What should be one batch of format 2 is none, or several: no log was asked."""
 
 
 class InvalidRecords(InvalidRecord):
@@ -106,17 +110,17 @@ def _single(batch: memoryview) -> BatchHeader:
     """The header of exactly one batch of format 2."""
     size = len(batch)
     if size < HEADER_SIZE:
-        raise InvalidRecord("Produce requests must have exactly one record batch per partition")
+        raise MalformedRequest("Produce requests must have exactly one record batch per partition")
     header = BatchHeader.peek(batch)
     if header.magic != MAGIC:
         if 0 <= header.magic < MAGIC:
-            raise InvalidRecord("Produce requests are only allowed to contain record batches with magic version 2")
+            raise MalformedRequest("Produce requests are only allowed to contain record batches with magic version 2")
         raise CorruptMessage(f"Invalid magic found in record: {header.magic}")
     wanted = header.length + LENGTH_FROM
     if wanted != size:
         if wanted < HEADER_SIZE:
             raise CorruptMessage(f"Record batch size {wanted} is less than the minimum record overhead")
-        raise InvalidRecord("Produce requests must have exactly one record batch per partition")
+        raise MalformedRequest("Produce requests must have exactly one record batch per partition")
     return header
 
 
