@@ -9,6 +9,7 @@ from miniredis.engine.call import SYNTAX_ERROR, Call
 from miniredis.engine.registry import BLOCKING, DENYOOM, FAST, READONLY, WRITE, command
 from miniredis.engine.scanning import parse_cursor, scan_options
 from miniredis.keyspace import notify
+from miniredis.keyspace.db import WRONG_TYPE
 from miniredis.structures.glob import matches
 from miniredis.structures.zset import ADDED, Entry, SortedSet
 from protocol.resp.numbers import INT64_MAX, format_double, format_double_17
@@ -38,18 +39,26 @@ _OPTIONS: Final = {b"NX": _NX, b"XX": _XX, b"GT": _GT, b"LT": _LT, b"CH": _CH, b
 def zadd(call: Call) -> Reply:
     """Add members to a sorted set or change their scores."""
     argv = call.argv
-    if len(argv) != 4 or argv[2][:1].isalpha():
+    if len(argv) != 4:
         return _zadd(call, 0)
-    score = call.float(2)
+    text = argv[2]
+    if text.isdigit() and len(text) < 300:  # more digits might be more than a double holds
+        score = float(text)
+    elif text[:1].isalpha():
+        return _zadd(call, 0)
+    else:
+        score = call.float(2)
     key = argv[1]
     db = call.db
     limits = call.state.settings
-    zset = db.typed(key, SortedSet, write=True)
-    if zset is None:
+    zset = db.find_for_write(key)
+    if type(zset) is not SortedSet:
+        if zset is not None:
+            raise Failure(WRONG_TYPE)
         zset = SortedSet.fitting(1, len(argv[3]), limits)
         db.put(key, zset)
-    elif zset.is_small:
-        zset.expect(1, limits)
+    elif zset.is_small and not limits.zset_max_listpack_entries:
+        zset.is_small = False
     outcome = zset.put(argv[3], score, limits)
     if outcome:
         db.changed(key, zset, b"zadd", notify.ZSET)

@@ -169,7 +169,6 @@ class SortedSet:
     def put(self, member: bytes, score: float, limits: ZsetLimits) -> int:
         """Add the member, or change its score: UNCHANGED, CHANGED or ADDED."""
         entry = self._entries.get(member)
-        outcome = CHANGED
         if entry is None:
             outcome = ADDED
             if self.is_small and (
@@ -182,6 +181,7 @@ class SortedSet:
         else:
             if entry[0] == score:
                 return UNCHANGED
+            outcome = CHANGED
             self._take_out(entry)
             member = entry[1]
         if self.is_small:
