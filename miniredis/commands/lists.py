@@ -442,7 +442,8 @@ def move(call: Call, source_end: bytes, target_end: bytes) -> Reply:
         return None
     target = db.typed(target_key, List, True)
     limit = call.settings.list_max_listpack_size
-    element = source.pop_head(limit) if source_end == HEAD else source.pop_tail(limit)
+    # A list that only turns round is not smaller in between: it may convert when the element has arrived.
+    element = source.pop_head(None) if source_end == HEAD else source.pop_tail(None)
     if target is None:
         target = List()
         db.put(target_key, target)
@@ -450,6 +451,7 @@ def move(call: Call, source_end: bytes, target_end: bytes) -> Reply:
         target.push_head((element,), limit)
     else:
         target.push_tail((element,), limit)
+    source.shrink(limit)
     db.changed(target_key, target, b"lpush" if target_end == HEAD else b"rpush", LIST, 0)
     db.changed(source_key, source, b"lpop" if source_end == HEAD else b"rpop", LIST)
     db.drop_if_empty(source_key, source)

@@ -193,8 +193,8 @@ class List:
         self._count += len(values)
         return self._count
 
-    def pop_head(self, limit: int) -> bytes:
-        """Take the first element away. The list must not be empty."""
+    def pop_head(self, limit: int | None) -> bytes:
+        """Take the first element away; with None the chain stays one for now. The list must not be empty."""
         runs = self._runs
         if runs is None:
             value = self._items.pop(0)
@@ -208,12 +208,12 @@ class List:
             runs.popleft()
             if self._starts is not None:
                 self._starts.popleft()
-        if len(runs) == 1:
-            self._shrink(limit)
+        if len(runs) == 1 and limit is not None:
+            self.shrink(limit)
         return value
 
-    def pop_tail(self, limit: int) -> bytes:
-        """Take the last element away. The list must not be empty."""
+    def pop_tail(self, limit: int | None) -> bytes:
+        """Take the last element away; with None the chain stays one for now. The list must not be empty."""
         runs = self._runs
         if runs is None:
             value = self._items.pop()
@@ -227,15 +227,15 @@ class List:
             runs.pop()
             if self._starts is not None:
                 self._starts.pop()
-        if len(runs) == 1:
-            self._shrink(limit)
+        if len(runs) == 1 and limit is not None:
+            self.shrink(limit)
         return value
 
     def take_head(self, count: int, limit: int) -> list[bytes]:
         """Take up to `count` elements away from the front; first comes first."""
         taken = self.slice(0, min(count, len(self)))
         self._delete_head(len(taken))
-        self._shrink(limit)
+        self.shrink(limit)
         return taken
 
     def take_tail(self, count: int, limit: int) -> list[bytes]:
@@ -244,7 +244,7 @@ class List:
         start = max(length - count, 0)
         taken = self.slice(start, length)
         self._delete_tail(length - start)
-        self._shrink(limit)
+        self.shrink(limit)
         taken.reverse()
         return taken
 
@@ -288,7 +288,7 @@ class List:
             self._items[index] = value
         else:
             self._replace(index, value)
-            self._shrink(limit)
+            self.shrink(limit)
         return True
 
     def insert(self, pivot: bytes, value: bytes, after: bool, limit: int) -> bool:
@@ -329,7 +329,7 @@ class List:
             self._runs = deque(reversed(kept) if count < 0 else kept)
             self._count -= removed
             self._starts = None
-            self._shrink(limit)
+            self.shrink(limit)
         return removed
 
     def trim(self, start: int, stop: int, limit: int) -> int:
@@ -337,7 +337,7 @@ class List:
         length = len(self)
         self._delete_tail(length - stop)
         self._delete_head(start)
-        self._shrink(limit)
+        self.shrink(limit)
         return length - len(self)
 
     def positions(self, value: bytes, rank: int, count: int, max_length: int) -> list[int]:
@@ -396,7 +396,7 @@ class List:
         self._items = []
         return runs
 
-    def _shrink(self, limit: int) -> None:
+    def shrink(self, limit: int) -> None:
         """Become one run again when one is left and it is well below the limit."""
         runs = self._runs
         if runs is None or len(runs) != 1 or runs[0].is_plain:

@@ -43,6 +43,7 @@ NOT_IN_TRANSACTIONS = (b"SPOP", b"ZRANK", b"ZREVRANK")
 
 TYPES = {"string": "s", "list": "l", "hash": "h", "set": "t", "sorted-set": "z", "bitmap": "s", "hyperloglog": "p"}
 FITTING = 0.8  # how often an argument is what it should be
+ENOUGH = 25  # draws of an option: until then it is preferred
 NAMES = [b"a", b"b", b"c", b"d", b"e", b"1", b"2", b"10", b"-3", b"2.5", b"", b"longer than the others, \x00\xff\r\n"]
 INTEGERS = [b"0", b"1", b"2", b"3", b"-1", b"-2", b"5", b"10"]
 HUGE = [b"9223372036854775807", b"-9223372036854775808"]
@@ -85,9 +86,13 @@ def options(arguments: list[Argument]) -> Iterator[str]:
 
 
 class Draw:
-    """One seeded source of commands. `coverage` counts commands and, behind a dot, their options."""
+    """One seeded source of commands. `is_old`: they are for 7.0 and leave out what would part the two servers' ways.
 
-    def __init__(self, seed: int, specs: list[Spec] | None = None) -> None:
+    `coverage` counts commands and, behind a dot, their options.
+    """
+
+    def __init__(self, seed: int, specs: list[Spec] | None = None, *, is_old: bool = False) -> None:
+        self.is_old = is_old
         self.chance = random.Random(seed)
         self.specs = specs if specs is not None else drawable(table())
         self.coverage: Counter[str] = Counter()
@@ -101,7 +106,7 @@ class Draw:
     def command(self) -> list[bytes]:
         """One more command: a rarely drawn one rather than a common one."""
         chance = self.chance
-        spec = min(chance.sample(self.specs, min(3, len(self.specs))), key=lambda one: self.coverage[one.name.decode()])
+        spec = min(chance.sample(self.specs, min(4, len(self.specs))), key=self.drawn)
         self.spec = spec
         self.used = []
         name = spec.name.decode()
@@ -119,6 +124,15 @@ class Draw:
             self.coverage[f"{name}.{option}"] += 1
         return words
 
+    def drawn(self, spec: Spec) -> int:
+        """How often a command was drawn; half of it while some option of it still lacks."""
+        count = self.coverage[spec.name.decode()]
+        return count // 2 if self.lacks(spec, spec.syntax.arguments) else count
+
+    def lacks(self, spec: Spec, arguments: list[Argument]) -> bool:
+        name = spec.name.decode()
+        return any(self.coverage[f"{name}.{option}"] < ENOUGH for option in options(arguments))
+
     def sequence(self, arguments: list[Argument]) -> list[bytes]:
         words: list[bytes] = []
         repeat = 0
@@ -135,9 +149,8 @@ class Draw:
         return words
 
     def takes(self, argument: Argument) -> bool:
-        """Whether an optional argument is drawn this time: sooner while it was seldom drawn."""
-        seen = self.coverage[f"{self.spec.name.decode()}.{argument.token or argument.name}"]
-        return self.chance.random() < (0.5 if seen < 40 else 0.25)
+        """Whether an optional argument is drawn this time: sooner while it, or something in it, was seldom drawn."""
+        return self.chance.random() < (0.6 if self.lacks(self.spec, [argument]) else 0.3)
 
     def fits(self) -> bool:
         # The more arguments a command has, the surer each has to be.
@@ -168,9 +181,9 @@ class Draw:
             names = self.spec.name.decode()
             rare = sorted(
                 self.chance.sample(argument.arguments, len(argument.arguments)),
-                key=lambda branch: self.coverage[f"{names}.{branch.token or branch.name}"] // 20,
+                key=lambda branch: self.coverage[f"{names}.{branch.token or branch.name}"],
             )
-            return self.repeated(rare[0] if self.chance.random() < 0.7 else self.chance.choice(rare))
+            return self.repeated(rare[0] if self.chance.random() < 0.8 else self.chance.choice(rare))
         if argument.type == BLOCK:
             return self.sequence(argument.arguments)
         return [self.value(argument)]
@@ -198,11 +211,16 @@ class Draw:
     def integer(self, name: str, fits: bool) -> bytes:
         if name == "offset" and self.spec.group in ("string", "bitmap"):
             return self.chance.choice([b"0", b"1", b"7", b"20"] if fits else [b"-1", b"x", b"4294967296"])
+        if name == "offset" and self.is_old and self.spec.group == "sorted-set":
+            # 7.0 gives nothing for a negative offset into a skiplist, 7.2 and later count from the range's end.
+            return self.chance.choice([b"0", b"1", b"2"] if fits else [b"x", b"", b"1.5"])
         if name == "destination-db":
             return self.chance.choice([b"0", b"1"] if fits else [b"99", b"x"])
         if name in ("count", "len", "limit", "num-matches") and fits:
             return self.chance.choice([b"1", b"2", b"3", b"10", b"0"])
         found = self.chance.choice(INTEGERS if fits else UNFIT_INTEGERS)
+        if self.is_old and self.spec.name == b"lrem" and found in HUGE:
+            return b"100"  # 7.0 takes the least long for "all", 7.2 and later refuse it
         # 7.4.1 cuts the index of LSET to 32 bits and replaces an element that was not meant: a bug not worth having.
         return b"100" if self.spec.name == b"lset" and found in HUGE else found
 

@@ -86,7 +86,7 @@ def alike(theirs: list[list[bytes]], ours: list[list[bytes]], is_old: bool) -> b
         return False
     for their_words, our_words in zip(theirs, ours, strict=True):
         if is_old and their_words[0] == b"SET":
-            # 7.0 leaves out the condition that was met where it restates a deadline.
+            # 7.0 leaves these out where it restates a deadline.
             their_words, our_words = unconditional(their_words), unconditional(our_words)
         if len(their_words) != len(our_words) or their_words[0].upper() != our_words[0].upper():
             return False
@@ -97,7 +97,7 @@ def alike(theirs: list[list[bytes]], ours: list[list[bytes]], is_old: bool) -> b
 
 
 def unconditional(words: list[bytes]) -> list[bytes]:
-    return words[:3] + [word for word in words[3:] if word.upper() not in (b"NX", b"XX")]
+    return words[:3] + [word for word in words[3:] if word.upper() not in (b"NX", b"XX", b"GET")]
 
 
 def is_instant(word: bytes) -> bool:
@@ -105,7 +105,7 @@ def is_instant(word: bytes) -> bool:
 
 
 def compare(binary: str, is_old: bool) -> None:
-    commands = [argv for argv in Episode(Draw(SEED), COMMANDS).commands if argv[0].upper() not in CHANCE]
+    commands = [argv for argv in Episode(Draw(SEED, is_old=is_old), COMMANDS).commands if argv[0].upper() not in CHANCE]
     with Server([binary], AOF) as server:
         theirs, ours = Theirs(server), Ours()
         for number, argv in enumerate(commands):

@@ -20,17 +20,18 @@ pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
 
 def run(real: Server, is_old: bool) -> None:
-    draw = Draw(SEED)
+    draw = Draw(SEED, is_old=is_old)
     with real, our_server() as ours:
         pair = Pair(Side("127.0.0.1", real.port), Side("127.0.0.1", ours.port), is_old)
         while pair.total < COMMANDS:
             episode = Episode(draw, EPISODE)
             difference = pair.play(episode)
             if difference:
+                total = pair.total
                 commands, found = pair.shortest(episode)
                 script = "\n".join(map(shown, commands))
                 pytest.fail(
-                    f"GENERATED_SEED={SEED}, after {pair.total} commands, RESP{episode.proto}: {difference}\n"
+                    f"GENERATED_SEED={SEED}, after {total} commands, RESP{episode.proto}: {difference}\n"
                     f"shortened, with {episode.settings}:\n{script}\n{found}"
                 )
         pair.close()
