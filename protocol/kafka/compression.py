@@ -30,31 +30,35 @@ XERIAL = b"\x82SNAPPY\x00"
 XERIAL_HEAD = XERIAL + struct.pack(">ii", 1, 1)
 XERIAL_BLOCK_BYTES = 32 * 1024  # as Kafka cuts them
 
+ZSTD_LEVEL = 3  # Kafka's default; the library's own is slower
+
 FIRST_GUESS = 4  # times the compressed size; doubled and doubled again while it is too small
 LEAST_GUESS_BYTES = 64 * 1024
 
 _SIZE = struct.Struct(">i")
 
 
-def _library(codec: int) -> Any:
+def _library() -> Any:
     import cramjam
 
-    return {GZIP: cramjam.gzip, SNAPPY: cramjam.snappy, LZ4: cramjam.lz4, ZSTD: cramjam.zstd}[codec]
+    return cramjam
 
 
 def compress(codec: int, data: Buffer, level: int | None = None) -> bytes:
-    """`data` under a codec, at a level that codec knows (None for its default)."""
+    """`data` under a codec, at a level that codec knows (None for its default, as Kafka's -1 for gzip is)."""
     if codec == NONE:
         return bytes(data)
-    library = _library(codec)
+    library = _library()
     if codec == SNAPPY:
-        return _compress_snappy(library, memoryview(data))
+        return _compress_snappy(library.snappy, memoryview(data))
     if codec == LZ4:
         # Java reads only frames whose blocks stand by themselves.
-        compressor = library.Compressor(level=level, content_checksum=False, block_linked=False)
+        compressor = library.lz4.Compressor(level=level, content_checksum=False, block_linked=False)
         compressor.compress(data)
         return bytes(compressor.finish())
-    return bytes(library.compress(data) if level is None else library.compress(data, level))
+    if codec == GZIP:
+        return bytes(library.gzip.compress(data) if level is None or level < 0 else library.gzip.compress(data, level))
+    return bytes(library.zstd.compress(data, ZSTD_LEVEL if level is None else level))
 
 
 def decompress(codec: int, data: Buffer, limit_bytes: int = MAX_UNCOMPRESSED_BYTES) -> Buffer:
@@ -64,18 +68,20 @@ def decompress(codec: int, data: Buffer, limit_bytes: int = MAX_UNCOMPRESSED_BYT
     if codec > ZSTD:
         raise ProtocolError(f"no compression has the id {codec}")
     if codec == SNAPPY:
-        return _decompress_snappy(_library(codec), memoryview(data), limit_bytes)
-    return _unfold(_library(codec), data, limit_bytes)
+        return _decompress_snappy(memoryview(data), limit_bytes)
+    return _unfold(codec, data, limit_bytes)
 
 
-def _unfold(library: Any, data: Buffer, limit_bytes: int) -> Buffer:
+def _unfold(codec: int, data: Buffer, limit_bytes: int) -> Buffer:
     """Decompress into memory of a guessed size, and of a larger one as long as it proves too small."""
+    library = _library()
+    decompress_into = {GZIP: library.gzip, LZ4: library.lz4, ZSTD: library.zstd}[codec].decompress_into
     guess = min(limit_bytes, max(LEAST_GUESS_BYTES, FIRST_GUESS * len(data)))
     while True:
         target = bytearray(guess)
         try:
-            size = library.decompress_into(data, target)
-        except Exception as problem:  # the library raises errors of several unrelated classes
+            size = decompress_into(data, target)
+        except library.DecompressionError as problem:
             if "write whole buffer" not in str(problem):
                 raise ProtocolError(f"records cannot be decompressed: {problem}") from None
             if guess == limit_bytes:
@@ -93,9 +99,9 @@ def _compress_snappy(library: Any, data: memoryview) -> bytes:
     return b"".join(parts)
 
 
-def _decompress_snappy(library: Any, data: memoryview, limit_bytes: int) -> Buffer:
+def _decompress_snappy(data: memoryview, limit_bytes: int) -> Buffer:
     if data[: len(XERIAL)] != XERIAL:
-        return _raw_snappy(library, data, limit_bytes)
+        return _raw_snappy(data, limit_bytes)
     at, end = len(XERIAL_HEAD), len(data)
     blocks: list[Buffer] = []
     left = limit_bytes
@@ -106,22 +112,21 @@ def _decompress_snappy(library: Any, data: memoryview, limit_bytes: int) -> Buff
         at += 4
         if not 0 < size <= end - at:
             raise ProtocolError(f"a snappy block of {size} bytes where {end - at} are left")
-        block = _raw_snappy(library, data[at : at + size], left)
+        block = _raw_snappy(data[at : at + size], left)
         left -= len(block)
         blocks.append(block)
         at += size
     return b"".join(blocks)
 
 
-def _raw_snappy(library: Any, data: memoryview, limit_bytes: int) -> Buffer:
+def _raw_snappy(data: memoryview, limit_bytes: int) -> Buffer:
+    library = _library()
     try:
-        size = library.decompress_raw_len(data)
+        size = library.snappy.decompress_raw_len(data)
         if size > limit_bytes:
             raise ProtocolError(f"records decompress to more than {limit_bytes} bytes")
         target = bytearray(size)
-        library.decompress_raw_into(data, target)
-    except ProtocolError:
-        raise
-    except Exception as problem:  # the library raises errors of several unrelated classes
+        library.snappy.decompress_raw_into(data, target)
+    except library.DecompressionError as problem:
         raise ProtocolError(f"records cannot be decompressed: {problem}") from None
     return target

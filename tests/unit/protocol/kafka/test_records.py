@@ -189,6 +189,7 @@ def test_codecs() -> None:
     assert compress(SNAPPY, b"x").startswith(b"\x82SNAPPY\x00\0\0\0\1\0\0\0\1")
     assert decompress(NONE, b"same") == compress(NONE, b"same") == b"same"
     assert len(compress(GZIP, bytes(range(256)) * 50, 9)) <= len(compress(GZIP, bytes(range(256)) * 50, 1))
+    assert compress(GZIP, b"x" * 500, -1) == compress(GZIP, b"x" * 500)
     assert CODECS["zstd"] == 4
     with pytest.raises(ProtocolError):
         decompress(5, b"")
