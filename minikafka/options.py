@@ -11,7 +11,7 @@ that of a topic's or group's names the broker configs it falls back on. The last
 BROKER = """
 add.partitions.to.txn.retry.backoff.max.ms | INT | 100 | [0..] | - | -
 add.partitions.to.txn.retry.backoff.ms | INT | 20 | [1..] | - | -
-advertised.listeners | LIST | ~ | - | - | broker
+advertised.listeners | LIST | ~ | non-empty list | - | broker
 alter.config.policy.class.name | CLASS | ~ | - | - | -
 alter.log.dirs.replication.quota.window.num | INT | 11 | [1..] | - | -
 alter.log.dirs.replication.quota.window.size.seconds | INT | 1 | [1..] | - | -
@@ -33,12 +33,12 @@ connection.failed.authentication.delay.ms | INT | 100 | [0..] | - | -
 connections.max.idle.ms | LONG | 600000 | - | - | broker
 connections.max.reauth.ms | LONG | 0 | - | - | -
 controlled.shutdown.enable | BOOLEAN | true | - | - | -
-controller.listener.names | LIST | ! | - | - | broker
+controller.listener.names | LIST | ! | non-empty list | - | broker
 controller.performance.always.log.threshold.ms+ | LONG | 2000 | [0..] | - | -
 controller.performance.sample.period.ms+ | LONG | 60000 | [100..] | - | -
 controller.quorum.append.linger.ms | INT | 25 | [0..] | - | -
 controller.quorum.auto.join.enable | BOOLEAN | false | - | - | -
-controller.quorum.bootstrap.servers | LIST |  | non-empty list | - | broker
+controller.quorum.bootstrap.servers | LIST |  | host:port | - | broker
 controller.quorum.election.backoff.max.ms | INT | 1000 | [0..] | - | -
 controller.quorum.election.timeout.ms | INT | 1000 | [0..] | - | -
 controller.quorum.fetch.max.bytes | INT | 1048576 | [1..] | - | -
@@ -46,7 +46,7 @@ controller.quorum.fetch.snapshot.max.bytes | INT | 1048576 | [1..] | - | -
 controller.quorum.fetch.timeout.ms | INT | 2000 | [0..] | - | -
 controller.quorum.request.timeout.ms | INT | 2000 | [0..] | - | -
 controller.quorum.retry.backoff.ms | INT | 20 | [0..] | - | -
-controller.quorum.voters | LIST |  | non-empty list | - | broker
+controller.quorum.voters | LIST |  | id@host:port | - | broker
 controller.quota.window.num | INT | 11 | [1..] | - | -
 controller.quota.window.size.seconds | INT | 1 | [1..] | - | -
 controller.socket.timeout.ms | INT | 30000 | - | - | -
@@ -64,7 +64,7 @@ fetch.max.bytes | INT | 57671680 | [1024..] | - | replica/manager
 fetch.purgatory.purge.interval.requests | INT | 1000 | - | - | -
 follower.fetch.last.tiered.offset.enable | BOOLEAN | false | - | cluster | -
 group.consumer.assignment.interval.ms | INT | 1000 | [0..] | cluster | -
-group.consumer.assignors | LIST | uniform,range | - | - | -
+group.consumer.assignors | LIST | uniform,range | non-empty list | - | -
 group.consumer.heartbeat.interval.ms | INT | 5000 | [1..] | - | -
 group.consumer.max.assignment.interval.ms | INT | 15000 | [0..] | - | -
 group.consumer.max.heartbeat.interval.ms | INT | 15000 | [1..] | - | -
@@ -79,14 +79,14 @@ group.consumer.session.timeout.ms | INT | 45000 | [1..] | - | -
 group.coordinator.append.linger.ms | INT | -1 | [-1..] | - | -
 group.coordinator.background.threads | INT | 2 | [1..] | - | -
 group.coordinator.cached.buffer.max.bytes | INT | 1048588 | [524288..] | cluster | -
-group.coordinator.rebalance.protocols | LIST | classic,consumer,streams | [consumer, classic, share, streams] | - | -
+group.coordinator.rebalance.protocols | LIST | classic,consumer,streams | non-empty [consumer, classic, share, streams] | - | -
 group.coordinator.threads | INT | 4 | [1..] | - | -
 group.initial.rebalance.delay.ms | INT | 3000 | - | - | coordinator
 group.max.session.timeout.ms | INT | 1800000 | - | - | coordinator
 group.max.size | INT | 2147483647 | [1..] | - | coordinator
 group.min.session.timeout.ms | INT | 6000 | - | - | coordinator
 group.share.assignment.interval.ms | INT | 1000 | [0..] | cluster | -
-group.share.assignors | LIST | simple | - | - | -
+group.share.assignors | LIST | simple | non-empty list | - | -
 group.share.delivery.count.limit | INT | 5 | [2..10] | - | -
 group.share.heartbeat.interval.ms | INT | 5000 | [1..] | - | -
 group.share.initialize.retry.interval.ms+ | INT | 30000 | [1..] | - | -
@@ -130,7 +130,7 @@ kafka.metrics.polling.interval.secs | INT | 10 | [1..] | - | -
 kafka.metrics.reporters | LIST |  | - | - | -
 leader.imbalance.check.interval.seconds | LONG | 300 | [1..] | - | -
 listener.security.protocol.map | STRING | SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT | - | broker | broker
-listeners | LIST | PLAINTEXT://:9092 | - | broker | broker
+listeners | LIST | PLAINTEXT://:9092 | non-empty list | broker | broker
 log.cleaner.backoff.ms | LONG | 15000 | [0..] | cluster | -
 log.cleaner.dedupe.buffer.size | LONG | 134217728 | - | cluster | -
 log.cleaner.delete.retention.ms | LONG | 86400000 | [0..] | cluster | -
@@ -143,9 +143,9 @@ log.cleaner.min.cleanable.ratio | DOUBLE | 0.5 | [0..1] | cluster | -
 log.cleaner.min.compaction.lag.ms | LONG | 0 | [0..] | cluster | -
 log.cleaner.threads | INT | 1 | [0..] | cluster | -
 log.cleanup.policy | LIST | delete | [compact, delete] | cluster | log/config
-log.dir | LIST | /tmp/kafka-logs | - | - | broker
+log.dir | LIST | /tmp/kafka-logs | non-empty list | - | broker
 log.dir.failure.timeout.ms | LONG | 30000 | [1..] | - | -
-log.dirs | LIST | ~ | - | - | broker
+log.dirs | LIST | ~ | non-empty list | - | broker
 log.flush.interval.messages | LONG | 9223372036854775807 | [1..] | cluster | log/config
 log.flush.interval.ms | LONG | ~ | - | cluster | log/config
 log.flush.offset.checkpoint.interval.ms | INT | 60000 | [0..] | - | replica/manager
@@ -208,7 +208,7 @@ offsets.topic.num.partitions | INT | 50 | [1..] | - | coordinator
 offsets.topic.replication.factor | SHORT | 3 | [1..] | - | coordinator
 offsets.topic.segment.bytes | INT | 104857600 | [1..] | - | coordinator
 principal.builder.class | CLASS | org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder | - | broker | -
-process.roles | LIST | ! | [broker, controller] | - | broker
+process.roles | LIST | ! | non-empty [broker, controller] | - | broker
 producer.id.expiration.check.interval.ms+ | INT | 600000 | [1..] | - | -
 producer.id.expiration.ms | INT | 86400000 | [1..] | cluster | replica/manager
 producer.purgatory.purge.interval.requests | INT | 1000 | - | - | -

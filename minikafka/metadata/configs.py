@@ -61,6 +61,20 @@ NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[fFdD]?",
 THROTTLED = re.compile(r"[0-9]+:[0-9]+", re.ASCII)
 
 
+# Lists whose entries have a form: what an entry must match, and what is said when one does not.
+ENTRIES = {
+    "id@host:port": (
+        re.compile(r"[0-9]+@.+:[0-9]+", re.ASCII),
+        "Invalid configuration value for {name}. Each entry should be in the form `{{id}}@{{host}}:{{port}}`.",
+    ),
+    "host:port": (
+        re.compile(r".+:[0-9]+", re.ASCII),
+        "Failed to parse host name from {value} for the configuration {name}. "
+        'Each entry should be in the form "{{host}}:{{port}}"',
+    ),
+}
+
+
 class BadValue(ValueError):
     """A value its config may not have; the text is Kafka's."""
 
@@ -89,6 +103,8 @@ class Option:
     def parse(self, text: str) -> Any:
         """The typed value of a text: bool, int, float, str or list[str]. Raises BadValue."""
         value = self.typed(text)
+        if self.kind is Kind.LIST and "" in value:
+            raise ValueError(f"Configuration '{self.name}' values must not be empty.")
         if self.rule != "-":
             self._check(value)
         return value
@@ -109,7 +125,8 @@ class Option:
                 raise BadValue(self.name, text, "Not a number of type DOUBLE")
             return float(text.rstrip("fFdD"))
         if kind is Kind.LIST:
-            return [piece.strip() for piece in text.split(",")] if text else []
+            # Said twice is said once, in the order of the first time.
+            return list(dict.fromkeys(piece.strip() for piece in text.split(","))) if text else []
         return text
 
     def _check(self, value: Any) -> None:
@@ -132,16 +149,24 @@ class Option:
                     f"{name} must be the literal '*' or a list of replicas in the "
                     "following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...",
                 )
-        elif rule == "non-empty list":
-            if not value:
-                raise ValueError(f"Configuration '{name}' must not be empty. Valid values include: any non-empty value")
         elif rule == "non-empty string":
             if not value:
                 raise BadValue(name, value, "String must be non-empty")
+        elif rule in ENTRIES:
+            pattern, text = ENTRIES[rule]
+            if not all(pattern.fullmatch(item) for item in value):
+                raise ValueError(text.format(name=name, value=next(i for i in value if not pattern.fullmatch(i))))
+        elif rule.startswith("non-empty"):
+            if not value:
+                listed = rule[10:] if "[" in rule else "any non-empty value"
+                raise ValueError(f"Configuration '{name}' must not be empty. Valid values include: {listed}")
+            self._check_member(rule, value)
         elif rule.startswith(("[", "(")):
             self._check_member(rule, value)
 
     def _check_member(self, rule: str, value: Any) -> None:
+        if "[" not in rule:
+            return
         listed = rule[rule.index("[") + 1 : -1].split(", ")
         ignores_case = rule.startswith("(case insensitive)")
         for item in value if isinstance(value, list) else [value]:
