@@ -98,7 +98,6 @@ OPTIONS: Final = (
     Option("bind-source-addr", Kind.TEXT, ""),
     Option("bio-cpulist", Kind.TEXT, "", alias="bio_cpulist", flags=FIXED),
     Option("busy-reply-threshold", Kind.INTEGER, "5000", low=0, high=INT64_MAX, alias="lua-time-limit"),
-    Option("client-default-resp", Kind.INTEGER, "2", low=2, high=3, flags=FIXED | HIDDEN),
     Option(
         "client-output-buffer-limit",
         Kind.LIMITS,
@@ -259,7 +258,6 @@ OPTIONS: Final = (
     Option("replica-read-only", Kind.YES_NO, "yes", alias="slave-read-only"),
     Option("replica-serve-stale-data", Kind.YES_NO, "yes", alias="slave-serve-stale-data"),
     Option("replicaof", Kind.PRIMARY, "", alias="slaveof", flags=FIXED),
-    Option("req-res-logfile", Kind.TEXT, "", flags=FIXED | HIDDEN),
     Option("requirepass", Kind.TEXT, "", flags=SECRET, is_read=True),
     Option("sanitize-dump-payload", Kind.CHOICE, "no", choices=("no", "yes", "clients")),
     Option("save", Kind.SAVE, ""),

@@ -3,8 +3,8 @@
     RESP2   *3 message  channel payload          *4 pmessage  pattern channel payload
     RESP3   >3 …                                 >4 …
 
-A message is made into bytes once per protocol version, whatever the number of listeners. It is sent at once: a client
-that publishes to itself gets the message before the answer, as with Redis.
+A message is made into bytes once per protocol version, whatever the number of listeners. It is sent at once, but a
+client that publishes to itself gets the message behind the answer, as with Redis since 7.2.
 
 Law: a client's own `channels`, `patterns` and `shard_channels` and the tables here always say the same.
 """
@@ -27,7 +27,7 @@ class Listener(Protocol):
     resp: int
 
     def __hash__(self) -> int: ...
-    def send(self, data: bytes) -> None: ...
+    def send_message(self, data: bytes) -> None: ...
 
 
 Listeners = dict[Listener, None]
@@ -106,5 +106,5 @@ def _deliver(listeners: Listeners, words: list[bytes]) -> int:
     frames = (b"", b"", encode(words, 2), encode(Push(words), 3))
     # Sending may end a client that takes too little: it must not change what is walked over.
     for client in tuple(listeners):
-        client.send(frames[client.resp])
+        client.send_message(frames[client.resp])
     return len(listeners)

@@ -208,7 +208,7 @@ class Server:
         config = self.config
         config.changed = self._settings_changed
         config.apply.update({
-            "requirepass": self.state.access.set_password,
+            "requirepass": self._set_password,
             "maxclients": self._set_max_clients,
             "loglevel": self._set_log_level,
             "port": _only_at_start,
@@ -221,6 +221,11 @@ class Server:
             if isinstance(client, Session):
                 client.parser.max_bulk = settings.proto_max_bulk_len
                 client.parser.max_buffer = settings.client_query_buffer_limit
+
+    def _set_password(self, password: str) -> None:
+        self.state.access.set_password(password)
+        for client in self.state.clients.values():
+            client.require_login(not self.state.access.is_open)
 
     def _set_max_clients(self, count: int) -> str | None:
         allowed = self.process.raise_open_files(count + SPARE_DESCRIPTORS) - SPARE_DESCRIPTORS

@@ -193,7 +193,7 @@ def _text(value: bytes) -> str:
     "CLIENT|KILL filter=<old-format | new-format=<[ID client-id:integer @2.8.12] | [TYPE client-type=<NORMAL | "
     "MASTER @3.2.0 | SLAVE | REPLICA @5.0.0 | PUBSUB> @2.8.12] | [USER username] | [ADDR addr] | [LADDR laddr @6.2.0] "
     "| [SKIPME skipme=<YES | NO>] | [MAXAGE maxage:integer @7.4.0]> [new-format ...]>",
-    _ADMIN, since="2.4.0", complexity="O(N) where N is the number of connections",
+    _ADMIN, since="2.4.0", arity=-3, complexity="O(N) where N is the number of connections",
 )  # fmt: skip
 def client_kill(call: Call) -> Reply:
     """Close connections: the one with an address, or all that fit every filter."""
@@ -304,7 +304,7 @@ def client_pause(call: Call) -> Reply:
             raise Failure("ERR CLIENT PAUSE mode must be WRITE or ALL")
         writes_only = mode == b"WRITE"
     elif len(call.argv) > 4:
-        raise Failure("ERR unknown subcommand or wrong number of arguments for 'pause'. Try CLIENT HELP.")
+        raise _wrong(call)
     timeout = call.integer(2, "ERR timeout is not an integer or out of range")
     if timeout < 0:
         raise Failure("ERR timeout is negative")
@@ -331,9 +331,15 @@ def client_unblock(call: Call) -> Reply:
             raise Failure("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
         with_error = reason == b"ERROR"
     elif len(call.argv) > 4:
-        raise Failure("ERR unknown subcommand or wrong number of arguments for 'unblock'. Try CLIENT HELP.")
+        raise _wrong(call)
     target = call.state.clients.get(call.integer(2))
     return int(target is not None and call.state.engine.unblock(target, with_error=with_error))
+
+
+def _wrong(call: Call) -> Failure:
+    return Failure(
+        b"ERR unknown subcommand or wrong number of arguments for '%b'. Try CLIENT HELP." % call.argv[1]
+    )
 
 
 @command("CLIENT|NO-EVICT enabled=<ON | OFF>", _ADMIN, since="7.0.0")

@@ -17,7 +17,7 @@ from protocol.resp.values import Failure, Members, Reply, Status
 _ANY_TIME: Final = LOADING | STALE
 _UNORDERED: Final = ("nondeterministic_output_order",)
 
-declare_help("COMMAND", group="server")
+declare_help("COMMAND", group="server", acl=("connection",))
 
 
 @command("COMMAND", _ANY_TIME, since="2.8.13", acl=("connection",), tips=_UNORDERED, arity=-1,
@@ -192,4 +192,14 @@ def _keys(call: Call) -> list[tuple[int, tuple[str, ...]]]:
         found = []
     if not found and not spec.flags & NO_MANDATORY_KEYS:
         raise Failure("ERR Invalid arguments specified for command")
-    return found
+    variable = _VARIABLE.get(spec.name)
+    return [(at, variable(words)) for at, _ in found] if variable is not None else found
+
+
+def _flags_of_set(words: list[bytes]) -> tuple[str, ...]:
+    reads = any(word.upper() == b"GET" for word in words[3:])
+    return ("RW", "access", "update") if reads else ("OW", "update")
+
+
+# What happens to the keys of these depends on the other words: "variable_flags".
+_VARIABLE: Final[dict[bytes, Callable[[list[bytes]], tuple[str, ...]]]] = {b"set": _flags_of_set}

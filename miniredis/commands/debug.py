@@ -95,9 +95,10 @@ def _populate(call: Call) -> Reply:
 
 
 def _number(call: Call, at: int, high: int) -> int:
-    number = call.integer(at)
+    error = "ERR value is out of range, must be positive"
+    number = call.integer(at, error)
     if not 0 <= number <= high:
-        raise Failure("ERR value is out of range, must be positive")
+        raise Failure(error)
     return number
 
 
@@ -119,7 +120,7 @@ def _attributed(call: Call) -> Reply:
 def _push(call: Call) -> Reply:
     if call.resp < 3:
         raise Failure("ERR RESP2 is not supported by this command")
-    return Many([Push([b"server-cpu-usage", 42]), b"Some real reply following the push reply"])
+    return Many([b"Some real reply following the push reply", Push([b"server-cpu-usage", 42])])
 
 
 _TYPES: Final[dict[bytes, Callable[[Call], Reply]]] = {

@@ -105,7 +105,7 @@ def time(call: Call) -> Reply:
     return [b"%d" % seconds, b"%d" % microseconds]
 
 
-@command("ROLE", ADMIN | NOSCRIPT | LOADING | STALE | FAST, since="2.8.12")
+@command("ROLE", _ANY_TIME | FAST, since="2.8.12", acl=("admin", "dangerous"))
 def role(call: Call) -> Reply:
     """Tell the part this server has in replication."""
     return [b"master", 0, []]

@@ -44,8 +44,8 @@ class Client:
     """The base of a session; on its own a client nobody hears (internal calls, tests: answers land in `out`)."""
 
     __slots__ = (
-        "blocked", "call", "channels", "created_at", "db", "id", "is_running", "laddr",
-        "last_command", "lib_name", "lib_ver", "mode", "name", "out", "patterns", "peer", "queue", "resp",
+        "blocked", "call", "channels", "created_at", "db", "id", "is_known", "is_running", "laddr",
+        "last_command", "late", "lib_name", "lib_ver", "mode", "name", "out", "patterns", "peer", "queue", "resp",
         "shard_channels", "tracking", "user", "watched",
     )  # fmt: skip
 
@@ -60,6 +60,7 @@ class Client:
         self.peer = ""
         self.laddr = ""
         self.user: Any = None  # the access.users object of whoever is logged in
+        self.is_known = True  # logged in, or came when nobody had to
         self.created_at = 0.0  # loop time
         self.last_command = b""  # full name, for CLIENT LIST
         self.queue: list[Any] = []  # (Command, argv) collected since MULTI
@@ -71,12 +72,18 @@ class Client:
         self.tracking: Any = None
         self.call: Call | None = None
         self.out: list[bytes] = []  # replies of the commands being run; joined once
+        self.late: list[bytes] = []  # messages to itself, behind the reply of the command that caused them
         self.is_running = False  # its commands are being run: output joins `out`
 
     def become(self, user: Any, *, is_stranger: bool = False) -> None:
         """Somebody has logged in, or a new connection starts; a stranger must log in before anything else."""
         self.user = user
-        if is_stranger:
+        self.is_known = not is_stranger
+        self.require_login(is_stranger)
+
+    def require_login(self, is_required: bool) -> None:
+        """Whether strangers must log in has changed: it concerns only who has not."""
+        if is_required and not self.is_known:
             self.mode |= UNAUTHENTICATED
         else:
             self.mode &= ~UNAUTHENTICATED
@@ -93,6 +100,13 @@ class Client:
         self.out.append(data)
         if not self.is_running:
             self.flush()
+
+    def send_message(self, data: bytes) -> None:
+        """Out-of-band data: at once, or behind the reply of the command this client is running."""
+        if self.is_running:
+            self.late.append(data)
+        else:
+            self.send(data)
 
     def push(self, value: Reply) -> None:
         """An answer or out-of-band message made into bytes of this client's protocol version."""

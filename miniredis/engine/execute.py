@@ -130,6 +130,7 @@ class Engine:
         journal = self.journal
         get = self.commands.get
         append = client.out.append
+        late = client.late
         monotonic = state.clock.monotonic
         slow_us = state.slow_us
         client.is_running = True
@@ -192,6 +193,9 @@ class Engine:
                     if large > FLUSH_BYTES:
                         large = 0
                         client.flush()
+                if late:
+                    client.out += late
+                    late.clear()
                 if keyspace.ready:
                     self.serve_ready()
                 if started - self._told_at > INSTANT_S:
@@ -264,7 +268,7 @@ class Engine:
     def _objection(self, client: Client, command: Command | None, argv: list[bytes]) -> Failure | None:
         if command is None:
             return guards.unknown(argv)
-        if command.spec.run is None and len(argv) > 1:
+        if command.subcommands and len(argv) > 1:
             return guards.unknown_subcommand(argv)
         if not command.low <= len(argv) <= command.high or command.spec.run is None:
             return guards.wrong_arity(command)

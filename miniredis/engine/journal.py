@@ -7,7 +7,7 @@ Laws:
 3. The stream restates SELECT when the database changes, and after a sink was attached.
 
         effects of a unit           the stream
-        (0, SET a 1)                SELECT 0 · MULTI · SET a 1 · INCR a · EXEC
+        (0, SET a 1)                MULTI · SELECT 0 · SET a 1 · INCR a · EXEC
         (0, INCR a)
 """
 
@@ -69,10 +69,11 @@ class Journal:
         targets = 0
         for _, _, target in unit:
             targets |= target
-        self._send(unit[0][0], _MULTI, targets)
+        # MULTI belongs to no database: a change of it is told inside, as Redis tells it.
+        self._feed(_MULTI, targets)
         for db, argv, target in unit:
             self._send(db, encode_command(argv), target)
-        self._send(unit[-1][0], _EXEC, targets)
+        self._feed(_EXEC, targets)
 
     def _send(self, db: int, data: bytes, target: int) -> None:
         if db != self._db:
@@ -81,6 +82,9 @@ class Journal:
             select = encode_command([b"SELECT", b"%d" % db])
             for sink in self.sinks:
                 sink.feed(select)
+        self._feed(data, target)
+
+    def _feed(self, data: bytes, target: int) -> None:
         for sink in self.sinks:
             if sink.target & target:
                 sink.feed(data)

@@ -64,7 +64,7 @@ FLAG_NAMES: Final = {
 
 _CATEGORY_OF_GROUP: Final = {
     "generic": "keyspace", "string": "string", "list": "list", "set": "set", "sorted-set": "sortedset", "hash": "hash",
-    "pubsub": "pubsub", "transactions": "transaction", "connection": "connection", "server": None,
+    "pubsub": None, "transactions": "transaction", "connection": "connection", "server": None,
     "scripting": "scripting", "hyperloglog": "hyperloglog", "cluster": None, "geo": "geo", "stream": "stream",
     "bitmap": "bitmap", "replication": None,
 }  # fmt: skip
@@ -293,12 +293,14 @@ def container(
     )  # fmt: skip
 
 
-def declare_help(name: str, *, since: str = "5.0.0", group: str, flags: int = 0) -> None:
+def declare_help(
+    name: str, *, since: str = "5.0.0", group: str, flags: int = 0, acl: tuple[str, ...] = ()
+) -> None:
     """Declare `name HELP`, which is made from the declarations of the other subcommands."""
     _declared.append(
         Spec(
             f"{name}|HELP", _show_help, flags | LOADING | STALE, since=since, group=group,
-            summary="Return a text about the subcommands.", complexity="O(1)", key_flags="", key_specs=(), acl=(),
+            summary="Return a text about the subcommands.", complexity="O(1)", key_flags="", key_specs=(), acl=acl,
             tips=(),
         )
     )  # fmt: skip
