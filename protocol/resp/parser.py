@@ -18,6 +18,7 @@ line end behind it, so that the line is waited for until it is too long.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from protocol.resp.inline import Unbalanced, split_arguments
@@ -37,6 +38,9 @@ _CRUMB_BYTES: Final = 4096  # arrivals smaller than this are glued to the piece 
 # The lines that announce: looked up, never computed. Longer arguments take the exact way; they are few per byte.
 _COUNTS: Final = {b"*%d" % count: count for count in range(1, 1025)}
 _SIZES: Final = [b"$%d" % size for size in range(4097)]
+
+# Blank lines and empty arrays, a run of which is skipped at once: they are the cheapest way to keep a server busy.
+_NOTHING: Final = re.compile(rb"(?:[ \t\r]{0,8}\n|\*(?:0|-[1-9][0-9]{0,17})\r\n)+")
 
 _STAR: Final = ord("*")
 _DOLLAR: Final = ord("$")
@@ -215,6 +219,8 @@ class Parser:
         while position < size and len(commands) - known != limit:
             if self._remaining:
                 after = self._argument(data, position, commands)
+            elif nothing := _NOTHING.match(data, position):
+                after = nothing.end()
             elif data[position] == _STAR:
                 after = self._count(data, position)
             else:

@@ -1,0 +1,230 @@
+"""RESP parsers under generated input: whole and byte by byte the same, nothing but ProtocolError, bounded memory.
+
+`FUZZ_INPUTS` sets how many inputs each test draws (default 3,000; 1,000,000 is the number for a long run).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+import tracemalloc
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from protocol.resp.encoder import encode, encode_command
+from protocol.resp.parser import Parser
+from protocol.resp.reader import Reader
+from protocol.resp.values import (
+    NULL_ARRAY,
+    Attributed,
+    BigNumber,
+    Failure,
+    Members,
+    ProtocolError,
+    Push,
+    Status,
+    Verbatim,
+)
+
+INPUTS = int(os.environ.get("FUZZ_INPUTS", "3000"))
+SEED = int(os.environ.get("FUZZ_SEED", "1"))
+
+MIB = 1 << 20
+
+WORDS = [b"SET", b"k", b"", b"a\r\nb", b"\r\n", b"\0", b"$3\r\nabc", b"*1", b"value", b"x" * 300]
+LARGE_WORDS = [b"y" * 5000, b"z" * 20_000, b"\r\n" * 9000, b"w" * 70_000]
+ODD = [
+    b"PING\r\n", b"\r\n", b"\n", b"GET a\n", b'SET k "a b\\x00\\n"\r\n', b"SET k 'it\\'s'\r\n", b"*0\r\n", b"*-1\r\n",
+    b"*1\rX$4\rXPINGxx", b"*3\r\nx", b"*1\r\n$-1\r\n", b"*01\r\n", b"*-0\r\n", b"*+1\r\n", b"*2147483648\r\n",
+    b"*2147483647\r\n", b"*99999999999999999999\r\n", b"*1\r\n$999999999999\r\n", b"*1\r\n$536870912\r\n", b"$3\r\n",
+    b"*1\r\n\0$3\r\n", b'a"b', b'"a\r\n', b'"a"b\r\n', b"'a\r\n", b"*", b"*1\r", b"*11\r\n", b"*1\r\n$16385\r\n",
+    b"P\0NG\r\n", b"a\vb\fc\r\n", b"*1\r\n:4\r\n",
+]  # fmt: skip
+LONG = [b"*" + b"1" * 70_000, b"P" * 70_000 + b"\r\n", b"*1\r\n$" + b"1" * 66_000, b"x" * 65_537, b"x" * 65_536 + b"\n"]
+
+Outcome = tuple[list[list[bytes]], bytes | None, int]
+
+
+def generated(source: random.Random, *, with_long: bool = True) -> bytes:
+    """Commands, odd ones, broken ones, and noise, one after the other."""
+    parts: list[bytes] = []
+    for _ in range(source.randint(1, 6)):
+        choice = source.random()
+        if choice < 0.5:
+            count = source.choice([1, 1, 2, 3, 3, 3, 11, 12])
+            words = [source.choice(WORDS) for _ in range(count)]
+            if with_long and source.random() < 0.02:
+                words.append(source.choice(LARGE_WORDS))
+            parts.append(encode_command(words))
+        elif choice < 0.75:
+            parts.append(source.choice(ODD))
+        elif choice < 0.9:
+            damaged = bytearray(encode_command([source.choice(WORDS) for _ in range(3)]))
+            for _ in range(source.randint(1, 3)):
+                damaged[source.randrange(len(damaged))] = source.choice(b"\r\n\0$*0129-:aZ\"' \xff")
+            parts.append(bytes(damaged))
+        elif choice < 0.99 or not with_long:
+            parts.append(source.randbytes(source.randint(1, 60)))
+        else:
+            parts.append(source.choice(LONG))
+    data = b"".join(parts)
+    return data[: source.randint(1, len(data))] if source.random() < 0.2 else data
+
+
+def pieces(source: random.Random, data: bytes) -> list[bytes]:
+    cuts = sorted(source.sample(range(len(data) + 1), min(len(data), source.randint(0, 12))))
+    ends = [*cuts, len(data)]
+    return [data[start:end] for start, end in zip([0, *cuts], ends, strict=True) if end > start]
+
+
+def parsed(chunks: Iterable[bytes], *, authenticated: bool = True) -> Outcome:
+    parser = Parser(authenticated=authenticated)
+    commands: list[list[bytes]] = []
+    for chunk in chunks:
+        found = parser.take(chunk)
+        while found:
+            commands += found
+            found = parser.take() if not authenticated else []
+        if parser.failure is not None:
+            break
+    return commands, parser.failure.encoded if parser.failure else None, 0 if parser.failure else parser.buffered
+
+
+@pytest.mark.parametrize("authenticated", [True, False])
+def test_parser_gives_the_same_however_the_bytes_are_cut(authenticated: bool) -> None:
+    """A command would depend on how the network cut it."""
+    source = random.Random(SEED)
+    for number in range(INPUTS):
+        data = generated(source, with_long=number % 20 == 0)
+        whole = parsed([data], authenticated=authenticated)
+        cut = parsed(pieces(source, data), authenticated=authenticated)
+        assert cut[:2] == whole[:2], (number, data[:500])
+        if len(data) < 2000 or number % 500 == 0:
+            single = parsed([data[at : at + 1] for at in range(len(data))], authenticated=authenticated)
+            assert single[:2] == whole[:2], (number, data[:500])
+
+
+def test_parser_finds_what_was_encoded() -> None:
+    """An argument would arrive changed."""
+    source = random.Random(SEED)
+    counts = [1, 2, 3, 3, 3, 30, 30, 1100]
+    for _ in range(INPUTS // 10):
+        sent = [
+            [source.choice(LARGE_WORDS if source.random() < 0.01 else WORDS) for _ in range(source.choice(counts))]
+            for _ in range(source.randint(1, 5))
+        ]
+        data = b"".join(map(encode_command, sent))
+        for chunks in ([data], pieces(source, data)):
+            commands, failure, rest = parsed(chunks)
+            assert (commands, failure, rest) == (sent, None, 0)
+
+
+def value(source: random.Random, depth: int = 0) -> object:
+    """Any reply there is."""
+    scalars: list[Callable[[], object]] = [
+        lambda: source.choice(WORDS), lambda: source.randint(-(2**63), 2**63 - 1), lambda: None,
+        lambda: Status("OK"), lambda: Failure("ERR no"), lambda: source.choice([0.5, -2.0, float("inf"), 1e300]),
+        lambda: source.random() < 0.5, lambda: BigNumber(10**30), lambda: Verbatim(b"text"), lambda: NULL_ARRAY,
+    ]  # fmt: skip
+    if depth > 4 or source.random() < 0.6:
+        return source.choice(scalars)()
+    items = [value(source, depth + 1) for _ in range(source.randint(0, 4))]
+    kind = source.randrange(5)
+    if kind == 0:
+        return {b"%d" % number: item for number, item in enumerate(items)}
+    if kind == 1:
+        return Attributed({b"a": 1}, items)
+    return (Members, Push, list)[kind - 2](items)
+
+
+def read(chunks: Iterable[bytes]) -> tuple[list[object], str | None]:
+    reader = Reader()
+    replies: list[object] = []
+    try:
+        for chunk in chunks:
+            replies += reader.take(chunk)
+    except ProtocolError as error:
+        return replies, str(error)
+    return replies, None
+
+
+def test_reader_reads_back_what_the_encoder_wrote() -> None:
+    """A replica or a test would see another value than the one sent."""
+    source = random.Random(SEED)
+    for _ in range(INPUTS):
+        values = [value(source) for _ in range(source.randint(1, 4))]
+        data = b"".join([encode(each, 3) for each in values])
+        replies, failure = read([data])
+        assert failure is None
+        assert b"".join([encode(each, 3) for each in replies]) == data
+        for chunks in (pieces(source, data), [data[at : at + 1] for at in range(len(data))]):
+            again, failure = read(chunks)
+            assert failure is None
+            assert [encode(each, 3) for each in again] == [encode(each, 3) for each in replies]
+
+
+def test_reader_raises_nothing_but_protocol_errors() -> None:
+    """A damaged reply would end a replica link with a traceback, or read differently by luck of the network."""
+    source = random.Random(SEED)
+    for number in range(INPUTS):
+        data = bytearray(encode(value(source), source.choice([2, 3])) * 2)
+        for _ in range(source.randint(0, 4)):
+            data[source.randrange(len(data))] = source.choice(b"\r\n$*:%~>|=!_#,(+-0129aZ\xff")
+        whole, failure = read([bytes(data)])
+        cut, cut_failure = read([bytes(data[at : at + 1]) for at in range(len(data))])
+        assert failure == cut_failure, (number, bytes(data))
+        # In one piece an error hides the replies before it; byte by byte they were handed out already.
+        if failure is None:
+            assert repr(whole) == repr(cut), (number, bytes(data))
+
+
+HOSTILE = {
+    "a count without arguments": b"*2147483647\r\n" * 1,
+    "a size without bytes": b"*1\r\n$536870912\r\n",
+    "many counts": b"*1\r\n*1\r\n" * (MIB // 8),
+    "empty arguments": b"*1000000\r\n" + b"$0\r\n\r\n" * (MIB // 6),
+    "arguments of two bytes": b"*1000000\r\n" + b"$2\r\nab\r\n" * (MIB // 8),
+    "blank lines": b"\r\n" * (MIB // 2),
+    "empty arrays": b"*0\r\n" * (MIB // 4),
+    "one long line": b"x" * MIB,
+    "a big argument that is not finished": b"*1\r\n$5000000\r\n" + b"x" * MIB,
+    "quotes": b'"' * MIB,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_mebibyte_costs_little(name: str) -> None:
+    """One client could take the memory, or the time, of all the others."""
+    data = HOSTILE[name]
+    chunks = [data[at : at + 65536] for at in range(0, len(data), 65536)]
+
+    def run() -> Parser:
+        parser = Parser()
+        for chunk in chunks:
+            parser.take(chunk)
+        return parser
+
+    started = time.process_time()
+    run()
+    elapsed_s = time.process_time() - started
+    tracemalloc.start()
+    parser = run()
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 12 * MIB
+    # 50 ms is the measure on an idle machine; a noisy one gets some slack.
+    assert elapsed_s < 0.5
+    assert parser.failure is None or parser.failure.encoded.startswith(b"-ERR Protocol error: ")
+
+
+def test_dripping_bytes_cost_no_more_than_their_number() -> None:
+    """A client that sends byte by byte could make each byte cost a copy of everything before it."""
+    argument = b"x" * 300_000
+    data = encode_command([b"SET", b"k", argument])
+    parser = Parser()
+    started = time.process_time()
+    commands = [command for at in range(len(data)) for command in parser.take(data[at : at + 1])]
+    assert commands == [[b"SET", b"k", argument]]
+    assert time.process_time() - started < 10
