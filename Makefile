@@ -57,8 +57,7 @@ run: $(VENV)/.run ## start miniredis and minikafka; Ctrl-C stops both
 	  --exit-with-parent --ready-file "$$ready/kafka" & kafka=$$!; \
 	until [ -e "$$ready/redis" ] && [ -e "$$ready/kafka" ] || ! kill -0 $$redis 2>/dev/null || ! kill -0 $$kafka 2>/dev/null; \
 	  do sleep 0.02; done; \
-	[ -e "$$ready/redis" ] && [ -e "$$ready/kafka" ] && echo "$$HINTS"; \
-	wait -n $$redis $$kafka; \
+	if [ -e "$$ready/redis" ] && [ -e "$$ready/kafka" ]; then echo "$$HINTS"; wait -n; fi; \
 	kill $$redis $$kafka 2>/dev/null; wait $$redis $$kafka 2>/dev/null; \
 	[ -n "$$stopping" ]
 
