@@ -51,10 +51,12 @@ UNFIT_INTEGERS = [*HUGE, b"9223372036854775808", b"x", b"", b"1.5", b"+1", b" 1"
 DOUBLES = [b"0", b"1", b"-1", b"2.5", b"-0.25", b"3", b"10", b"1024", b"inf", b"-inf", b"1e3"]
 UNFIT_DOUBLES = [b"x", b"", b"nan", b"1e400", b" 1", b"1..2", b"0x10"]
 PATTERNS = [b"*", b"a*", b"?", b"[a-c]", b"[^a]*", b"s*", b"*1", b"\\a", b"nothing"]
-# Seconds, milliseconds and instants that do not end during the run, and some that are over at once.
+# Seconds, milliseconds and instants that do not end during the run, and some that are over at once. The range is
+# wide: with GT and LT two deadlines are compared, which must not depend on the millisecond a server was asked in.
 INSTANTS = {
-    "seconds": [b"1000", b"5000"], "milliseconds": [b"1000000", b"5000000"],
-    "unix-time-seconds": [b"9000000000"], "unix-time-milliseconds": [b"9000000000000"],
+    "seconds": (1_000, 900_000), "milliseconds": (1_000_000, 900_000_000),
+    "unix-time-seconds": (9_000_000_000, 9_000_000_003),
+    "unix-time-milliseconds": (9_000_000_000_000, 9_000_000_000_003),
 }  # fmt: skip
 OVER = [b"0", b"-1", b"9223372036854775807", b"x"]
 TIMEOUTS = [b"0.01", b"0.001"]
@@ -197,7 +199,7 @@ class Draw:
             return chance.choice(PATTERNS)
         if argument.type == "unix-time" or name in INSTANTS:
             kind = name if name in INSTANTS else "unix-time-seconds"
-            return chance.choice(INSTANTS[kind] if fits else OVER)
+            return b"%d" % chance.randrange(*INSTANTS[kind]) if fits else chance.choice(OVER)
         if name in BLOCKING_TYPES:
             return chance.choice(TIMEOUTS if fits else UNFIT_TIMEOUTS)
         if name == "cursor":

@@ -82,12 +82,11 @@ class Theirs:
 
 
 def alike(theirs: list[list[bytes]], ours: list[list[bytes]], is_old: bool) -> bool:
+    if is_old:
+        theirs, ours = as_new(theirs), as_new(ours)
     if len(theirs) != len(ours):
         return False
     for their_words, our_words in zip(theirs, ours, strict=True):
-        if is_old and their_words[0] == b"SET":
-            # 7.0 leaves these out where it restates a deadline.
-            their_words, our_words = unconditional(their_words), unconditional(our_words)
         if len(their_words) != len(our_words) or their_words[0].upper() != our_words[0].upper():
             return False
         for a, b in zip(their_words[1:], our_words[1:], strict=True):
@@ -96,8 +95,16 @@ def alike(theirs: list[list[bytes]], ours: list[list[bytes]], is_old: bool) -> b
     return True
 
 
+def as_new(effects: list[list[bytes]]) -> list[list[bytes]]:
+    """Without what 7.0 tells otherwise than 7.4: SELECT before MULTI, SET with a deadline without its conditions."""
+    found = [unconditional(words) if words[0].upper() == b"SET" else words for words in effects]
+    if [words[0] for words in found[:2]] == [b"SELECT", b"MULTI"]:
+        found[:2] = found[1::-1]
+    return found
+
+
 def unconditional(words: list[bytes]) -> list[bytes]:
-    return words[:3] + [word for word in words[3:] if word.upper() not in (b"NX", b"XX", b"GET")]
+    return words[:3] + [word.upper() for word in words[3:] if word.upper() not in (b"NX", b"XX", b"GET")]
 
 
 def is_instant(word: bytes) -> bool:

@@ -41,7 +41,7 @@ def test_transaction_is_told_as_one_when_it_did_several_things() -> None:
     world.state.journal.attach(ear)
     for line in ("MULTI", "SET a 1", "GET a", "INCR a", "EXEC"):
         world(line)
-    assert told(ear) == ["SELECT 0", "MULTI", "SET a 1", "INCR a", "EXEC"]
+    assert told(ear) == ["MULTI", "SELECT 0", "SET a 1", "INCR a", "EXEC"]
     for line in ("MULTI", "SET a 1", "GET a", "EXEC"):
         world(line)
     assert told(ear) == ["SET a 1"]
