@@ -188,6 +188,8 @@ class Server:
         )
         state.next_client_id += 1
         state.connections_received += 1
+        if self.config["tcp-keepalive"] and connection.peer_address[1]:
+            connection.keep_alive(self.config["tcp-keepalive"])
         session.become(state.access.default, is_stranger=not state.access.is_open)
         self.engine.admit(session)
         return session
@@ -211,6 +213,7 @@ class Server:
             "requirepass": self._set_password,
             "maxclients": self._set_max_clients,
             "loglevel": self._set_log_level,
+            "dir": self._change_dir,
             "port": _only_at_start,
             "bind": _only_at_start,
         })  # fmt: skip
@@ -234,6 +237,13 @@ class Server:
         self.max_clients = count
         for listener in self.listeners:
             listener.max_connections = count
+        return None
+
+    def _change_dir(self, path: str) -> str | None:
+        try:
+            self.disk.change_dir(path)
+        except OSError as error:
+            return error.strerror
         return None
 
     def _set_log_level(self, name: str) -> None:

@@ -21,7 +21,6 @@ class Settings:
     hash_max_listpack_entries: int = 512
     hash_max_listpack_value: int = 64
     list_max_listpack_size: int = -2
-    list_compress_depth: int = 0
     set_max_intset_entries: int = 512
     set_max_listpack_entries: int = 128
     set_max_listpack_value: int = 64
@@ -45,8 +44,6 @@ class Settings:
     latency_tracking_info_percentiles: tuple[float, ...] = (50.0, 99.0, 99.9)
     lazyfree_lazy_expire: bool = False
     lazyfree_lazy_server_del: bool = False
-    lazyfree_lazy_user_del: bool = False
-    lazyfree_lazy_user_flush: bool = False
     maxmemory_policy: str = "noeviction"
     lfu_log_factor: int = 10
     lfu_decay_time: int = 1
