@@ -1,6 +1,6 @@
 """minikafka [server.properties] [--port N] [--data-dir DIR] [--override key=value …]
 
-    --port N               listen on 127.0.0.1:N, or, where listeners are configured, put the first on port N; 0 takes
+    --port N               listen on localhost:N, or, where listeners are configured, put the first on port N; 0 takes
                            a free one
     --data-dir DIR         where everything is kept (log.dirs)
     --override key=value   as if it stood in the file, any number of times
@@ -96,7 +96,7 @@ def given(found: Arguments, disk: Disk) -> dict[str, str]:
             raise ConfigError(f"{found.file} is not UTF-8") from None
     pairs.update(found.overrides)
     if found.port is not None:
-        listeners = pairs.get("listeners", "PLAINTEXT://127.0.0.1:0").split(",")
+        listeners = pairs.get("listeners", "PLAINTEXT://localhost:0").split(",")
         listeners[0] = f"{listeners[0].rpartition(':')[0]}:{found.port}"
         pairs["listeners"] = ",".join(listeners)
     return pairs

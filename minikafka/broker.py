@@ -426,12 +426,12 @@ class Broker:
                 self._accept, end.name, side, {}, settings.get("socket.request.max.bytes"), self._idle_seconds()
             )
             port = end.port
-            for host in BOTH_FAMILIES if end.host == "" else (end.host,):
+            for host in BOTH_FAMILIES.get(end.host, (end.host,)):
                 listener = SocketListener(self.loop, self.turn, accept, max_connections=limit)
                 try:
                     await listener.open(host, port, backlog=settings.get("socket.listen.backlog.size"))
                 except OSError as error:
-                    if host == "::":
+                    if host in OPTIONAL:
                         continue  # a machine without IPv6
                     raise StartError(f"cannot listen on {end}: {error.strerror or error}") from None
                 port = listener.port
@@ -558,7 +558,9 @@ DEFAULT_HOST = "localhost"
 DEFAULT_CONSOLE_HOST = "127.0.0.1"
 DEFAULT_CONTROLLER_PORT = 9093
 WILDCARDS = ("", "0.0.0.0", "::")
-BOTH_FAMILIES = ("0.0.0.0", "::")
+# Hosts that stand for an address of each family; one port serves both. librdkafka tries ::1 first.
+BOTH_FAMILIES = {"": ("0.0.0.0", "::"), "localhost": ("127.0.0.1", "::1")}
+OPTIONAL = ("::", "::1")
 
 
 def whole(image: Image) -> Delta:

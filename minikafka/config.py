@@ -22,6 +22,7 @@ from protocol.net.address import Endpoint, parse_endpoint
 
 PLAINTEXT = "PLAINTEXT"
 ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
+LOOPBACK = "localhost"
 META_ADDRESSES = ("0.0.0.0", "::")
 
 
@@ -255,6 +256,8 @@ def _tie(settings: Settings) -> None:
     roles = get("process.roles")
     if roles and set(roles) != {"broker", "controller"}:
         raise ConfigError("process.roles must be broker,controller: this broker is its own controller so far")
+    # Kafka listens on every interface unless told otherwise. A broker that asks nobody for a password does not.
+    static.setdefault("listeners", f"{PLAINTEXT}://{LOOPBACK}:9092")
     static.setdefault("process.roles", "broker,controller")
     static.setdefault("controller.listener.names", "CONTROLLER")
     voters = [voter for voter in get("controller.quorum.voters") or () if voter]

@@ -48,9 +48,7 @@ def describe_configs(broker: Context, request: DescribeConfigsRequest) -> Descri
         else:
             wanted = resource.configuration_keys
             result.configs = [
-                _told(entry, request.include_synonyms)
-                for entry in entries
-                if wanted is None or entry.option.name in wanted
+                _told(entry, request.include_synonyms) for entry in entries if not wanted or entry.option.name in wanted
             ]
         results.append(result)
     return DescribeConfigsResponse(results=results)

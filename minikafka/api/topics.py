@@ -21,6 +21,7 @@ from protocol.kafka.errors import (
     ReplicaNotAvailable,
     TopicAuthorizationFailed,
     TopicDeletionDisabled,
+    UnknownServerError,
     UnknownTopicId,
     UnknownTopicOrPartition,
 )
@@ -124,8 +125,12 @@ def metadata(broker: Context, request: MetadataRequest) -> MetadataResponse:
             for name, topic in broker.image.topics.items()
             if broker.may(Operation.DESCRIBE, Resource.TOPIC, name)
         ]
-    else:
-        topics = [view.asked(one.name, one.topic_id, request) for one in request.topics or ()]
+    else:  # asked for twice is told once
+        wanted = dict.fromkeys((one.name, one.topic_id) for one in request.topics or ())
+        if any(topic_id != NO_UUID for _, topic_id in wanted):
+            # Where ids are given, Kafka does not look at names that come without one.
+            wanted = {asked: None for asked in wanted if asked[1] != NO_UUID}
+        topics = [view.asked(name, topic_id, request) for name, topic_id in wanted]
     if request.include_topic_authorized_operations:
         for entry in topics:
             if entry.name is not None and entry.error_code != TopicAuthorizationFailed.code:
@@ -284,6 +289,8 @@ def describe_topic_partitions(
     names = {
         name for name in (broker.image.topics if wants_all else (one.name for one in request.topics)) if name >= start
     }
+    if "" in names:
+        raise UnknownServerError()  # what Kafka 4.3 makes of a topic without a name
     if cursor is not None and not wants_all and cursor.topic_name not in names:
         raise InvalidRequest(
             f"DescribeTopicPartitionsRequest topic list should contain the cursor topic: {cursor.topic_name}"

@@ -170,7 +170,7 @@ def test_the_command_line(tmp_path: Path) -> None:
         "num.partitions": "5",
         "log.dirs": "/y",
     }
-    assert given(parse(["--port", "7"]), Disk()) == {"listeners": "PLAINTEXT://127.0.0.1:7"}
+    assert given(parse(["--port", "7"]), Disk()) == {"listeners": "PLAINTEXT://localhost:7"}
 
 
 @pytest.mark.parametrize(
