@@ -69,7 +69,7 @@ def list_offsets(broker: Context, request: ListOffsetsRequest) -> ListOffsetsRes
     response = ListOffsetsResponse(topics=[])
     for topic in request.topics:
         answers = []
-        for asked in topic.partitions:
+        for asked in {one.partition_index: one for one in topic.partitions}.values():
             try:
                 if broker.authorizer and not broker.may(Operation.DESCRIBE, Resource.TOPIC, topic.name):
                     raise TopicAuthorizationFailed
@@ -177,7 +177,7 @@ def delete_records(
     is_changed = False
     for topic in request.topics:
         answers = []
-        for asked in topic.partitions:
+        for asked in {one.partition_index: one for one in topic.partitions}.values():
             try:
                 start = _delete(broker, topic.name, asked)
                 is_changed = True

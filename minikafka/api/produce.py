@@ -16,9 +16,9 @@ from functools import partial
 from minikafka.api.context import Context
 from minikafka.api.leaders import endpoints, leader_of
 from minikafka.api.registry import Hangup, Operation, Resource, api
-from minikafka.log.validate import InvalidRecords, InvalidTimestamps, MalformedRequest
+from minikafka.log.validate import InvalidRecords, InvalidTimestamps, MalformedRequest, UnknownMagic
 from minikafka.replica.partition import Partition
-from protocol.kafka.batch import CODEC_MASK, HEADER_SIZE, TRANSACTIONAL
+from protocol.kafka.batch import CODEC_MASK, HEADER_SIZE, MAGIC, TRANSACTIONAL
 from protocol.kafka.compression import ZSTD
 from protocol.kafka.errors import (
     InvalidProducerEpoch,
@@ -50,10 +50,17 @@ INTERNAL_WRITER = "__admin_client"  # the client id that may write to internal t
 FIRST_WITH_ZSTD = 7
 FIRST_WITH_TOPIC_IDS = 13
 FIRST_WITH_LEADERS = 10
+FORMAT = 16  # the byte of a batch header that says its format
 FLAGS = 22  # the byte of a batch header with codec and flags
 
 # Errors of a log that was asked: their answers tell its start.
-REFUSED_BY_LOG = (InvalidRecord, InvalidTimestamp, InvalidProducerEpoch, OutOfOrderSequenceNumber, InvalidTxnState)
+REFUSED_BY_LOG = (
+    InvalidRecord,
+    InvalidTimestamp,
+    InvalidProducerEpoch,
+    InvalidTxnState,
+    OutOfOrderSequenceNumber,
+)
 
 
 @api(ProduceRequest, 3, 13, pipelined=True, reported_low=0)
@@ -112,9 +119,14 @@ def has_transactional(request: ProduceRequest) -> bool:
     for topic in request.topic_data:
         for data in topic.partition_data:
             records = data.records
-            if isinstance(records, memoryview) and len(records) >= HEADER_SIZE and records[FLAGS] & TRANSACTIONAL:
+            if isinstance(records, memoryview) and len(records) >= HEADER_SIZE and flags_of(records) & TRANSACTIONAL:
                 return True
     return False
+
+
+def flags_of(records: memoryview) -> int:
+    """Codec and flags of the first batch; none where it is of another format and that byte means something else."""
+    return records[FLAGS] if records[FORMAT] == MAGIC else 0
 
 
 def check(broker: Context, name: str, acks: int) -> None:
@@ -132,7 +144,7 @@ def append(
     records = data.records
     if not isinstance(records, memoryview) or len(records) < HEADER_SIZE:
         raise MalformedRequest(f"Produce requests with version {version} must have at least one record batch")
-    flags = records[FLAGS]
+    flags = flags_of(records)
     if flags & CODEC_MASK == ZSTD and version < FIRST_WITH_ZSTD:
         raise UnsupportedCompressionType(
             f"Produce requests with version {version} are not allowed to use ZStandard compression"
@@ -153,7 +165,9 @@ def append(
 def refused(index: int, error: KafkaError) -> PartitionProduceResponse:
     """The answer for a partition whose batch was not taken; records are named where they are at fault."""
     answer = PartitionProduceResponse(index=index, error_code=error.code, base_offset=-1)
-    if isinstance(error, InvalidRecords | InvalidTimestamps):
+    if isinstance(error, UnknownMagic):
+        answer.error_message = error.detail
+    elif isinstance(error, InvalidRecords | InvalidTimestamps):
         answer.error_message = error.detail
         answer.record_errors = [
             BatchIndexAndErrorMessage(batch_index=at, batch_index_error_message=why) for at, why in error.record_errors

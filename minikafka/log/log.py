@@ -199,7 +199,7 @@ class Log:
         if origin >= Origin.REPLICATION:
             return self._append_given(view)
         if origin == Origin.CLIENT:
-            admitted = admit(view, self.config, now_ms)
+            admitted = admit(view, self.config, now_ms, self.directory.rpartition("/")[2])
             if admitted.header.producer_id != NO_PRODUCER:
                 seen = self.producers.duplicate_of(admitted.header)
                 if seen is not None:

@@ -29,11 +29,17 @@ from protocol.kafka.batch import (
     MAGIC,
     BatchHeader,
 )
-from protocol.kafka.errors import CorruptMessage, InvalidRecord, InvalidTimestamp, MessageTooLarge
+from protocol.kafka.errors import (
+    CorruptMessage,
+    InvalidRecord,
+    InvalidTimestamp,
+    MessageTooLarge,
+    UnknownServerError,
+)
 from protocol.kafka.primitives import ProtocolError
 from protocol.kafka.records import Record, read_records, rebuild_batch
 
-__all__ = ["Admitted", "InvalidRecords", "InvalidTimestamps", "MalformedRequest", "admit", "admit_own"]
+__all__ = ["Admitted", "InvalidRecords", "InvalidTimestamps", "MalformedRequest", "UnknownMagic", "admit", "admit_own"]
 
 MAX_CODEC = 4
 NO_TIMESTAMP = -1
@@ -44,6 +50,10 @@ RecordErrors = list[tuple[int, str]]  # (index in the batch, what is wrong)
 
 class MalformedRequest(InvalidRecord):
     """What should be one batch of format 2 is none, or several: no log was asked."""
+
+
+class UnknownMagic(CorruptMessage):
+    """A batch of a format that nobody has defined: no log was asked, and the client is told which."""
 
 
 class InvalidRecords(InvalidRecord):
@@ -74,8 +84,8 @@ class Admitted(NamedTuple):
     front: bytes  # header bytes 16.. that replace those of `data`; empty when they stay
 
 
-def admit(batch: memoryview, config: LogConfig, now_ms: int) -> Admitted:
-    """Check one batch of a producer. Raises the KafkaError it is refused with."""
+def admit(batch: memoryview, config: LogConfig, now_ms: int, partition: str = "") -> Admitted:
+    """Check one batch of a producer for a partition of that name. Raises the KafkaError it is refused with."""
     header = _single(batch)
     if header.length + LENGTH_FROM > config.max_batch_bytes:
         raise MessageTooLarge(
@@ -95,7 +105,7 @@ def admit(batch: memoryview, config: LogConfig, now_ms: int) -> Admitted:
         or (config.compression is not None and config.compression != codec)
         or config.walks_records
     ):
-        return _admit_closely(batch, header, config, now_ms)
+        return _admit_closely(batch, header, config, now_ms, partition)
     return Admitted(header, batch, b"")
 
 
@@ -115,7 +125,7 @@ def _single(batch: memoryview) -> BatchHeader:
     if header.magic != MAGIC:
         if 0 <= header.magic < MAGIC:
             raise MalformedRequest("Produce requests are only allowed to contain record batches with magic version 2")
-        raise CorruptMessage(f"Invalid magic found in record: {header.magic}")
+        raise UnknownMagic(f"Invalid magic found in record: {header.magic}")
     wanted = header.length + LENGTH_FROM
     if wanted != size:
         if wanted < HEADER_SIZE:
@@ -139,7 +149,7 @@ def _check_client(header: BatchHeader) -> None:
     if header.attributes & CONTROL:
         raise InvalidRecord("Clients are not allowed to write control records")
     if header.attributes & CODEC_MASK > MAX_CODEC:
-        raise CorruptMessage(f"Unknown compression type id: {header.attributes & CODEC_MASK}")
+        raise UnknownServerError(f"Unknown compression type id: {header.attributes & CODEC_MASK}")
     if header.producer_id >= 0 and header.base_sequence < 0:
         raise InvalidRecord(
             f"Invalid sequence number {header.base_sequence} in record batch with producerId {header.producer_id}"
@@ -149,7 +159,7 @@ def _check_client(header: BatchHeader) -> None:
 # ── the records themselves ──
 
 
-def _admit_closely(batch: memoryview, header: BatchHeader, config: LogConfig, now_ms: int) -> Admitted:
+def _admit_closely(batch: memoryview, header: BatchHeader, config: LogConfig, now_ms: int, partition: str) -> Admitted:
     codec = header.attributes & CODEC_MASK
     changes_codec = config.compression is not None and config.compression != codec
     if not config.stamps_append_time or config.is_compacted or changes_codec or config.walks_records:
@@ -159,7 +169,7 @@ def _admit_closely(batch: memoryview, header: BatchHeader, config: LogConfig, no
             raise InvalidRecord(str(error)) from None
         if len(records) != header.count:
             raise InvalidRecord(f"Incorrect declared batch size: {header.count} records declared, {len(records)} found")
-        _check_records(records, header, config, now_ms)
+        _check_records(records, header, config, now_ms, partition)
         greatest = max(record.timestamp for record in records)
     else:
         records, greatest = [], header.max_timestamp
@@ -174,12 +184,12 @@ def _admit_closely(batch: memoryview, header: BatchHeader, config: LogConfig, no
     return Admitted(header, batch, b"")
 
 
-def _check_records(records: list[Record], header: BatchHeader, config: LogConfig, now_ms: int) -> None:
+def _check_records(records: list[Record], header: BatchHeader, config: LogConfig, now_ms: int, partition: str) -> None:
     errors: RecordErrors = []
     is_timestamp = False
     for at, record in enumerate(records):
         if config.is_compacted and record.key is None:
-            errors.append((at, "Compacted topic cannot accept message without key in topic partition"))
+            errors.append((at, f"Compacted topic cannot accept message without key in topic partition {partition}"))
         elif why := _timestamp_error(record, header, config, now_ms):
             errors.append((at, why))
             is_timestamp = True
