@@ -122,7 +122,7 @@ group.streams.min.session.timeout.ms | INT | 45000 | [1..] | - | -
 group.streams.num.standby.replicas | INT | 0 | [0..] | - | -
 group.streams.session.timeout.ms | INT | 45000 | [1..] | - | -
 initial.broker.registration.timeout.ms | INT | 60000 | - | - | -
-inter.broker.listener.name | STRING | ~ | - | - | broker
+inter.broker.listener.name | STRING | ~ | - | - | -
 internal.metadata.delete.delay.millis+ | LONG | 60000 | - | - | -
 internal.metadata.log.segment.bytes+ | INT | ~ | - | - | -
 internal.metadata.max.batch.size.in.bytes+ | INT | 8388608 | - | - | -
@@ -150,24 +150,24 @@ log.flush.interval.messages | LONG | 9223372036854775807 | [1..] | cluster | log
 log.flush.interval.ms | LONG | ~ | - | cluster | log/config
 log.flush.offset.checkpoint.interval.ms | INT | 60000 | [0..] | - | replica/manager
 log.flush.scheduler.interval.ms | LONG | 9223372036854775807 | - | - | replica/manager
-log.flush.start.offset.checkpoint.interval.ms | INT | 60000 | [0..] | - | -
+log.flush.start.offset.checkpoint.interval.ms | INT | 60000 | [0..] | - | replica/manager
 log.index.interval.bytes | INT | 4096 | [0..] | cluster | log/config
 log.index.size.max.bytes | INT | 10485760 | [4..] | cluster | log/config
-log.initial.task.delay.ms+ | LONG | 30000 | [0..] | - | -
+log.initial.task.delay.ms+ | LONG | 30000 | [0..] | - | replica/manager
 log.local.retention.bytes | LONG | -2 | [-2..] | cluster | -
 log.local.retention.ms | LONG | -2 | [-2..] | cluster | -
 log.message.timestamp.after.max.ms | LONG | 3600000 | [0..] | cluster | log/config
 log.message.timestamp.before.max.ms | LONG | 9223372036854775807 | [0..] | cluster | log/config
 log.message.timestamp.type | STRING | CreateTime | [CreateTime, LogAppendTime] | cluster | log/config
-log.preallocate | BOOLEAN | false | - | cluster | log/config
+log.preallocate | BOOLEAN | false | - | cluster | -
 log.retention.bytes | LONG | -1 | - | cluster | log/config
 log.retention.check.interval.ms | LONG | 300000 | [1..] | - | replica/manager
 log.retention.hours | INT | 168 | - | - | log/config
 log.retention.minutes | INT | ~ | - | - | log/config
 log.retention.ms | LONG | ~ | - | cluster | log/config
 log.roll.hours | INT | 168 | [1..] | - | log/config
-log.roll.jitter.hours | INT | 0 | [0..] | - | -
-log.roll.jitter.ms | LONG | ~ | - | cluster | -
+log.roll.jitter.hours | INT | 0 | [0..] | - | log/config
+log.roll.jitter.ms | LONG | ~ | - | cluster | log/config
 log.roll.ms | LONG | ~ | - | cluster | log/config
 log.segment.bytes | INT | 1073741824 | [1048576..] | cluster | log/config
 log.segment.delete.delay.ms | LONG | 60000 | [0..] | cluster | log/config
@@ -185,7 +185,7 @@ metadata.log.segment.bytes | INT | 1073741824 | [8388608..] | - | raft
 metadata.log.segment.ms | LONG | 604800000 | - | - | raft
 metadata.max.idle.interval.ms | INT | 500 | [0..] | - | -
 metadata.max.retention.bytes | LONG | 104857600 | - | - | raft
-metadata.max.retention.ms | LONG | 604800000 | - | - | raft
+metadata.max.retention.ms | LONG | 604800000 | - | - | -
 metric.reporters | LIST | org.apache.kafka.common.metrics.JmxReporter | - | cluster | -
 metrics.num.samples | INT | 2 | [1..] | - | -
 metrics.recording.level | STRING | INFO | - | - | -
@@ -199,11 +199,11 @@ num.recovery.threads.per.data.dir | INT | 2 | [1..] | cluster | -
 num.replica.alter.log.dirs.threads | INT | ~ | - | - | -
 num.replica.fetchers | INT | 1 | [1..] | cluster | -
 offset.metadata.max.bytes | INT | 4096 | - | - | coordinator
-offsets.commit.timeout.ms | INT | 5000 | [1..] | - | -
-offsets.load.buffer.size | INT | 5242880 | [1..] | - | -
+offsets.commit.timeout.ms | INT | 5000 | [1..] | - | coordinator
+offsets.load.buffer.size | INT | 5242880 | [1..] | - | coordinator
 offsets.retention.check.interval.ms | LONG | 600000 | [1..] | - | coordinator
 offsets.retention.minutes | INT | 10080 | [1..] | - | coordinator
-offsets.topic.compression.codec | INT | 0 | - | - | coordinator
+offsets.topic.compression.codec | INT | 0 | - | - | -
 offsets.topic.num.partitions | INT | 50 | [1..] | - | coordinator
 offsets.topic.replication.factor | SHORT | 3 | [1..] | - | coordinator
 offsets.topic.segment.bytes | INT | 104857600 | [1..] | - | coordinator
@@ -250,7 +250,7 @@ replica.fetch.max.bytes | INT | 1048576 | [0..] | - | -
 replica.fetch.min.bytes | INT | 1 | - | - | -
 replica.fetch.response.max.bytes | INT | 10485760 | [0..] | - | -
 replica.fetch.wait.max.ms | INT | 500 | - | - | -
-replica.high.watermark.checkpoint.interval.ms | LONG | 5000 | - | - | -
+replica.high.watermark.checkpoint.interval.ms | LONG | 5000 | - | - | replica/manager
 replica.lag.time.max.ms | LONG | 30000 | - | - | -
 replica.selector.class | STRING | ~ | - | - | -
 replica.socket.receive.buffer.bytes | INT | 65536 | - | - | -
@@ -307,7 +307,7 @@ sasl.oauthbearer.sub.claim.name | STRING | sub | - | - | -
 sasl.oauthbearer.token.endpoint.url | STRING | ~ | - | - | -
 sasl.server.callback.handler.class | CLASS | ~ | - | - | -
 sasl.server.max.receive.size | INT | 524288 | - | - | -
-security.inter.broker.protocol | STRING | PLAINTEXT | [PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL] | - | broker
+security.inter.broker.protocol | STRING | PLAINTEXT | [PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL] | - | -
 security.providers | STRING | ~ | - | - | -
 server.max.startup.time.ms+ | LONG | 9223372036854775807 | [0..] | - | -
 share.coordinator.append.linger.ms | INT | -1 | [-1..] | - | -
@@ -395,7 +395,7 @@ message.timestamp.type | STRING | CreateTime | [CreateTime, LogAppendTime] | log
 min.cleanable.dirty.ratio | DOUBLE | 0.5 | [0..1] | log.cleaner.min.cleanable.ratio | -
 min.compaction.lag.ms | LONG | 0 | [0..] | log.cleaner.min.compaction.lag.ms | -
 min.insync.replicas | INT | 1 | [1..] | min.insync.replicas | log/config
-preallocate | BOOLEAN | false | - | log.preallocate | log/config
+preallocate | BOOLEAN | false | - | log.preallocate | -
 remote.log.copy.disable | BOOLEAN | false | - | - | -
 remote.log.delete.on.disable | BOOLEAN | false | - | - | -
 remote.storage.enable | BOOLEAN | false | - | - | -
@@ -403,7 +403,7 @@ retention.bytes | LONG | -1 | - | log.retention.bytes | log/config
 retention.ms | LONG | 604800000 | [-1..] | log.retention.ms log.retention.minutes*60000 log.retention.hours*3600000 | log/config
 segment.bytes | INT | 1073741824 | [1048576..] | log.segment.bytes | log/config
 segment.index.bytes | INT | 10485760 | [4..] | log.index.size.max.bytes | log/config
-segment.jitter.ms | LONG | 0 | [0..] | log.roll.jitter.ms log.roll.jitter.hours*3600000 | -
+segment.jitter.ms | LONG | 0 | [0..] | log.roll.jitter.ms log.roll.jitter.hours*3600000 | log/config
 segment.ms | LONG | 604800000 | [1..] | log.roll.ms log.roll.hours*3600000 | log/config
 unclean.leader.election.enable | BOOLEAN | false | - | unclean.leader.election.enable | -
 """

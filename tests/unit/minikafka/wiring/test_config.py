@@ -154,7 +154,8 @@ log.retention.check.interval.ms=300000
     found = settings_of(read_properties(sample))
     assert [end.name for end in found.listeners()] == ["PLAINTEXT", "CONTROLLER"]
     assert found.advertised()["PLAINTEXT"].host == "localhost"
-    assert found.warnings == []
+    # One broker talks to no other.
+    assert found.warnings == ["inter.broker.listener.name is set but has no effect here"]
     assert found.data_directory() == "/tmp/kraft-combined-logs"
 
 
