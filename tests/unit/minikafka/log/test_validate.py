@@ -10,7 +10,14 @@ from minikafka.log.log import Log
 from minikafka.log.validate import InvalidRecords, InvalidTimestamps
 from protocol.checksums import crc32c
 from protocol.kafka.batch import CONTROL, HEADER, LOG_APPEND_TIME, BatchHeader
-from protocol.kafka.errors import CorruptMessage, InvalidRecord, KafkaError, MessageTooLarge, RecordListTooLarge
+from protocol.kafka.errors import (
+    CorruptMessage,
+    InvalidRecord,
+    KafkaError,
+    MessageTooLarge,
+    RecordListTooLarge,
+    UnknownServerError,
+)
 from protocol.kafka.records import build_batch, read_records
 from tests.unit.minikafka.log import NOW_MS, batch, make_log, read
 
@@ -46,7 +53,7 @@ BAD: list[tuple[str, Callable[[], memoryview], type[KafkaError]]] = [
     ("count and offsets", lambda: changed(batch(3), count=2), InvalidRecord),
     ("negative offsets", lambda: changed(batch(), last_offset_delta=-1), InvalidRecord),
     ("control", lambda: changed(batch(), attributes=CONTROL), InvalidRecord),
-    ("codec 7", lambda: changed(batch(), attributes=7), CorruptMessage),
+    ("codec 7", lambda: changed(batch(), attributes=7), UnknownServerError),
     ("no sequence", lambda: batch(producer_id=4, sequence=-1), InvalidRecord),
 ]
 
