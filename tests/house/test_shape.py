@@ -26,8 +26,15 @@ def test_no_dead_files() -> None:
 
 
 # Rooms of the floor plan that stand before their tenants: outgoing connections and the reader of
-# replies are used by followers and replicas, frames by forked children. Each has tests of its own.
-AHEAD = {"protocol.net.dialer", "protocol.disk.frames", "protocol.resp.reader"}
+# replies are used by followers and replicas, frames by forked children; two families of messages by
+# replicas and by security. Each has tests of its own.
+AHEAD = {
+    "protocol.net.dialer",
+    "protocol.disk.frames",
+    "protocol.resp.reader",
+    "protocol.kafka.messages.replicas",
+    "protocol.kafka.messages.security",
+}
 
 
 def is_room(name: str) -> bool:
