@@ -93,6 +93,11 @@ def client_info(call: Call) -> Reply:
     "CLIENT|LIST [TYPE client-type=<NORMAL | MASTER | REPLICA | PUBSUB> @5.0.0] [ID client-id:integer [client-id ...] "
     "@6.2.0]",
     _ADMIN, since="2.4.0", tips=("nondeterministic_output",), complexity="O(N) where N is the number of connections",
+    history=(
+        ("2.8.12", "Tells `id`."), ("5.0.0", "Takes `TYPE`."), ("6.0.0", "Tells `user`."),
+        ("6.2.0", "Tells `argv-mem`, `tot-mem`, `laddr` and `redir`; takes `ID`."),
+        ("7.0.0", "Tells `resp`, `multi-mem`, `rbs` and `rbp`."), ("7.0.3", "Tells `ssub`."),
+    ),
 )  # fmt: skip
 def client_list(call: Call) -> Reply:
     """Describe connections: all of them, those of a type, or those with given numbers."""
@@ -194,6 +199,11 @@ def _text(value: bytes) -> str:
     "MASTER @3.2.0 | SLAVE | REPLICA @5.0.0 | PUBSUB> @2.8.12] | [USER username] | [ADDR addr] | [LADDR laddr @6.2.0] "
     "| [SKIPME skipme=<YES | NO>] | [MAXAGE maxage:integer @7.4.0]> [new-format ...]>",
     _ADMIN, since="2.4.0", arity=-3, complexity="O(N) where N is the number of connections",
+    history=(
+        ("2.8.12", "Takes filters."), ("2.8.12", "Takes `ID`."), ("3.2.0", "Knows the type `master`."),
+        ("5.0.0", "Knows the type `replica`; `slave` means the same."), ("6.2.0", "Takes `LADDR`."),
+        ("7.4.0", "Takes `MAXAGE`."),
+    ),
 )  # fmt: skip
 def client_kill(call: Call) -> Reply:
     """Close connections: the one with an address, or all that fit every filter."""
@@ -294,7 +304,8 @@ def client_reply(call: Call) -> Reply:
     raise Failure(SYNTAX_ERROR)
 
 
-@command("CLIENT|PAUSE timeout:integer mode=[WRITE | ALL] @6.2.0", _ADMIN, since="3.0.0")
+@command("CLIENT|PAUSE timeout:integer mode=[WRITE | ALL] @6.2.0", _ADMIN, since="3.0.0",
+         history=(("6.2.0", "Can hold those that write and let the others go on."),))  # fmt: skip
 def client_pause(call: Call) -> Reply:
     """Let clients wait for a time: all of them, or those that write."""
     writes_only = False

@@ -34,7 +34,8 @@ def command_count(call: Call) -> Reply:
 
 
 @command("COMMAND|INFO [command-name [command-name ...]]", _ANY_TIME, since="2.8.13", acl=("connection",),
-         tips=_UNORDERED, complexity="O(N) where N is the number of commands")  # fmt: skip
+         tips=_UNORDERED, complexity="O(N) where N is the number of commands",
+         history=(("7.0.0", "Without a name it tells about all commands."),))  # fmt: skip
 def command_info(call: Call) -> Reply:
     """Describe the named commands, or all: arity, flags, keys, categories."""
     table = call.state.table

@@ -15,6 +15,7 @@ container("CONFIG", since="2.0.0", group="server", summary="Commands about the s
 
 
 @command("CONFIG|GET parameter [parameter ...]", _ADMIN, since="2.0.0",
+         history=(("7.0.0", "Takes several patterns."),),
          complexity="O(N) when N is the number of configuration parameters provided")  # fmt: skip
 def config_get(call: Call) -> Reply:
     """Answer the values of directives, by name or pattern."""
@@ -23,6 +24,7 @@ def config_get(call: Call) -> Reply:
 
 
 @command("CONFIG|SET parameter value [parameter value ...]", _ADMIN, since="2.0.0", tips=_ALL_NODES,
+         history=(("7.0.0", "Takes several directives."),),
          complexity="O(N) when N is the number of configuration parameters provided")  # fmt: skip
 def config_set(call: Call) -> Reply:
     """Change directives, all of the named ones or none."""

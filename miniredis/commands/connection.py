@@ -73,7 +73,7 @@ def _int32(text: bytes, error: str) -> int:
     return number
 
 
-@command("AUTH [username @6.0.0] password", _STRANGERS)
+@command("AUTH [username @6.0.0] password", _STRANGERS, history=(("6.0.0", "May name a user."),))
 def auth(call: Call) -> Reply:
     """Log in: as the default user, or as the one named."""
     argv = call.argv
@@ -91,8 +91,10 @@ def auth(call: Call) -> Reply:
 
 
 @command(
-    "HELLO arguments=[protover:integer [AUTH auth=<username password>] [SETNAME clientname]]", _STRANGERS, since="6.0.0"
-)
+    "HELLO arguments=[protover:integer [AUTH auth=<username password>] [SETNAME clientname]]", _STRANGERS,
+    since="6.0.0",
+    history=(("6.2.0", "May be called without a version, and then only tells about the connection."),),
+)  # fmt: skip
 def hello(call: Call) -> Reply:
     """Choose the protocol version, and log in or take a name on the way; answers who the server is."""
     session = call.session

@@ -28,7 +28,8 @@ _UNITS: Final = ((1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K"))
 
 
 @command("INFO [section [section ...]]", LOADING | STALE, acl=("dangerous",),
-         tips=("nondeterministic_output", "request_policy:all_shards", "response_policy:special"))  # fmt: skip
+         tips=("nondeterministic_output", "request_policy:all_shards", "response_policy:special"),
+         history=(("7.0.0", "Takes several sections."),))  # fmt: skip
 def info(call: Call) -> Reply:
     """Tell about the server: everything usual, or the sections named."""
     wanted: set[str] = set()

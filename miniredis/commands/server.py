@@ -27,6 +27,7 @@ from protocol.resp.values import NOTHING, OK, Failure, Reply
 _ANY_TIME: Final = NOSCRIPT | LOADING | STALE
 _EVERYWHERE: Final = ("request_policy:all_shards", "response_policy:all_succeeded")
 _ALL_NODES: Final = ("request_policy:all_nodes", "response_policy:all_succeeded")
+_FLUSH_HISTORY: Final = (("4.0.0", "Takes `ASYNC`."), ("6.2.0", "Takes `SYNC`."))
 _FLUSH: Final = "flush-type=[ASYNC @4.0.0 | SYNC @6.2.0]"
 
 container("SLOWLOG", since="2.2.12", group="server", summary="Commands about calls that took long.", help_since="6.2.0")
@@ -42,7 +43,7 @@ def dbsize(call: Call) -> Reply:
 
 
 @command(f"FLUSHDB {_FLUSH}", WRITE | TOUCHES_ARBITRARY_KEYS, acl=("keyspace", "dangerous"), tips=_EVERYWHERE,
-         complexity="O(N) where N is the number of keys")  # fmt: skip
+         complexity="O(N) where N is the number of keys", history=_FLUSH_HISTORY)  # fmt: skip
 def flushdb(call: Call) -> Reply:
     """Remove all keys of the database."""
     _check_flush(call)
@@ -53,7 +54,7 @@ def flushdb(call: Call) -> Reply:
 
 
 @command(f"FLUSHALL {_FLUSH}", WRITE | TOUCHES_ARBITRARY_KEYS, acl=("keyspace", "dangerous"), tips=_EVERYWHERE,
-         complexity="O(N) where N is the number of keys")  # fmt: skip
+         complexity="O(N) where N is the number of keys", history=_FLUSH_HISTORY)  # fmt: skip
 def flushall(call: Call) -> Reply:
     """Remove all keys of all databases."""
     _check_flush(call)
@@ -113,7 +114,8 @@ def role(call: Call) -> Reply:
 
 @command("SHUTDOWN save-selector=[NOSAVE | SAVE] [NOW @7.0.0] [FORCE @7.0.0] [ABORT @7.0.0]",
          ADMIN | NOSCRIPT | LOADING | STALE | NO_MULTI | ALLOW_BUSY,
-         complexity="O(N) when saving, where N is the number of keys")  # fmt: skip
+         complexity="O(N) when saving, where N is the number of keys",
+         history=(("7.0.0", "Takes `NOW`, `FORCE` and `ABORT`."),))  # fmt: skip
 def shutdown(call: Call) -> Reply:
     """End the server; the answer is the end of the connection."""
     options = [call.option(at) for at in range(1, len(call.argv))]
@@ -123,7 +125,11 @@ def shutdown(call: Call) -> Reply:
         raise Failure(SYNTAX_ERROR)
     if b"ABORT" in options:
         raise Failure("ERR No shutdown in progress.")
-    call.state.request_shutdown(b"NOSAVE" not in options)
+    if b"SAVE" in options:
+        # There is no snapshot to write yet, and who asks for one must not lose his data.
+        call.state.log("SHUTDOWN SAVE: this server cannot save, it goes on")
+        raise Failure("ERR Errors trying to SHUTDOWN. Check logs.")
+    call.state.request_shutdown(False)
     return NOTHING
 
 
@@ -146,7 +152,8 @@ def monitor(call: Call) -> Reply:
 
 @command("SLOWLOG|GET [count:integer]", ADMIN | LOADING | STALE, since="2.2.12",
          tips=("request_policy:all_nodes", "nondeterministic_output"),
-         complexity="O(N) where N is the number of entries returned")  # fmt: skip
+         complexity="O(N) where N is the number of entries returned",
+         history=(("4.0.0", "Tells address and name of the client."),))  # fmt: skip
 def slowlog_get(call: Call) -> Reply:
     """Answer the latest entries of the slow log, ten of them or as many as said."""
     if len(call.argv) > 3:
