@@ -9,11 +9,12 @@ Law 3: nothing is allocated because of a length or a count that was only announc
 Law 4: every byte is looked at a bounded number of times. A big argument is gathered in pieces and joined once.
 
 Speed. A whole chunk is cut by one `split(b"\\r\\n")`; the pieces of a command are then sizes and arguments in turn,
-and the sizes are right when they equal those looked up for the arguments' lengths – two slices and one comparison of
-lists. Whatever is not that plain (a line break inside an argument, inline commands, a command that is not complete,
-anything wrong) goes to `_exact`, which reads as Redis does, byte positions and all. Two oddities of Redis are kept
-there: of the two bytes after a size or an argument only the first \\r of a size is ever checked, and a NUL hides the
-line end behind it, so that the line is waited for until it is too long.
+and the sizes are right when they equal those looked up for the arguments' lengths. What clients send most has ways of
+its own: one whole command, and a pipeline of commands with equally many arguments, which is checked and cut by a few
+calls however many they are. Whatever is not that plain (a line break inside an argument, inline commands, a command
+that is not complete, anything wrong) goes to `_exact`, which reads as Redis does, byte positions and all. Two oddities
+of Redis are kept there: of the two bytes after a size or an argument only the first \\r of a size is ever checked, and
+a NUL hides the line end behind it, so that the line is waited for until it is too long.
 """
 
 from __future__ import annotations
@@ -38,6 +39,11 @@ _CRUMB_BYTES: Final = 4096  # arrivals smaller than this are glued to the piece 
 # The lines that announce: looked up, never computed. Longer arguments take the exact way; they are few per byte.
 _COUNTS: Final = {b"*%d" % count: count for count in range(1, 1025)}
 _SIZES: Final = [b"$%d" % size for size in range(4097)]
+_SIZE_OF: Final = dict(enumerate(_SIZES))
+_ONLY_COMMAND_WORDS: Final = 16  # a chunk that is one command of up to so many words takes the shortest way
+# The first line of such a command, by how many lines the chunk has; None where no command has so many.
+_ONLY_COUNT: Final = [b"*%d" % (lines // 2) if lines % 2 and lines > 1 else None
+                      for lines in range(2 * _ONLY_COMMAND_WORDS + 2)]  # fmt: skip
 
 # Blank lines and empty arrays, a run of which is skipped at once: they are the cheapest way to keep a server busy.
 _NOTHING: Final = re.compile(rb"(?:[ \t\r]{0,8}\n|\*(?:0|-[1-9][0-9]{0,17})\r\n)+")
@@ -116,20 +122,25 @@ class Parser:
         commands: list[list[bytes]] = []
         if self.failure is not None:
             return commands
+        pieces: list[bytes] | None = None
+        if not self._rest and not self._remaining and self.authenticated and len(data) <= _WINDOW_BYTES:
+            pieces = data.split(b"\r\n")
+            last = len(pieces) - 1
+            if last < len(_ONLY_COUNT) and pieces[0] == _ONLY_COUNT[last] and not pieces[last]:
+                argv = pieces[2:last:2]
+                at = 1
+                for word in argv:
+                    if pieces[at] != _SIZE_OF.get(len(word)):
+                        break
+                    at += 2
+                else:
+                    commands.append(argv)
+                    return commands
         try:
-            if self._missing:
-                data = self._gather(data, commands)
-            elif self._rest:
-                data = self._rest[self._offset :] + data
-                self._rest = b""
-                self._offset = 0
-            if not self.authenticated:
-                self._exact(data, commands, 1 - len(commands))
-            elif len(data) <= _WINDOW_BYTES:
-                if data:
-                    self._parse(data, commands)
+            if pieces is None:
+                self._take(data, commands)
             else:
-                self._parse_windows(data, commands)
+                self._cut(pieces, commands)
             if self._gathered and self.buffered > self.max_buffer:
                 raise Refused("query buffer limit", is_silent=True)
         except Refused as failure:
@@ -139,6 +150,21 @@ class Parser:
             self._argv = []
         return commands
 
+    def _take(self, data: bytes, commands: list[list[bytes]]) -> None:
+        """The ways by what was left of the bytes before, by who sends and by how much there is."""
+        if self._missing:
+            data = self._gather(data, commands)
+        elif self._rest:
+            data = self._rest[self._offset :] + data
+            self._rest = b""
+            self._offset = 0
+        if not self.authenticated:
+            self._exact(data, commands, 1 - len(commands))
+        elif len(data) > _WINDOW_BYTES:
+            self._parse_windows(data, commands)
+        elif data:
+            self._parse(data, commands)
+
     # ── the plain way ──────────────────────────────────────────────────────────────────────────────────
 
     def _parse(self, data: bytes, commands: list[list[bytes]]) -> None:
@@ -147,10 +173,13 @@ class Parser:
             data = data[self._argument(data, 0, commands) :]
             if not data:
                 return
-        pieces = data.split(b"\r\n")
+        self._cut(data.split(b"\r\n"), commands)
+
+    def _cut(self, pieces: list[bytes], commands: list[list[bytes]]) -> None:
+        """The commands of a chunk that begins with a line."""
         # pieces[last] is not a line: no line end follows it (it is empty when the chunk ends where a command does).
         last = len(pieces) - 1
-        position = self._continue(pieces, 0, commands) if self._remaining else 0
+        position = self._continue(pieces, 0, commands) if self._remaining else _alike(pieces, commands)
         sizes = _SIZES
         while position < last and not self._remaining:
             count = _COUNTS.get(pieces[position])
@@ -320,6 +349,26 @@ class Parser:
         self._missing = 0
         self._took(1, commands)
         return data[missing:]
+
+
+def _alike(pieces: list[bytes], commands: list[list[bytes]]) -> int:
+    """Take the commands of a pipeline whose commands all have as many arguments as the first; the position after them.
+
+    0 when there is nothing of the kind. A last command that is not complete is left for others.
+    """
+    count = _COUNTS.get(pieces[0], 0)
+    step = 2 * count + 1
+    alike = (len(pieces) - 1) // step
+    final = alike * step
+    if not count or alike < 2 or pieces[:final:step].count(pieces[0]) != alike:
+        return 0
+    lines = pieces[:final]
+    del lines[::step]
+    words = lines[1::2]
+    if list(map(_SIZE_OF.get, map(len, words))) != lines[::2]:
+        return 0
+    commands += map(list, zip(*[iter(words)] * count, strict=True))
+    return final
 
 
 def _number(text: bytes) -> int | None:
