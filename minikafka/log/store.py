@@ -86,7 +86,7 @@ class Store:
 
     def open(self) -> None:
         """Take the directory. AlreadyLocked when somebody has it; OSError when it cannot be used."""
-        self.disk.make_dirs(self.directory)
+        self.disk.make_dirs_durably(self.directory)
         self._lock = self.disk.lock(f"{self.directory}/.lock")
         self._take_clean_mark()
         self._recovery_points = self._recovery.read()

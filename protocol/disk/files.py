@@ -194,6 +194,14 @@ class Disk:
     def make_dirs(self, path: str) -> None:
         os.makedirs(path, exist_ok=True)
 
+    def make_dirs_durably(self, path: str) -> None:
+        """As `make_dirs`; what had to be made is in its parent on the medium when this returns."""
+        parent = os.path.dirname(self.absolute(path))
+        if not self.is_dir(path):
+            self.make_dirs_durably(parent)
+            self.make_dirs(path)
+            self.sync_dir(parent)
+
     def remove(self, path: str) -> None:
         os.unlink(path)
 

@@ -1,4 +1,4 @@
-"""Log lines: levels, where they go, and the two looks (Redis's and Kafka's)."""
+"""Log lines as Redis writes them: levels, the look, where they go."""
 
 import sys
 from collections.abc import Callable
@@ -6,11 +6,11 @@ from enum import IntEnum
 
 from protocol.ops.clock import Clock
 
-__all__ = ["Level", "Logger", "kafka_line", "redis_line"]
+__all__ = ["Level", "Logger", "redis_line"]
 
 
 class Level(IntEnum):
-    """Redis's four levels; Kafka's names for them stand in `KAFKA_NAMES`."""
+    """Redis's four levels."""
 
     DEBUG = 0
     VERBOSE = 1
@@ -19,7 +19,6 @@ class Level(IntEnum):
 
 
 REDIS_MARKS = (".", "-", "*", "#")
-KAFKA_NAMES = ("DEBUG", "DEBUG", "INFO", "WARN")
 
 
 def redis_line(clock: Clock, pid: int, role: Callable[[], str]) -> Callable[[Level, str], str]:
@@ -29,16 +28,6 @@ def redis_line(clock: Clock, pid: int, role: Callable[[], str]) -> Callable[[Lev
         now = clock.wall_ms()
         moment = clock.local_text("%d %b %Y %H:%M:%S", now)
         return f"{pid}:{role()} {moment}.{now % 1000:03d} {REDIS_MARKS[level]} {message}"
-
-    return line
-
-
-def kafka_line(clock: Clock) -> Callable[[Level, str], str]:
-    """`[2026-11-23 10:16:21,123] INFO message`, log4j's pattern in Kafka's own configuration."""
-
-    def line(level: Level, message: str) -> str:
-        now = clock.wall_ms()
-        return f"[{clock.local_text('%Y-%m-%d %H:%M:%S', now)},{now % 1000:03d}] {KAFKA_NAMES[level]} {message}"
 
     return line
 

@@ -118,9 +118,13 @@ class SimDisk(Disk):
         self._kept: dict[str, dict[str, Node | None]] = {"/": {}}  # as of each directory's last fsync
         self._locks: set[str] = set()
 
+    def let_go(self) -> None:
+        """The process is gone: its locks are free, everything it wrote stays in the page cache."""
+        self._locks.clear()
+
     def crash(self) -> None:
         """Lose the power: nothing is open or locked, and what was not synced may be gone."""
-        self._locks.clear()
+        self.let_go()
         for directory, entries in self._dirs.items():
             kept = self._kept.setdefault(directory, {})
             changes = [
@@ -210,6 +214,9 @@ class SimDisk(Disk):
         self._node(path)
         names, name = self._split(path)
         del names[name]
+
+    def set_mode(self, path: str, mode: int) -> None:
+        assert self.exists(path)  # who may read it plays no part here
 
     def remove_tree(self, path: str) -> None:
         path = self.absolute(path)

@@ -212,7 +212,18 @@ class SimTransport(asyncio.Transport):
             self.other._taken(len(data))
             if not self._closing:
                 self._world.note("data", f"{self.other._name} {xxh3_64(data):016x}")
-                self._protocol.data_received(data)
+                self._hand_over(data)
+
+    def _hand_over(self, data: bytes) -> None:
+        if not isinstance(self._protocol, asyncio.BufferedProtocol):
+            self._protocol.data_received(data)
+            return
+        while data and not self._gone:
+            room = memoryview(self._protocol.get_buffer(len(data)))
+            size = min(len(room), len(data))
+            room[:size] = data[:size]
+            self._protocol.buffer_updated(size)
+            data = data[size:]
 
     def _taken(self, size: int) -> None:
         self._in_flight -= size
