@@ -68,6 +68,7 @@ SHUTDOWN_ROUNDS = 3
 RESERVED_IDS = 100  # Uuids below this have a meaning of their own
 SNAPSHOT_CHECK_S = 60.0  # how often it is looked whether a snapshot is due by time
 FILES_PER_CONNECTION_ROOM = 100_000  # descriptors asked of the system; it gives what it allows
+SCRATCH_BYTES = 256 * 1024  # what one read of a socket takes at most, unless it belongs to a large request
 
 
 class StartError(Exception):
@@ -142,6 +143,7 @@ class Broker:
         self.image = Image()
         self.metrics = Registry()
         self.turn = Turn(loop)
+        self._scratch = bytearray(SCRATCH_BYTES)
         self.listeners: list[SocketListener] = []
         self.is_serving = False
         self.failed: asyncio.Future[BaseException] = loop.create_future()
@@ -427,7 +429,7 @@ class Broker:
             )
             port = end.port
             for host in BOTH_FAMILIES.get(end.host, (end.host,)):
-                listener = SocketListener(self.loop, self.turn, accept, max_connections=limit)
+                listener = SocketListener(self.loop, self.turn, accept, max_connections=limit, is_lending=True)
                 try:
                     await listener.open(host, port, backlog=settings.get("socket.listen.backlog.size"))
                 except OSError as error:
@@ -456,7 +458,7 @@ class Broker:
         if not self.is_serving:
             connection.pause_reading()
             self._early.append(connection)
-        return Session(connection, self.services, routes, name, side, max_bytes)
+        return Session(connection, self.services, routes, name, side, max_bytes, self._scratch)
 
     async def _open_console(self) -> None:
         port = self.settings.own["console.port"]

@@ -38,6 +38,7 @@ log = logging.getLogger("minikafka.session")
 API_VERSIONS = 18
 MAX_WAITING_BYTES = 1 << 20  # unread input of a client whose request is still running; past it we stop reading
 MAX_OPEN_ANSWERS = 1000  # pipelined requests of one client whose answers are not there yet
+SLICE = 128  # requests run one after the other before their answers are sent: while we go on, the client does too
 MAX_CLIENT_TEXT = 200  # of a client's own words that one log line may carry
 
 _request_head = Packer(">hhih").unpack_from  # api key, api version, correlation id, length of the client id
@@ -80,17 +81,20 @@ class Session:
         listener: str,
         side: str,
         max_request_bytes: int,
+        scratch: bytearray,
     ) -> None:
         self.connection = connection
         self.routes = routes  # of this listener: shared by all its sessions, filled as versions are met
         self.side = side
         self.context = Context(services, listener, side, connection.peer_address[0], connection.local_address)
-        self.framer = Framer(max_request_bytes)
+        self.framer = Framer(max_request_bytes, scratch)
+        self.room = self.framer.room
         self.frames: deque[memoryview] = deque()
         self.waiting_bytes = 0  # in `frames`
         self.slots: deque[Slot] = deque()
         self.running: dict[Future[Any], tuple[Slot, Route, int, Any]] = {}
         self.is_busy = False  # a request that is not pipelined is still running
+        self.is_due = False  # the next slice of waiting requests comes with the loop's next turn
         self.is_paused = False
         self.is_over = False
         self.client_id_bytes: bytes | None = None
@@ -98,20 +102,31 @@ class Session:
     # ---- from the connection
 
     def received(self, data: bytes) -> None:
-        """Bytes from the client: cut frames, run what may run now."""
-        if self.is_over:
-            return
+        """Bytes from the client, as they came."""
+        if not self.is_over:
+            self.framer.feed(data)
+            self.take()
+
+    def filled(self, count: int) -> None:
+        """So many bytes from the client, in the framer's room."""
+        if not self.is_over:
+            self.framer.filled(count)
+            self.take()
+
+    def take(self) -> None:
+        """Run what became whole, as far as it may run now."""
         framer = self.framer
-        framer.feed(data)
-        if not framer.failure:
-            frames = framer.frames()
-            if not frames:
-                return
+        if framer.failure is not None:
+            self.hang_up(str(framer.failure))
+            return
+        frames = framer.frames()
+        if frames:
             self.frames.extend(frames)
             self.waiting_bytes += sum(map(len, frames))
-            self.work()
-        else:
-            self.hang_up(str(framer.failure))
+            if self.is_due:
+                self.mind_input()
+            else:
+                self.work()
 
     def resumed(self) -> None:
         """Output has drained below the low watermark."""
@@ -128,11 +143,19 @@ class Session:
     # ---- requests
 
     def work(self) -> None:
-        """Run waiting requests until one must be waited for, nothing is left, or the client does not read."""
+        """Run waiting requests until one must be waited for, nothing is left, or the client does not read. After a
+        slice of them their answers leave and others have their turn."""
         frames = self.frames
+        left = SLICE
         while frames and not self.is_busy and not self.is_over:
             if self.connection.is_congested or len(self.slots) >= MAX_OPEN_ANSWERS:
                 break
+            if not left:
+                if not self.is_due:
+                    self.is_due = True
+                    self.context.loop.call_soon(self.go_on)
+                break
+            left -= 1
             frame = frames.popleft()
             self.waiting_bytes -= len(frame)
             try:
@@ -141,6 +164,11 @@ class Session:
                 self.hang_up(str(problem))
                 return
         self.mind_input()
+
+    def go_on(self) -> None:
+        """The next slice."""
+        self.is_due = False
+        self.work()
 
     def mind_input(self) -> None:
         """Stop reading while too much waits unread, start again when it has been worked off."""

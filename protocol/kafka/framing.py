@@ -11,7 +11,8 @@ Tags belong to the header where the body is of a flexible version: request heade
 `client_id` never has a compact length, and the answer to ApiVersions never has tags, because who asks does not know yet
 what the other side speaks.
 
-Law 1: nothing is allocated because of a size that was claimed, only because of bytes that came.
+Law 1: nothing is allocated because of a size that was claimed, only because of bytes that came: of a frame that is not
+       whole yet, at most `GROWTH` times those, or as much as the connection's last such frame really had.
 Law 2: a frame is whole or it is not handed out, and frames before a broken one still are.
 """
 
@@ -27,79 +28,135 @@ __all__ = ["MAX_REQUEST_BYTES", "Framer", "RequestHeader", "frame", "frame_reque
 
 MAX_REQUEST_BYTES = 100 * 1024 * 1024  # Kafka's socket.request.max.bytes
 
+DIRECT_FRAME_BYTES = 64 * 1024  # frames from this size on are received where they stay
+AFTER_LARGE_BYTES = 4 * 1024
+GROWTH = 8
+
 _SIZE = struct.Struct(">i")
 _REQUEST = struct.Struct(">hhih")
 _RESPONSE = struct.Struct(">ii")
 
 
 class Framer:
-    """Cuts a stream of bytes into frames. Fed from one connection, in order."""
+    """Cuts a stream of bytes into frames. Fed from one connection, in order: `feed` takes bytes that somebody else
+    received; `room` and `filled` have them received where they belong, which saves a large frame's copies.
 
-    __slots__ = ("_partial", "_ready", "_wanted", "failure", "max_request_bytes")
+    `scratch` is where `room` receives what is not known to belong to a large frame. It may be shared by all framers of
+    one thread, because nothing is left there between `filled` and the next `room`.
+    """
 
-    def __init__(self, max_request_bytes: int = MAX_REQUEST_BYTES) -> None:
+    __slots__ = (
+        "_filled", "_frame", "_head", "_is_direct", "_last_bytes", "_ready", "_scratch", "_size",
+        "_window_bytes", "failure", "max_request_bytes",
+    )  # fmt: skip
+
+    def __init__(self, max_request_bytes: int = MAX_REQUEST_BYTES, scratch: bytearray | None = None) -> None:
         self.max_request_bytes = max_request_bytes
         self.failure: ProtocolError | None = None
         self._ready: list[memoryview] = []
-        self._partial = bytearray()  # the beginning of a frame that is not whole yet, its size included
-        self._wanted = 4  # bytes that `_partial` must reach before it is worth looking at
+        self._head = b""  # the beginning of a size
+        self._frame: bytearray | None = None  # a frame that is not whole yet, and perhaps not as long yet as it will be
+        self._size = 0  # of that frame
+        self._filled = 0  # of it, by what came
+        self._last_bytes = 0  # size of the last one that came in pieces
+        self._scratch = memoryview(scratch) if scratch is not None else None
+        self._is_direct = False  # the room given out is in the frame
+        self._window_bytes = len(scratch) if scratch is not None else 0  # of the scratch that is given out
 
     @property
     def buffered_bytes(self) -> int:
         """What is held of a frame that is not whole yet."""
-        return len(self._partial)
+        return len(self._head) if self._frame is None else 4 + self._filled
+
+    def room(self) -> memoryview:
+        """Where the next bytes are to be received: say with `filled` how many came, and take nothing else before."""
+        frame = self._frame
+        if frame is not None and self._size >= DIRECT_FRAME_BYTES:
+            self._is_direct = True
+            if self._filled == len(frame):
+                frame = self._grow(self._filled + 1)
+            return memoryview(frame)[self._filled :]
+        assert self._scratch is not None, "whoever asks for room has given a scratch"
+        self._is_direct = False
+        return self._scratch[: self._window_bytes]
+
+    def filled(self, count: int) -> None:
+        """So many bytes came into the room."""
+        if self._is_direct:
+            self._filled += count
+            if self._filled == self._size:
+                self._finish()
+                # The next is probably as large: receive its beginning, which is copied, in a smaller piece.
+                self._window_bytes = AFTER_LARGE_BYTES
+            return
+        assert self._scratch is not None
+        self.feed(bytes(self._scratch[:count]))
+        if count == self._window_bytes and self._size < DIRECT_FRAME_BYTES:
+            self._window_bytes = len(self._scratch)
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they came."""
         if self.failure is not None:
             return
-        if self._partial:
-            partial = self._partial
-            if len(partial) + len(data) < self._wanted:
-                partial += data
+        if self._frame is not None:
+            wanted = self._size - self._filled
+            if wanted > len(data):
+                self._add(data)
                 return
-            missing = self._wanted - len(partial)
-            partial += memoryview(data)[:missing]
-            if self._wanted == 4:  # only now is it known how much belongs to the frame
-                size = self._size_at(partial, 0)
-                if size < 0:
-                    return
-                self._wanted = 4 + size
-                if size:
-                    self.feed(data[missing:])
-                    return
-            self._ready.append(memoryview(partial)[4:])
-            self._partial = bytearray()
-            self._wanted = 4
-            if missing == len(data):
-                return
-            data = data[missing:]
-        self._cut(data)
+            self._add(memoryview(data)[:wanted])
+            self._finish()
+            if wanted < len(data):
+                self._cut(data, wanted)
+        elif self._head:
+            data, self._head = self._head + data, b""
+            self._cut(data, 0)
+        else:
+            self._cut(data, 0)
 
-    def _cut(self, data: bytes) -> None:
+    def _cut(self, data: bytes, position: int) -> None:
         """Hand out the frames that lie whole in `data` and keep the rest."""
         view = memoryview(data)
-        position, end = 0, len(data)
+        limit, ready, size_at, end = self.max_request_bytes, self._ready, _SIZE.unpack_from, len(data)
         while end - position >= 4:
-            size = self._size_at(data, position)
-            if size < 0:
+            (size,) = size_at(data, position)
+            if not 0 <= size <= limit:
+                self.failure = ProtocolError(f"a frame of {size} bytes, more than {limit}")
                 return
-            if size > end - position - 4:
-                self._wanted = 4 + size
-                break
-            self._ready.append(view[position + 4 : position + 4 + size])
-            position += 4 + size
-        else:
-            self._wanted = 4
-        self._partial = bytearray(view[position:])
+            position += 4
+            stop = position + size
+            if stop > end:
+                self._size, self._filled = size, 0
+                self._frame = bytearray()
+                self._add(view[position:])
+                return
+            ready.append(view[position:stop])
+            position = stop
+        self._size = 0
+        self._head = data[position:]
 
-    def _size_at(self, data: Buffer, position: int) -> int:
-        """The size of the frame that begins there, or -1 when no frame can be of that size."""
-        size: int = _SIZE.unpack_from(data, position)[0]
-        if 0 <= size <= self.max_request_bytes:
-            return size
-        self.failure = ProtocolError(f"a frame of {size} bytes, more than {self.max_request_bytes}")
-        return -1
+    def _add(self, data: Buffer) -> None:
+        """More of the frame that is not whole yet."""
+        frame, start = self._frame, self._filled
+        assert frame is not None
+        stop = start + len(data)
+        if stop > len(frame):
+            frame = self._grow(stop)
+        frame[start:stop] = data
+        self._filled = stop
+
+    def _grow(self, least: int) -> bytearray:
+        """Room in the frame for at least so many bytes, and for no more than what came lets us expect."""
+        frame = bytearray(min(self._size, max(GROWTH * least, self._last_bytes)))
+        assert self._frame is not None
+        frame[: self._filled] = memoryview(self._frame)[: self._filled]
+        self._frame = frame
+        return frame
+
+    def _finish(self) -> None:
+        assert self._frame is not None
+        self._ready.append(memoryview(self._frame))
+        self._frame = None
+        self._last_bytes = self._size
 
     def frames(self) -> list[memoryview]:
         """The whole frames since last asked, without their sizes.

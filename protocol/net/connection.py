@@ -1,7 +1,7 @@
 """One socket: bytes in go to its session, bytes out leave in one write per turn of the loop.
 
 Laws:
-1. The only asyncio protocol class of the house. Sessions know a `Connection`, never a transport.
+1. The only asyncio protocol classes of the house. Sessions know a `Connection`, never a transport.
 2. What a session writes is queued; the server's `Turn` sends each connection's queue with one call at the end of the
    loop turn, after what must come first (an append-only file, replicas) has been done.
 3. Backpressure both ways: `is_congested` tells the writer to stop until `resumed`; `pause_reading` stops the peer.
@@ -12,12 +12,13 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias, cast
 
-__all__ = ["Buffer", "Connection", "Session", "Turn"]
+__all__ = ["Buffer", "Connection", "LendingConnection", "LendingSession", "Session", "Turn"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 HIGH_WATERMARK_BYTES = 256 * 1024  # output beyond this is congestion: a few round trips on a fast network
 LOW_WATERMARK_BYTES = 64 * 1024
+JOINED_BYTES = 16 * 1024
 
 
 class Session(Protocol):
@@ -31,6 +32,16 @@ class Session(Protocol):
 
     def resumed(self) -> None:
         """Output fell below the low watermark again."""
+
+
+class LendingSession(Session, Protocol):
+    """A session that says where the bytes for it are to be received, and so saves a copy of those it keeps."""
+
+    def room(self) -> bytearray | memoryview:
+        """Where to receive, never empty; `filled` follows before anything else is received."""
+
+    def filled(self, count: int) -> None:
+        """So many bytes came into the room."""
 
 
 class Turn:
@@ -70,7 +81,7 @@ class Turn:
             connection.flush()
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BaseProtocol):
     """A connected socket with its session. Made by a listener or a dialer."""
 
     __slots__ = (
@@ -180,6 +191,8 @@ class Connection(asyncio.Protocol):
         self._queue = []
         if len(queue) == 1:
             self.transport.write(queue[0])
+        elif sum(map(len, queue)) <= JOINED_BYTES:
+            self.transport.write(b"".join(queue))  # one small copy costs less than a vector of many buffers
         else:
             self.transport.writelines(queue)
 
@@ -234,6 +247,23 @@ class Connection(asyncio.Protocol):
             self.close()
         else:
             self._idle_handle = self.loop.call_at(due, self._idle_check)
+
+
+class LendingConnection(Connection, asyncio.BufferedProtocol):
+    """A connection that receives into its session's memory."""
+
+    __slots__ = ("_lender",)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._lender = cast("LendingSession", self.session)
+
+    def get_buffer(self, sizehint: int) -> bytearray | memoryview:
+        return self._lender.room()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.last_active = self.loop.time()
+        self._lender.filled(nbytes)
 
 
 def _address(name: object) -> tuple[str, int]:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from protocol.net.connection import Connection, Session, Turn
+from protocol.net.connection import Connection, LendingConnection, Session, Turn
 
 if TYPE_CHECKING:
     import ssl as tls
@@ -15,7 +15,8 @@ __all__ = ["Listener"]
 class Listener:
     """One listening socket and the connections that came in by it.
 
-    `max_connections` may be changed at any time; a connection beyond it is told `refusal` and closed.
+    `max_connections` may be changed at any time; a connection beyond it is told `refusal` and closed. With `is_lending`
+    the sessions are LendingSessions.
     """
 
     def __init__(
@@ -26,6 +27,7 @@ class Listener:
         *,
         max_connections: int = 10_000,
         refusal: bytes = b"",
+        is_lending: bool = False,
     ) -> None:
         self.max_connections = max_connections
         self.refused = 0
@@ -35,6 +37,7 @@ class Listener:
         self._turn = turn
         self._open_session = open_session
         self._refusal = refusal
+        self._made = LendingConnection if is_lending else Connection
         self._server: asyncio.Server
         self._empty: asyncio.Future[None] | None = None
 
@@ -73,7 +76,7 @@ class Listener:
                 connection.abort()
 
     def _connection(self) -> Connection:
-        return Connection(self._loop, self._turn, self._enter, self._leave)
+        return self._made(self._loop, self._turn, self._enter, self._leave)
 
     def _enter(self, connection: Connection) -> Session:
         if len(self.connections) >= self.max_connections:
@@ -99,6 +102,12 @@ class Refused:
 
     def received(self, data: bytes) -> None:
         """What a refused peer sends is read by nobody."""
+
+    def room(self) -> bytearray:
+        return bytearray(1)
+
+    def filled(self, count: int) -> None:
+        """As `received`."""
 
     def lost(self) -> None:
         """Nothing was kept for it."""

@@ -64,7 +64,7 @@ def served(handler: Callable[[Any, Any], Any], *, pipelined: bool = False, needs
 def opened(apis: dict[int, Api], authorizer: Any = None, max_bytes: int = 1 << 20) -> tuple[Session, FakeConnection]:
     connection: Any = FakeConnection()
     services: Any = FakeServices(apis, authorizer)
-    return Session(connection, services, {}, "PLAINTEXT", "B", max_bytes), connection
+    return Session(connection, services, {}, "PLAINTEXT", "B", max_bytes, bytearray(256)), connection
 
 
 def asked(number: int, version: int = 4, client_id: str | None = "me") -> bytes:

@@ -31,6 +31,40 @@ def test_frames_are_the_same_in_any_chunking() -> None:
         assert cut(data, chunk) == bodies, chunk
 
 
+def received(data: bytes, chunk: int, scratch: bytearray, limit: int = 1 << 20) -> list[bytes]:
+    """The frames that come of receiving `data` where the framer says, `chunk` bytes at most at a time."""
+    framer = Framer(limit, scratch)
+    found: list[bytes] = []
+    while data:
+        room = framer.room()
+        size = min(len(room), chunk, len(data))
+        room[:size] = data[:size]
+        data = data[size:]
+        framer.filled(size)
+        found += [bytes(one) for one in framer.frames()]
+    return found
+
+
+def test_frames_are_the_same_where_the_framer_receives_them() -> None:
+    """A produced batch would be written with the bytes of another."""
+    sizes = [70_000, 3, 65_536, 65_535, 0, 200_000, 200_001, 1, 5000, 5000, 99_999]
+    bodies = [bytes([number + 1]) * size for number, size in enumerate(sizes)]
+    data = b"".join(struct.pack(">i", len(body)) + body for body in bodies)
+    for chunk in (13, 1000, 4096, 65_540, len(data)):
+        for scratch in (64, 16_384, 262_144):
+            assert received(data, chunk, bytearray(scratch)) == bodies, (chunk, scratch)
+
+
+def test_a_claimed_size_takes_no_memory() -> None:
+    """A client could fill the broker's memory with a few bytes a connection."""
+    framer = Framer(100 << 20, bytearray(65_536))
+    room = framer.room()
+    room[:1004] = struct.pack(">i", 100 << 20) + bytes(1000)
+    framer.filled(1004)
+    assert len(framer.room()) < 10_000
+    assert framer.buffered_bytes == 1004
+
+
 def test_frames_in_one_chunk_are_not_copied() -> None:
     """Every produced byte would be copied once more."""
     data = struct.pack(">i", 3) + b"abc" + struct.pack(">i", 2) + b"de" + b"\0"

@@ -1,8 +1,9 @@
 """Connections, listeners and the dialer, on real sockets and on the simulated network."""
 
 import asyncio
+import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -40,6 +41,17 @@ class Quiet(Recorder):
         self.got += data
 
 
+class Lender(Quiet):
+    """Has seven bytes of memory."""
+
+    def room(self) -> bytearray:
+        self.memory = bytearray(7)
+        return self.memory
+
+    def filled(self, count: int) -> None:
+        self.got += self.memory[:count]
+
+
 async def serve(**options: object) -> tuple[Listener, list[Recorder], Turn]:
     loop, sessions = asyncio.get_running_loop(), []  # type: ignore[var-annotated]
     turn = Turn(loop)
@@ -66,8 +78,11 @@ async def test_writes_of_a_turn_leave_together_after_what_must_come_first() -> N
     turn = Turn(loop, lambda: order.append("before"))
 
     class Transport(asyncio.Transport):
-        def writelines(self, parts: object) -> None:
-            order.append(b"".join(parts).decode())  # type: ignore[call-overload]
+        def write(self, data: bytes | bytearray | memoryview) -> None:
+            order.append(bytes(data[:8]).decode())
+
+        def writelines(self, parts: Iterable[bytes | bytearray | memoryview]) -> None:
+            order.append(b"".join(parts)[:8].decode())
 
         def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
 
@@ -79,6 +94,35 @@ async def test_writes_of_a_turn_leave_together_after_what_must_come_first() -> N
     assert order == []
     await asyncio.sleep(0)
     assert order == ["before", "abcd"]
+    connection.write(b"a")
+    connection.write(b"b" * 100_000)
+    await asyncio.sleep(0)
+    assert order[2:] == ["before", "abbbbbbb"]
+
+
+async def test_a_session_lends_the_memory_it_is_received_into() -> None:
+    """Bytes would be lost, or come twice, where one piece of memory ends and the next begins."""
+    loop = asyncio.get_running_loop()
+    lenders: list[Lender] = []
+
+    def enter(connection: Connection) -> Lender:
+        lenders.append(Lender(connection))
+        return lenders[-1]
+
+    listener = await Listener(loop, Turn(loop), enter, max_connections=1, is_lending=True).open("127.0.0.1", 0)
+    _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    sent = bytes(range(256)) * 300
+    writer.write(sent)
+    await until(lambda: bool(lenders) and len(lenders[0].got) >= len(sent))
+    assert lenders[0].got == sent
+    reader, late = await asyncio.open_connection("127.0.0.1", listener.port)
+    late.write(b"too many")
+    with contextlib.suppress(ConnectionResetError):  # it was closed with our bytes unread
+        assert await reader.read() == b""
+    assert listener.refused == 1
+    writer.close()
+    await until(lambda: lenders[0].events == ["lost"])
+    await listener.drain(1)
 
 
 async def test_refuses_what_is_one_too_many() -> None:
