@@ -7,12 +7,15 @@ Law 1: a partition is served when the metadata assigns it to this broker, under 
        directory that belongs to another topic of the same name, or to none, is put aside and never served.
 Law 2: what recurs (retention, checkpoints, flush.ms) is one timer each for all partitions, and does nothing when
        nothing changed.
+Law 3: making a partition takes files and syncs, a millisecond. While clients are served, thousands of them (one request
+       may ask for that) are made a few a turn of the loop; one that somebody looks for is made at once.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -36,7 +39,7 @@ log = logging.getLogger("minikafka.replica")
 
 TOPIC_CONFIG = 2
 METADATA_TOPIC = "__cluster_metadata"
-NO_ID = bytes(16)
+MADE_A_TURN = 10  # partitions, some 10 ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,8 @@ class Manager:
         self.fetch_sessions = FetchSessions(random, settings.max_incremental_fetch_session_cache_slots)
         self._image: Image | None = None
         self._timers: list[asyncio.TimerHandle] = []
+        self._coming: dict[tuple[str, int], Agreed] = {}  # agreed on, and not made here yet
+        self._is_making = False  # `_make_some` comes in a next turn
         self._is_closed = False
 
     # ── look up ──
@@ -89,6 +94,10 @@ class Manager:
         found = self.partitions.get((topic, index))
         if found is not None:
             return found
+        agreed = self._coming.pop((topic, index), None)
+        if agreed is not None:
+            self._take_over(topic, index, agreed)
+            return self.partition(topic, index)
         if (topic, index) in self.offline:
             raise KafkaStorageError(self.offline[topic, index])
         if self._image is not None and self._image.partition(topic, index) is not None:
@@ -111,12 +120,29 @@ class Manager:
             for index in topic.partitions:
                 self._delete(topic.name, index, topic.id)
         for (name, index), agreed in delta.partitions.items():
-            self._take_over(name, index, agreed)
+            if (name, index) in self.partitions:
+                self._take_over(name, index, agreed)
+            else:
+                self._coming[name, index] = agreed
+        if not self._timers:
+            self._make(len(self._coming))  # at the start nobody waits: all of it
+        elif not self._is_making:
+            self._make_some()
         for kind, name in delta.configs:
             if kind == TOPIC_CONFIG:
                 self._reconfigure(name)
             elif image.topics:
                 self.reconfigure_all()
+
+    def _make_some(self) -> None:
+        self._make(MADE_A_TURN)
+        self._is_making = bool(self._coming)
+        if self._is_making:
+            self._loop.call_soon(self._make_some)
+
+    def _make(self, count: int) -> None:
+        for topic, index in list(islice(self._coming, count)):
+            self._take_over(topic, index, self._coming.pop((topic, index)))
 
     def _take_over(self, topic: str, index: int, agreed: Agreed) -> None:
         if self.node_id not in agreed.replicas:
@@ -130,9 +156,7 @@ class Manager:
         if agreed.leader == self.node_id:
             partition.make_leader(agreed.leader_epoch, agreed.epoch, agreed.replicas, agreed.isr)
         else:
-            partition.make_follower(
-                agreed.leader, agreed.leader_epoch, agreed.epoch, agreed.replicas, agreed.isr
-            )
+            partition.make_follower(agreed.leader, agreed.leader_epoch, agreed.epoch, agreed.replicas, agreed.isr)
 
     def _open(self, topic: str, index: int, topic_id: bytes) -> Partition | None:
         try:
@@ -150,6 +174,9 @@ class Manager:
         return partition
 
     def _delete(self, topic: str, index: int, topic_id: bytes) -> None:
+        coming = self._coming.get((topic, index))
+        if coming is not None and coming.topic.id == topic_id:
+            del self._coming[topic, index]
         partition = self.partitions.get((topic, index))
         self.offline.pop((topic, index), None)
         if partition is not None and partition.topic_id == topic_id:
@@ -241,6 +268,7 @@ class Manager:
     def close(self) -> None:
         """Serve nothing any more. The logs are the store's to close."""
         self._is_closed = True
+        self._coming.clear()
         for timer in self._timers:
             timer.cancel()
         for partition in self.partitions.values():
