@@ -54,6 +54,7 @@ SHARE_TOPIC = "__share_group_state"
 INTERNAL = frozenset((OFFSETS_TOPIC, TRANSACTIONS_TOPIC, SHARE_TOPIC))
 
 NOT_ASKED = -(1 << 31)  # authorised operations nobody asked for
+MAX_BEGUN = 100  # topics one Metadata request may have created; each takes part of a millisecond
 TOPIC_OPERATIONS = (
     Operation.READ,
     Operation.WRITE,
@@ -181,6 +182,7 @@ class View:
         self.broker = broker
         self.alive = alive
         self.version = version
+        self.begun = 0  # how many topics it has had created
 
     def asked(self, name: str | None, topic_id: bytes, request: MetadataRequest) -> MetadataResponseTopic:
         """One topic that was asked for by name or id."""
@@ -214,6 +216,9 @@ class View:
             Operation.CREATE, Resource.TOPIC, name
         ):
             return TopicAuthorizationFailed.code
+        if self.begun == MAX_BEGUN:
+            return UnknownTopicOrPartition.code  # its turn comes when the client asks again
+        self.begun += 1
         try:
             auto_create(broker, name)
         except KafkaError as error:

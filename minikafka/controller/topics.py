@@ -66,17 +66,47 @@ def name_fault(name: str) -> str | None:
     return None
 
 
-def check_name(state: Image, name: str) -> None:
-    """Raise InvalidTopicException unless a new topic may be called so."""
-    fault = name_fault(name)
-    if fault is not None:
-        raise InvalidTopicException(f"Topic name is invalid: {fault}")
-    if "_" in name or "." in name:
-        # Metric names have no difference between the two, so neither may topic names (KAFKA-2049).
-        plain = name.replace(".", "_")
-        for other in state.topics:
-            if other != name and other.replace(".", "_") == plain:
+class Making:
+    """What the topics of one request have in common: the state they are checked against, looked through once."""
+
+    def __init__(self, state: Image, configs: Configs, defaults: TopicDefaults, random: Random) -> None:
+        self.state = state
+        self.configs = configs
+        self.defaults = defaults
+        self.random = random
+        self._plain_names: dict[str, str] | None = None
+        self._described: dict[tuple[tuple[str, str], ...], list[CreatableTopicConfigs]] = {}
+
+    def check_name(self, name: str) -> None:
+        """Raise InvalidTopicException unless a new topic may be called so."""
+        fault = name_fault(name)
+        if fault is not None:
+            raise InvalidTopicException(f"Topic name is invalid: {fault}")
+        if "_" in name or "." in name:
+            # Metric names have no difference between the two, so neither may topic names (KAFKA-2049).
+            if self._plain_names is None:
+                self._plain_names = {other.replace(".", "_"): other for other in self.state.topics}
+            other = self._plain_names.get(name.replace(".", "_"))
+            if other is not None:
                 raise InvalidTopicException(f"Topic '{name}' collides with existing topic: {other}")
+
+    def describe(self, own: dict[str, str]) -> list[CreatableTopicConfigs]:
+        """All configs of a topic created with these. Raises InvalidConfig when it may not be."""
+        key = tuple(own.items())
+        described = self._described.get(key)
+        if described is None:
+            self.configs.check_topic(own)
+            described = self._described[key] = [
+                CreatableTopicConfigs(
+                    name=entry.option.name,
+                    value=entry.value,
+                    read_only=entry.is_read_only,
+                    config_source=entry.source,
+                    is_sensitive=entry.option.is_sensitive,
+                )
+                for entry in self.configs.describe_new_topic(own)
+            ]
+        return described
 
 
 def create_topics(
@@ -92,9 +122,10 @@ def create_topics(
     """New topics, each created or refused by itself; what is created is one batch."""
     results: list[CreatableTopicResult] = []
     records: list[Record] = []
+    making = Making(state, configs, defaults, random)
     for one in wanted:
         try:
-            result, made = create_topic(state, configs, defaults, random, one, one.name in describable)
+            result, made = create_topic(making, one, one.name in describable)
         except KafkaError as error:
             result = CreatableTopicResult(name=one.name, error_code=error.code, error_message=str(error))
         else:
@@ -106,40 +137,26 @@ def create_topics(
 
 
 def create_topic(
-    state: Image,
-    configs: Configs,
-    defaults: TopicDefaults,
-    random: Random,
-    wanted: CreatableTopic,
-    is_describable: bool,
+    making: Making, wanted: CreatableTopic, is_describable: bool
 ) -> tuple[CreatableTopicResult, list[Record]]:
     """The result and the records of one new topic. Raises the KafkaError it is refused with."""
-    name = wanted.name
+    name, state = wanted.name, making.state
     if name not in state.topics:
-        check_name(state, name)
+        making.check_name(name)
     else:
         raise TopicAlreadyExists(f"Topic '{name}' already exists.")
     without = [one.name for one in wanted.configs if one.value is None]
     if without:
         raise InvalidConfig(f"Null value not supported for topic configs: {','.join(without)}")
     own = {one.name: one.value for one in wanted.configs if one.value is not None}
-    configs.check_topic(own)
-    placed = _placed(state, defaults, random, wanted)
-    topic_id = new_topic_id(random, state)
+    described = making.describe(own)
+    placed = _placed(state, making.defaults, making.random, wanted)
+    topic_id = new_topic_id(making.random, state)
     result = CreatableTopicResult(name=name, topic_id=topic_id)
     if is_describable:
         result.num_partitions = len(placed)
         result.replication_factor = len(placed[0])
-        result.configs = [
-            CreatableTopicConfigs(
-                name=entry.option.name,
-                value=entry.value,
-                read_only=entry.is_read_only,
-                config_source=entry.source,
-                is_sensitive=entry.option.is_sensitive,
-            )
-            for entry in configs.describe_new_topic(own)
-        ]
+        result.configs = described
     else:
         result.topic_config_error_code = TOPIC_AUTHORIZATION_FAILED
     records: list[Record] = [TopicRecord(name=name, topic_id=topic_id)]
