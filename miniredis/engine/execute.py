@@ -158,6 +158,8 @@ class Engine:
                     try:
                         reply = command.run(call)
                     except Failure as failure:
+                        # The traceback would hold on to every frame of the call, in a cycle.
+                        failure.__traceback__ = None
                         reply = failure
                     if keyspace.pending or call.effects is not None or (db.dirty and journal.is_heard):
                         self.conclude(call, command)
@@ -297,6 +299,7 @@ class Engine:
         try:
             reply = command.run(call)
         except Failure as failure:
+            failure.__traceback__ = None  # see run
             reply = failure
         elapsed_us = int((monotonic() - started) * 1e6)
         if quiet:

@@ -32,6 +32,21 @@ def test_ten_thousand_requests_leave_no_cycle() -> None:
         gc.enable()
 
 
+def test_a_refused_command_leaves_no_cycle() -> None:
+    """What it had in its hands, 512 MB maybe, would stay in memory until a full collection."""
+    world = World()
+    world.send("LPUSH l x")
+    gc.collect()
+    gc.disable()
+    try:
+        for line in ("GET l", "INCRBY a b", "SET a 1 EX 0", "MULTI", "NOSUCH", "EXEC"):
+            world.engine.run(world.client, [line.encode().split()])
+            world.engine.execute(world.client, [line.encode().split()])
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
 def test_a_blocked_client_runs_nothing_more() -> None:
     """Commands behind a blocking one would be answered before it."""
     world = World()
