@@ -23,6 +23,9 @@ from protocol.resp.parser import Parser
 HELD_MAX_BYTES = 1024 * 1024
 # Output handed over at once that is looked at even though the connection is not congested (yet).
 UNCHECKED_BYTES = 64 * 1024
+# One read as large as this means that more waits: the others get their turn first. (The loop itself would read on, many
+# times over, as long as the kernel has more.)
+GREEDY_BYTES = 128 * 1024
 
 
 class Session(Client):
@@ -55,12 +58,19 @@ class Session(Client):
         traffic = self.engine.state.traffic
         traffic.reads += 1
         traffic.input_bytes += len(data)
+        if len(data) >= GREEDY_BYTES:
+            self.connection.pause_reading()
+            self.connection.loop.call_soon(self._read_on)
         if self.blocked is not None or self.backlog:
             self._hold(data)
         elif self.mode & UNAUTHENTICATED or not self.parser.authenticated:
             self._take_as_stranger(data)
         else:
             self._take(data)
+
+    def _read_on(self) -> None:
+        if self.held_bytes <= HELD_MAX_BYTES:
+            self.connection.resume_reading()
 
     def lost(self) -> None:
         self.backlog.clear()
@@ -216,4 +226,5 @@ class Session(Client):
 
     def kill(self) -> None:
         self.mode |= CLOSING
+        self.out.clear()
         self.connection.loop.call_soon(self.connection.abort)

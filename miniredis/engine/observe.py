@@ -5,6 +5,7 @@ A `Command` is a `Spec` as one server runs it: the few facts the hot path needs,
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from typing import Final, NamedTuple
 
@@ -150,12 +151,17 @@ def redacted(argv: list[bytes]) -> list[bytes]:
     return argv
 
 
-_ESCAPES: Final = {0x5C: "\\\\", 0x22: '\\"', 0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x07: "\\a", 0x08: "\\b"}
+_UNPRINTABLE: Final = re.compile(rb'[^ !#-\[\]-~]')
+_ESCAPES: Final = {
+    **{bytes((byte,)): b"\\x%02x" % byte for byte in range(256)},
+    b"\\": b"\\\\", b'"': b'\\"', b"\n": b"\\n", b"\r": b"\\r", b"\t": b"\\t", b"\a": b"\\a", b"\b": b"\\b",
+}  # fmt: skip
 
 
 def quoted(word: bytes) -> bytes:
     """A word as MONITOR and log lines show it: in quotes, what is not printable escaped."""
-    shown = "".join(
-        _ESCAPES.get(byte) or (chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}") for byte in word
-    )  # fmt: skip
-    return b'"%b"' % shown.encode()
+    return b'"%b"' % _UNPRINTABLE.sub(_escape, word)
+
+
+def _escape(match: re.Match[bytes]) -> bytes:
+    return _ESCAPES[match[0]]

@@ -16,11 +16,12 @@ class Watches:
         self.trackers = 0  # clients with CLIENT TRACKING: they too heed touches
 
     def watch(self, client: Client, db: Db, key: bytes) -> None:
-        if any(seen is db and name == key for seen, name, _ in client.watched):
+        watching = self.watchers.setdefault((db.index, key), {})
+        if client in watching:
             return
         is_expired = self._is_due(db, key)
         client.watched.append((db, key, is_expired))
-        self.watchers.setdefault((db.index, key), {})[client] = is_expired
+        watching[client] = is_expired
         self.keyspace.heeds_touches = True
 
     def unwatch(self, client: Client) -> None:

@@ -167,6 +167,10 @@ class Connection(asyncio.BaseProtocol):
         return socket.fileno() if socket is not None else -1
 
     @property
+    def is_reading(self) -> bool:
+        return not self._paused
+
+    @property
     def pending_bytes(self) -> int:
         """Output the kernel has not taken yet."""
         return sum(map(len, self._queue)) + self.transport.get_write_buffer_size()

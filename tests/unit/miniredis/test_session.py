@@ -148,6 +148,29 @@ async def test_a_slow_reader_gets_everything_where_nothing_limits() -> None:
         await wire.expect((b"$50000\r\n" + b"y" * 50_000 + b"\r\n") * 200)
 
 
+async def test_who_sends_without_end_holds_nobody_up() -> None:
+    """The loop would read one client's bytes for as long as there are any, and the others would wait for seconds."""
+    async with running() as server:
+        flood, other = await Wire.to(server), await Wire.to(server)
+        other.send("PING\n")
+        await other.expect(b"+PONG\r\n")
+        session = server.state.clients[min(server.state.clients)]
+        session.received(b"SET a 1\r\n" * 20_000)  # as much as one read brings: more is not taken in this turn
+        assert session.connection.is_reading is False
+        flood.send("PING\n")
+        await flood.expect(b"+OK\r\n" * 20_000 + b"+PONG\r\n")
+        assert session.connection.is_reading is True
+
+
+async def test_a_killed_client_gets_no_more() -> None:
+    """Answers to a page that speaks HTTP would leave before its connection is cut."""
+    async with running() as server:
+        wire = await Wire.to(server)
+        wire.send("GET / HTTP/1.1\nHost: localhost\n\n")
+        with contextlib.suppress(ConnectionError):
+            assert await wire.rest() == b""
+
+
 async def test_any_chunking_gives_the_same_answers() -> None:
     """Commands cut by the network would be answered otherwise."""
     data = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$5\r\nb\r\nc\r\r\n"

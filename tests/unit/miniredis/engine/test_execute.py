@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import gc
+import time
 from dataclasses import replace
 
 from miniredis.engine.client import REPLY_OFF, REPLY_SKIP
+from miniredis.engine.observe import quoted
 from miniredis.engine.settings import Settings
 from miniredis.engine.state import LOADING, MONITORED, OUT_OF_MEMORY
 from miniredis.keyspace.notify import format_classes, parse_classes
@@ -190,6 +193,29 @@ def test_monitor_hears_commands() -> None:
     world.send("SET a 1", "MULTI", "GET a", "EXEC")
     shown = [line.split(b"] ", 1)[1] for line in b"".join(watcher.out).split(b"\r\n")[:-1]]
     assert shown == [b'"SET" "a" "1"', b'"MULTI"', b'"GET" "a"', b'"EXEC"']
+
+
+def test_monitor_shows_any_byte() -> None:
+    """A line of MONITOR could be broken, or forged, by what a client sends."""
+    every = bytes(range(256))
+    shown = quoted(every)
+    assert shown[0:1] == shown[-1:] == b'"'
+    assert shown[1:-1].decode("ascii").isprintable()
+    assert shown.startswith(b'"\\x00\\x01\\x02\\x03\\x04\\x05\\x06\\a\\b\\t\\n\\x0b\\x0c\\r\\x0e')
+    assert b' !\\"#$' in shown and b"[\\\\]^" in shown and shown.endswith(b'}~\\x7f' + shown[-4 * 128 - 1 :])
+    assert ast.literal_eval("b" + shown.decode("ascii")) == every
+
+
+def test_a_key_is_watched_once() -> None:
+    """A client could hold everybody up by watching: each key would be looked for among all those before it."""
+    world = World()
+    keys = b" ".join(b"k%d" % number for number in range(40_000))
+    started = time.process_time()
+    assert world(b"WATCH " + keys) == world(b"WATCH " + keys) == OK
+    assert time.process_time() - started < 5  # the quadratic way takes a minute
+    assert len(world.client.watched) == 40_000
+    world("UNWATCH")
+    assert not world.state.watches.watchers
 
 
 def test_events_in_order() -> None:
