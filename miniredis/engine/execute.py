@@ -158,8 +158,8 @@ class Engine:
                     try:
                         reply = command.run(call)
                     except Failure as failure:
-                        # The traceback would hold on to every frame of the call, in a cycle.
-                        failure.__traceback__ = None
+                        # Both lead to every frame of the call, and those back here: a cycle, large values in it.
+                        failure.__traceback__ = failure.__context__ = None
                         reply = failure
                     if keyspace.pending or call.effects is not None or (db.dirty and journal.is_heard):
                         self.conclude(call, command)
@@ -299,7 +299,7 @@ class Engine:
         try:
             reply = command.run(call)
         except Failure as failure:
-            failure.__traceback__ = None  # see run
+            failure.__traceback__ = failure.__context__ = None  # see run
             reply = failure
         elapsed_us = int((monotonic() - started) * 1e6)
         if quiet:
