@@ -42,6 +42,8 @@ COMMANDS_BEFORE_COLLECTION: Final = 100_000
 # Descriptors that are not connections: the loop's own, the log, persistence.
 SPARE_DESCRIPTORS: Final = 32
 DRAIN_S: Final = 1.0
+# Of one listener, with those that are told that there is no room: `maxclients` is looked at when there are sessions.
+MAX_CONNECTIONS: Final = 1_000_000
 
 _LEVELS: Final = {
     "debug": Level.DEBUG, "verbose": Level.VERBOSE, "notice": Level.NOTICE, "warning": Level.WARNING,
@@ -174,8 +176,7 @@ class Server:
 
     def _new_listener(self) -> Listener:
         return Listener(
-            self.loop, self.turn, self._open_session, max_connections=self.max_clients,
-            refusal=b"-ERR max number of clients reached\r\n",
+            self.loop, self.turn, self._open_session, max_connections=MAX_CONNECTIONS,
         )  # fmt: skip
 
     def _open_session(self, connection: Connection) -> Any:
@@ -183,6 +184,9 @@ class Server:
         if self._is_denied(connection):
             state.connections_rejected += 1
             return Refused(connection, _DENIED)
+        if len(state.clients) >= self.max_clients:
+            state.connections_rejected += 1
+            return Refused(connection, b"-ERR max number of clients reached\r\n")
         session = Session(
             state.next_client_id, state.dbs[0], self.engine, connection, self.log.warning, self._arm_deadline
         )

@@ -194,6 +194,25 @@ async def test_too_many_clients_are_told() -> None:
             await wire.expect(b"$-1\r\n")
         late = await Wire.to(server)
         assert await late.rest() == b"-ERR max number of clients reached\r\n"
+        assert server.state.connections_rejected == 1
+
+
+async def test_all_doors_count_the_same_clients() -> None:
+    """With a unix socket beside the port there could be twice as many clients as `maxclients` says."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "socket"
+        async with running("--maxclients", "2", "--unixsocket", str(path)) as server:
+            wires = [await Wire.to(server) for _ in range(2)]
+            for wire in wires:
+                wire.send("PING\n")
+                await wire.expect(b"+PONG\r\n")
+            late = Wire(*await asyncio.open_unix_connection(path))
+            assert await late.rest() == b"-ERR max number of clients reached\r\n"
+            wires[0].send("CONFIG SET maxclients 3\n")
+            await wires[0].expect(b"+OK\r\n")
+            late = Wire(*await asyncio.open_unix_connection(path))
+            late.send("PING\n")
+            await late.expect(b"+PONG\r\n")
 
 
 async def test_idle_clients_are_closed_and_waiting_ones_kept() -> None:
