@@ -1,4 +1,4 @@
-"""One real broker and one of ours for all plays of a test run."""
+"""One real broker and one of ours for all comparisons of a test run: a JVM takes long to start and to get warm."""
 
 from __future__ import annotations
 
@@ -11,8 +11,13 @@ from protocol.kafka.messages.topics import MetadataRequest
 from tests.oracle.kafka.wire import Wire
 from tests.peers.kafka import Broker, our_broker, real_broker
 
-SETTINGS = {"num.partitions": "2", "log.message.timestamp.after.max.ms": "9223372036854775807"}
-READY_S = 20.0
+SETTINGS = {
+    "num.partitions": "2",
+    "log.retention.hours": "5",
+    "offsets.topic.num.partitions": "3",
+    "group.max.size": "3",
+}
+READY_S = 60.0
 
 
 @pytest.fixture(scope="session")

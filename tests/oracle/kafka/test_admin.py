@@ -20,12 +20,11 @@ from protocol.kafka.messages.brokers import DescribeClusterRequest
 from protocol.kafka.messages.versions import ApiVersionsRequest
 from protocol.kafka.schema import NO_UUID, Request
 from tests.oracle.kafka.wire import Wire, plain
-from tests.peers.kafka import Broker, our_broker, real_broker
+from tests.peers.kafka import Broker
 
 pytestmark = pytest.mark.peer
 
-READY_S = 20.0
-SETTINGS = {"num.partitions": "2", "group.initial.rebalance.delay.ms": "0", "log.retention.hours": "5"}
+READY_S = 60.0
 STRANGE_ID = b"nobody has this!"
 
 # What the two were told apart, or what belongs to the machine: not compared.
@@ -33,12 +32,6 @@ OWN_CONFIGS = {
     "log.dirs", "log.dir", "listeners", "advertised.listeners", "controller.quorum.bootstrap.servers",
     "listener.security.protocol.map", "controller.listener.names", "process.roles",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def brokers() -> Iterator[tuple[Broker, Broker]]:
-    with real_broker(SETTINGS) as real, our_broker(SETTINGS) as ours:
-        yield real, ours
 
 
 class Teller:
@@ -87,8 +80,8 @@ class Teller:
 
 
 @pytest.fixture
-def both(brokers: tuple[Broker, Broker]) -> Iterator[tuple[Teller, Teller]]:
-    pair = Teller(brokers[0]), Teller(brokers[1])
+def both(stages: tuple[Broker, Broker]) -> Iterator[tuple[Teller, Teller]]:
+    pair = Teller(stages[0]), Teller(stages[1])
     yield pair
     for one in pair:
         one.wire.socket.close()
@@ -337,10 +330,10 @@ def test_software_names_are_checked_alike(both: tuple[Teller, Teller], name: str
             assert replies[1]["finalized_features"] == replies[0]["finalized_features"]
 
 
-def test_a_version_to_come_is_answered_in_the_oldest(brokers: tuple[Broker, Broker]) -> None:
+def test_a_version_to_come_is_answered_in_the_oldest(stages: tuple[Broker, Broker]) -> None:
     """A client newer than the broker would never get to know what it may speak (KIP-511)."""
     replies = []
-    for broker in brokers:
+    for broker in stages:
         with Wire(broker.port) as wire:
             # api key 18, version 77, correlation id 5, client id "x", no tags
             wire.socket.sendall(bytes.fromhex("0000000c 0012 004d 00000005 0001 78 00".replace(" ", "")))
@@ -353,9 +346,9 @@ def test_a_version_to_come_is_answered_in_the_oldest(brokers: tuple[Broker, Brok
     "body",
     ["0000 0002", "0003 007f", "1234 0000", "0012 ffff", "0001 0003", "0008 0001", "ffff 0000", "0034 0000"],
 )
-def test_what_is_not_served_closes_the_connection(brokers: tuple[Broker, Broker], body: str) -> None:
+def test_what_is_not_served_closes_the_connection(stages: tuple[Broker, Broker], body: str) -> None:
     """A client would wait for ever for an answer nobody can give."""
-    for broker in brokers:
+    for broker in stages:
         with Wire(broker.port) as wire:
             frame = bytes.fromhex(body.replace(" ", "") + "00000007" + "ffff" + "00" * 8)
             wire.socket.sendall(len(frame).to_bytes(4) + frame)

@@ -17,7 +17,7 @@ from tests.oracle.kafka.wire import Wire
 from tests.peers.kafka import Broker, our_broker, real_broker, run_tool
 
 SETTINGS = {"offsets.topic.num.partitions": "2"}
-READY_S = 20.0
+READY_S = 60.0
 TIMES = re.compile(r'"(currentStateTimestamp|commitTimestamp|expireTimestamp)":\d+')
 TOPIC_IDS = re.compile(r'"topicId":"[\w-]{22}"')
 RECORD = re.compile(r"key: (\{.*?\}) payload: (.*)$")
@@ -49,8 +49,8 @@ def play(broker: Broker) -> None:
         wire.ask(m.DeleteGroupsRequest(groups_names=["gone"]), 2)
         join = m.JoinGroupRequest(
             group_id="g",
-            session_timeout_ms=30_000,
-            rebalance_timeout_ms=30_000,
+            session_timeout_ms=300_000,
+            rebalance_timeout_ms=300_000,
             member_id="",
             group_instance_id="instance",
             protocol_type="consumer",

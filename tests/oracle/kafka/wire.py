@@ -9,7 +9,7 @@ from typing import Any
 from protocol.kafka.framing import Framer, frame_request, read_reply
 from protocol.kafka.schema import Message, Request, Struct
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 class Wire:
