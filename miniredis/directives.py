@@ -97,7 +97,7 @@ OPTIONS: Final = (
     Option("bind", Kind.ADDRESSES, "127.0.0.1 -::1", is_read=True),
     Option("bind-source-addr", Kind.TEXT, ""),
     Option("bio-cpulist", Kind.TEXT, "", alias="bio_cpulist", flags=FIXED),
-    Option("busy-reply-threshold", Kind.INTEGER, "5000", low=0, high=INT64_MAX, alias="lua-time-limit"),
+    Option("busy-reply-threshold", Kind.INTEGER, "5000", low=0, high=INT64_MAX, alias="lua-time-limit", is_read=True),
     Option(
         "client-output-buffer-limit",
         Kind.LIMITS,

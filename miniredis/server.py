@@ -22,7 +22,7 @@ from miniredis.engine import registry
 from miniredis.engine.execute import Engine
 from miniredis.engine.rates import Sample
 from miniredis.engine.settings import Settings
-from miniredis.engine.state import State
+from miniredis.engine.state import BUSY_SCRIPT, State
 from miniredis.engine.version import VERSION
 from miniredis.keyspace.expire import ActiveExpiry
 from miniredis.pubsub import PubSub
@@ -44,6 +44,9 @@ SPARE_DESCRIPTORS: Final = 32
 DRAIN_S: Final = 1.0
 # Of one listener, with those that are told that there is no room: `maxclients` is looked at when there are sessions.
 MAX_CONNECTIONS: Final = 1_000_000
+# Timers that come due while a script keeps everybody waiting look again after this; a script told to end has so long.
+BUSY_RETRY_S: Final = 0.05
+SCRIPT_END_S: Final = 1.0
 
 _LEVELS: Final = {
     "debug": Level.DEBUG, "verbose": Level.VERBOSE, "notice": Level.NOTICE, "warning": Level.WARNING,
@@ -80,6 +83,9 @@ class Server:
         )
         self.engine = Engine(state)
         state.process = process
+        state.companion = process.companion(loop)
+        state.script_random = Random(random.getrandbits(64))
+        state.log_script = self._log_script
         state.config = config
         state.pubsub = PubSub()
         state.access = Access(config["requirepass"])
@@ -127,12 +133,20 @@ class Server:
         """Answer what was asked, close every connection, end."""
         for timer in self._timers.values():
             timer.cancel()
+        await self._end_script()
         self.turn.settle()
         for listener in self.listeners:
             await listener.drain(grace_s)
         if self.unix_listener is not None:
             await self.unix_listener.drain(grace_s)
             self.disk.remove_socket(self.config["unixsocket"])
+
+    async def _end_script(self) -> None:
+        """A script that still runs is told to end. One inside a long C function hears it later: it ends with us."""
+        self.engine.scripts.stop()
+        until = self.loop.time() + SCRIPT_END_S
+        while self.state.mode & BUSY_SCRIPT and self.loop.time() < until:
+            await asyncio.sleep(0.01)
 
     async def _listen(self, addresses: tuple[str, ...], port: int) -> None:
         """Bind every address; one written with a dash in front may be missing. Port 0 takes a free one for all."""
@@ -208,6 +222,9 @@ class Server:
     def _request_shutdown(self, save: bool) -> None:
         self.stopping.set()
 
+    def _log_script(self, level: int, line: str) -> None:
+        (self.log.debug, self.log.verbose, self.log.notice, self.log.warning)[level](line)
+
     # CONFIG SET.
 
     def _connect_config(self) -> None:
@@ -277,6 +294,9 @@ class Server:
             self._call_later("deadline", (deadline - self.state.clock.wall_ms()) / 1000, self._reach_deadline)
 
     def _reach_deadline(self) -> None:
+        if self.state.mode & BUSY_SCRIPT:  # nobody is answered in the middle of a script's unit
+            self._call_later("deadline", BUSY_RETRY_S, self._reach_deadline)
+            return
         del self._timers["deadline"]
         self.engine.release_expired(self.engine.begin_unit())
         self.engine.end_unit()
@@ -290,7 +310,9 @@ class Server:
             self.engine.resume_unblocked()
 
     def _end_pause(self) -> None:
-        if self.engine.begin_unit() < self.state.paused_until:
+        if self.state.mode & BUSY_SCRIPT:
+            self._call_later("pause", BUSY_RETRY_S, self._end_pause)
+        elif self.engine.begin_unit() < self.state.paused_until:
             self._arm_pause()
         else:
             self.engine.unpause()
@@ -299,9 +321,11 @@ class Server:
     def tick(self) -> None:
         """What is due every 1/hz seconds."""
         settings = self.state.settings
-        self.engine.begin_unit()
-        is_unfinished = self.state.expires_actively and self._expire(settings)
-        self.engine.end_unit()
+        is_unfinished = False
+        if not self.state.mode & BUSY_SCRIPT:
+            self.engine.begin_unit()
+            is_unfinished = self.state.expires_actively and self._expire(settings)
+            self.engine.end_unit()
         self._sample()
         now = self.loop.time()
         if settings.timeout and now - self._idle_checked_at >= 1:

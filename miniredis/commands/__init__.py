@@ -11,6 +11,7 @@ from miniredis.commands import (
     keys,
     lists,
     pubsub,
+    scripting,
     server,
     sets,
     strings,
@@ -21,6 +22,7 @@ from miniredis.commands import (
 )
 
 FAMILIES = (
-    clients, command_docs, config, connection, debug, hashes, info, keys, lists, pubsub, server, sets, strings,
+    clients, command_docs, config, connection, debug, hashes, info, keys, lists, pubsub, scripting,
+    server, sets, strings,
     transactions, zset_algebra, zset_ranges, zsets,
 )  # fmt: skip

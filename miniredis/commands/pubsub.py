@@ -11,6 +11,7 @@ from miniredis.engine.registry import (
     FAST,
     IN_SUBSCRIBER,
     LOADING,
+    MAY_REPLICATE,
     NOSCRIPT,
     PUBSUB,
     STALE,
@@ -71,7 +72,7 @@ def _end(call: Call, word: bytes, names: list[bytes], remove: Callable[[Client, 
     return Many(frames or [Push([word, None, session.subscriptions])])
 
 
-@command("PUBLISH channel message", PUBSUB | LOADING | STALE | FAST, since="2.0.0",
+@command("PUBLISH channel message", PUBSUB | LOADING | STALE | FAST | MAY_REPLICATE, since="2.0.0",
          complexity="O(N+M) with N listeners of the channel and M patterns")  # fmt: skip
 def publish(call: Call) -> Reply:
     """Send a message to whoever listens to the channel; answers how many got it."""

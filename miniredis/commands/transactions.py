@@ -13,6 +13,7 @@ from miniredis.engine.registry import (
     FAST,
     LOADING,
     NOSCRIPT,
+    OUTLASTS,
     SKIP_SLOWLOG,
     STALE,
     UNQUEUED,
@@ -51,7 +52,10 @@ def exec_(call: Call) -> Reply:
     if client.mode & DIRTY_CAS:
         state.engine.discard(client)
         return NULL_ARRAY
-    return state.engine.run_transaction(call)
+    engine = state.engine
+    if any(command.flags & OUTLASTS for command, _ in client.queue):
+        return engine.outlast(call, lambda: engine.run_transaction(call))
+    return engine.run_transaction(call)
 
 
 @command("DISCARD", _ANY_TIME | FAST | UNQUEUED, since="2.0.0", complexity="O(N)")
@@ -86,5 +90,3 @@ def unwatch(call: Call) -> Reply:
     call.state.watches.unwatch(client)
     client.mode &= ~DIRTY_CAS
     return OK
-
-

@@ -19,7 +19,7 @@ Laws:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from miniredis.engine import guards
@@ -45,7 +45,8 @@ from miniredis.engine.registry import (
     TOUCHES_ARBITRARY_KEYS,
     UNQUEUED,
 )
-from miniredis.engine.state import MONITORED, PAUSED_ALL, PAUSED_WRITES, State
+from miniredis.engine.scripts import Scripts
+from miniredis.engine.state import BUSY_SCRIPT, MONITORED, PAUSED_ALL, PAUSED_WRITES, State
 from miniredis.keyspace.blocked import Waiter
 from miniredis.keyspace.db import EXPIRES, HIDES
 from protocol.resp.encoder import encode
@@ -83,6 +84,7 @@ class Engine:
         self.unblocked: list[Client] = []  # may go on with what they sent meanwhile
         self.postponed: dict[Client, None] = {}  # wait for the end of CLIENT PAUSE
         self._is_serving = False
+        self.scripts = Scripts(self)
 
     def _learn(self) -> None:
         table = self.state.table
@@ -377,7 +379,8 @@ class Engine:
 
     def count_failure(self, command: Command, failure: Failure) -> None:
         command.failed += 1
-        self.observer.count_error(failure)
+        if not failure.is_counted:
+            self.observer.count_error(failure)
 
     # Transactions.
 
@@ -391,7 +394,7 @@ class Engine:
         """The queued commands as one unit; errors of one do not stop the others."""
         client = call.session
         state = self.state
-        queue = client.queue
+        queue, client.queue = client.queue, []  # the client may go away before a long script in it has ended
         exec_argv = call.argv
         state.watches.unwatch(client)
         call.deny_blocking = True
@@ -412,13 +415,66 @@ class Engine:
             call.argv = exec_argv
         return replies
 
+    # Work that may take longer than the loop waits for it: scripts, and transactions with scripts in them.
+
+    def outlast(self, call: Call, work: Callable[[], Reply]) -> Reply:
+        """Do it on the companion's side while the loop stands still. After busy-reply-threshold the loop goes on, in
+        a mode in which only few commands are allowed; the client waits, as if blocked, and `_end_late` answers it."""
+        companion = self.state.companion
+        if companion is None or companion.is_working:  # no second thread (tests); or we are on it already
+            return work()
+        outcome: list[Reply] = []
+        faults: list[BaseException] = []
+
+        def carry_out() -> None:
+            try:
+                outcome.append(work())
+            except Failure as failure:
+                outcome.append(failure)
+            except BaseException as fault:  # a fault of ours goes on where somebody hears of it: in the loop's thread
+                faults.append(fault)
+
+        client, argv, threshold_ms = call.session, call.argv, self.state.settings.busy_reply_threshold
+        waiter = Waiter(client, call.db, {}, None, 0, argv)
+
+        def end_late() -> None:
+            self.state.mode &= ~BUSY_SCRIPT
+            if faults:
+                raise faults[0]
+            self._end_late(waiter, call, outcome[0])
+
+        if companion.run(carry_out, threshold_ms / 1000 if threshold_ms > 0 else None, end_late):
+            if faults:
+                raise faults[0]
+            return outcome[0]
+        self.state.mode |= BUSY_SCRIPT
+        self.scripts.warn_slow(threshold_ms)
+        client.blocked = waiter
+        return BLOCKED
+
+    def _end_late(self, waiter: Waiter, call: Call, reply: Reply) -> None:
+        """What `perform` and `run` do after a command, for one that has outlasted their patience."""
+        client: Client = waiter.client
+        command = self.lookup(waiter.argv)
+        assert command is not None
+        call.argv = waiter.argv
+        self.conclude(call, command)
+        command.calls += 1
+        if isinstance(reply, Failure):
+            self.count_failure(command, reply)
+        if client.blocked is waiter:
+            self.release(client, reply)
+        if self.keyspace.ready:
+            self.serve_ready()
+        self.resume_unblocked()
+
     # Those who wait.
 
     def serve_ready(self) -> None:
         """Run the commands of blocked clients again whose keys have become ready, until there are none."""
         keyspace = self.keyspace
-        if self._is_serving:
-            return
+        if self._is_serving or self.state.mode & BUSY_SCRIPT:
+            return  # a script's unit is not complete: they are served after it
         self._is_serving = True
         try:
             while keyspace.ready:

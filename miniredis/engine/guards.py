@@ -7,7 +7,7 @@ Redis' processCommand.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from miniredis.engine import registry
 from miniredis.engine.client import (
@@ -40,6 +40,7 @@ from protocol.resp.values import Failure
 LOOK_TWICE: Final = 1 << 60
 
 _MAY_REPLICATE: Final = registry.WRITE | registry.MAY_REPLICATE
+_SECOND_LOOK: Final = registry.BLOCKING | registry.PROTECTED | registry.UNQUEUED | registry.OUTLASTS
 _KEYSPACE: Final = _MAY_REPLICATE | registry.READONLY
 
 # How much of an unknown command's words the error repeats.
@@ -90,7 +91,7 @@ def refuses(spec: Spec) -> int:
             bits |= rule.mode
     if flags & _MAY_REPLICATE:
         bits |= PAUSED_WRITES
-    if spec.run is None or spec.subcommands or flags & (registry.BLOCKING | registry.PROTECTED | registry.UNQUEUED):
+    if spec.run is None or spec.subcommands or flags & _SECOND_LOOK:
         # EXEC stands for what was queued, of whatever kind: UNQUEUED looks twice.
         bits |= LOOK_TWICE
     return bits
@@ -129,6 +130,39 @@ def refusal(state: State, client: Client, command: Command, argv: list[bytes]) -
             else:
                 return Failure(rule.error)
     return None
+
+
+def script_refusal(
+    state: State, user: Any, command: Command | None, argv: list[bytes], *, is_read_only: bool, has_written: bool,
+    allows_oom: bool,
+) -> Failure | None:  # fmt: skip
+    """Why a script may not make this call; the order is that of Redis' scriptCall."""
+    if command is None or (command.subcommands and len(argv) > 1):
+        return Failure("ERR Unknown Redis command called from script")
+    if not command.low <= len(argv) <= command.high or command.spec.run is None:
+        return Failure("ERR Wrong number of args calling Redis command from script")
+    flags = command.flags
+    if flags & registry.NOSCRIPT:
+        return Failure("ERR This Redis command is not allowed from script")
+    if state.mode & STALE_REPLICA and not flags & registry.STALE:
+        return Failure("ERR Can not execute the command on a stale replica")
+    denied: Failure | None = state.access.check(user, command.spec, argv) if state.access is not None else None
+    if denied is not None:
+        return Failure(b"ERR ACL failure in script: " + denied.text.partition(b" ")[2])
+    if is_read_only and flags & _MAY_REPLICATE:
+        return Failure("ERR Write commands are not allowed from read-only scripts.")
+    if has_written:  # a script that has begun to change things is not stopped half way
+        return None
+    for rule in _OF_FIRST_WRITE:
+        if state.mode & rule.mode and flags & rule.having and not (rule.mode == OUT_OF_MEMORY and allows_oom):
+            return Failure(rule.error)
+    return None
+
+
+_OF_FIRST_WRITE: Final = [
+    next(rule for rule in RULES if rule.mode == mode)
+    for mode in (READ_ONLY_REPLICA, DISK_ERROR, TOO_FEW_REPLICAS, OUT_OF_MEMORY)
+]
 
 
 def is_paused(state: State, client: Client, command: Command) -> bool:

@@ -40,6 +40,7 @@ class Journal:
     def __init__(self) -> None:
         self.sinks: list[Sink] = []
         self.is_heard = False  # somebody follows: without sinks nothing is kept
+        self.targets = TO_AOF | TO_REPLICAS  # whom effects are for at most: a script may narrow it (redis.set_repl)
         self._db = -1
         self._unit: list[tuple[int, list[bytes], int]] = []
 
@@ -54,7 +55,9 @@ class Journal:
 
     def add(self, db: int, argv: list[bytes], target: int = TO_AOF | TO_REPLICAS) -> None:
         """One more effect of the unit that is running."""
-        self._unit.append((db, argv, target))
+        target &= self.targets
+        if target:
+            self._unit.append((db, argv, target))
 
     def commit(self, *, as_transaction: bool = True) -> None:
         """The unit is complete: send its effects. Keys that happened to be met dead need no MULTI around them."""

@@ -41,7 +41,6 @@ SKIP_SLOWLOG: Final = 1 << 12
 ASKING: Final = 1 << 13
 FAST: Final = 1 << 14
 NO_AUTH: Final = 1 << 15
-MAY_REPLICATE: Final = 1 << 16
 NO_ASYNC_LOADING: Final = 1 << 23
 NO_MULTI: Final = 1 << 24
 MOVABLE_KEYS: Final = 1 << 25
@@ -53,12 +52,16 @@ PROTECTED: Final = 1 << 32
 TOUCHES_ARBITRARY_KEYS: Final = 1 << 33
 UNQUEUED: Final = 1 << 34
 IN_SUBSCRIBER: Final = 1 << 35
+# Also not shown: may be answered later although it does not block (engine/execute.py, outlast); takes part in
+# replication without being a write itself.
+OUTLASTS: Final = 1 << 36
+MAY_REPLICATE: Final = 1 << 37
 
 FLAG_NAMES: Final = {
     WRITE: b"write", READONLY: b"readonly", DENYOOM: b"denyoom", ADMIN: b"admin", PUBSUB: b"pubsub",
     NOSCRIPT: b"noscript", BLOCKING: b"blocking", LOADING: b"loading", STALE: b"stale", SKIP_MONITOR: b"skip_monitor",
     SKIP_SLOWLOG: b"skip_slowlog", ASKING: b"asking", FAST: b"fast", NO_AUTH: b"no_auth",
-    MAY_REPLICATE: b"may_replicate", NO_MULTI: b"no_multi", MOVABLE_KEYS: b"movablekeys",
+    NO_MULTI: b"no_multi", MOVABLE_KEYS: b"movablekeys",
     ALLOW_BUSY: b"allow_busy", NO_MANDATORY_KEYS: b"no_mandatory_keys", NO_ASYNC_LOADING: b"no_async_loading",
 }  # fmt: skip
 
@@ -74,7 +77,7 @@ _GROUP_OF_MODULE: Final = {
     "zset_ranges": "sorted-set", "zset_algebra": "sorted-set",
     "streams": "stream", "transactions": "transactions", "bitmaps": "bitmap", "config": "server", "acl": "server",
     "replication": "server", "memory": "server", "observe": "server", "command_docs": "server",
-    "info": "server", "debug": "server", "clients": "connection",
+    "info": "server", "debug": "server", "scripting": "scripting", "clients": "connection",
 }  # fmt: skip
 
 UNBOUNDED: Final = 1 << 31  # more words than the parser lets through
@@ -135,15 +138,16 @@ class Spec:
     """One command or subcommand, or a container of subcommands."""
 
     __slots__ = (
-        "__dict__", "acl_extra", "arity_given", "complexity", "flags", "group", "high", "history", "key_flags",
-        "key_specs_given", "low",
+        "__dict__", "acl_extra", "arity_given", "complexity", "deprecated", "flags", "group", "high", "history",
+        "is_internal", "key_flags", "key_specs_given", "low",
         "module_order", "name", "run", "since", "subcommands", "summary", "syntax", "tips",
     )  # fmt: skip
 
     def __init__(
         self, line: str, run: Handler | None, flags: int, *, since: str, group: str, summary: str, complexity: str,
         key_flags: str, key_specs: tuple[KeySpec, ...] | None, acl: tuple[str, ...], tips: tuple[str, ...],
-        history: History = (), arity: int | None = None,
+        history: History = (), arity: int | None = None, deprecated: tuple[str, str] | None = None,
+        is_internal: bool = False,
     ) -> None:  # fmt: skip
         self.syntax = syntax.parse(line)
         sub = self.syntax.subcommand
@@ -160,6 +164,8 @@ class Spec:
         self.acl_extra = acl
         self.tips = tips
         self.history = history
+        self.deprecated = deprecated
+        self.is_internal = is_internal
         self.subcommands: dict[bytes, Spec] = {}
         self.arity_given = arity
         self.low = abs(self.arity)
@@ -258,10 +264,13 @@ def command(
     complexity: str = "O(1)",
     history: History = (),
     arity: int | None = None,
+    deprecated: tuple[str, str] | None = None,
+    is_internal: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Declare the handler below as a command.
 
     `acl`: categories that group and flags do not give. `arity`: where it is not what the syntax line says.
+    `deprecated`: since which version, and what to use instead. `is_internal`: a tool of whoever develops the server.
     """
 
     def declare(run: Handler) -> Handler:
@@ -272,7 +281,7 @@ def command(
             Spec(
                 line, run, flags, since=since, group=group or _GROUP_OF_MODULE.get(module, module), summary=summary,
                 complexity=complexity, key_flags=keys, key_specs=key_specs, acl=acl, tips=tips,
-                history=history, arity=arity,
+                history=history, arity=arity, deprecated=deprecated, is_internal=is_internal,
             )
         )  # fmt: skip
         return run

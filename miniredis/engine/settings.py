@@ -38,6 +38,7 @@ class Settings:
     hz: int = 10
     active_expire_effort: int = 1
     notify_keyspace_events: int = 0
+    busy_reply_threshold: int = 5000
     slowlog_log_slower_than: int = 10000
     slowlog_max_len: int = 128
     latency_tracking: bool = True

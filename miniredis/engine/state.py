@@ -84,6 +84,9 @@ class State:
         self.pubsub: Any = None
         self.access: Any = None
         self.config: Any = None
+        self.companion: Any = None  # protocol.ops.process.Companion: the thread scripts run on; None: they run on ours
+        self.script_random = random  # math.random of scripts, which may seed it
+        self.log_script: Callable[[int, str], None] = lambda level, line: None  # redis.log
         self.process: Any = None  # protocol.ops.process: pid, memory, processor time
         self.engine: Engine
         self.is_replica = False

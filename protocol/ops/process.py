@@ -1,13 +1,14 @@
-"""The only door to processes: who we are, what we use, what bounds us, and when our parent ends."""
+"""The only door to processes and threads: who we are, what we use, what bounds us, and when our parent ends."""
 
 import asyncio
 import contextlib
 import os
 import platform
 import resource
+import threading
 from collections.abc import Callable
 
-__all__ = ["Process"]
+__all__ = ["Companion", "Process"]
 
 
 class Process:
@@ -59,6 +60,9 @@ class Process:
                 soft = target
         return soft
 
+    def companion(self, loop: asyncio.AbstractEventLoop) -> "Companion":
+        return Companion(loop)
+
     def watch_parent(self, loop: asyncio.AbstractEventLoop, ended: Callable[[], None]) -> None:
         """Call `ended` once when the process that started us is gone (for `--exit-with-parent`)."""
         parent = os.getppid()
@@ -76,3 +80,91 @@ class Process:
         loop.add_reader(descriptor, gone)
         if os.getppid() != parent:  # it ended between the two calls, and the number may be another's by now
             gone()
+
+
+class Companion:
+    """A second thread that works while the loop's thread stands still: of the two only one runs at any time.
+
+        loop's thread     run(work) ▒▒▒▒▒▒ waits ▒▒▒▒▒▒ patience ends: False ─── loop ─── ▒ lends ▒ ── loop ── ended()
+        companion                   work ── leave() ─────────────────────────────────── enter() ─ … ─── end
+
+    The work says with `leave` and `enter` where it touches nothing the two share; only there the loop may go on without
+    it. Nothing is locked but this: who holds the floor is the only one to run.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._floor = threading.Lock()  # the loop's thread holds it, but while it waits in `run` and `_lend`
+        self._floor.acquire()
+        self._begin = threading.Semaphore(0)
+        self._done = threading.Semaphore(0)  # the work has ended, and not on a lent floor
+        self._returned = threading.Semaphore(0)  # the lent floor is free again
+        self._work: Callable[[], None] | None = None
+        self._ended: Callable[[], None] | None = None
+        self._is_lent = self._has_ended_lent = self._is_finished = False
+        self._thread: threading.Thread | None = None
+
+    def run(self, work: Callable[[], None], patience_s: float | None, ended: Callable[[], None]) -> bool:
+        """Let the companion do this. True: it is done. False: patience has ended, and `ended` will be called in a turn
+        of the loop's. `work` may not raise; one at a time; no patience is patience for ever."""
+        assert self._work is None, "the companion does one thing at a time"
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._serve, name="companion", daemon=True)
+            self._thread.start()
+        self._work, self._ended, self._is_finished = work, ended, False
+        self._begin.release()
+        self._floor.release()
+        in_time = self._done.acquire(timeout=patience_s)
+        self._floor.acquire()
+        if not self._is_finished:
+            return False
+        if not in_time:
+            self._done.acquire()
+        self._work = None
+        return True
+
+    @property
+    def is_working(self) -> bool:
+        return self._work is not None
+
+    def leave(self) -> None:
+        """From within the work: what follows touches nothing shared."""
+        was_lent, self._is_lent = self._is_lent, False
+        self._floor.release()
+        if was_lent:
+            self._returned.release()
+
+    def enter(self) -> None:
+        """From within the work: something shared comes next. Waits for the loop to stand still."""
+        if self._floor.acquire(blocking=False):
+            return
+        try:
+            self._loop.call_soon_threadsafe(self._lend)
+        except RuntimeError:  # the loop has been closed: nobody is left to work for
+            raise SystemExit from None
+        self._floor.acquire()
+
+    def _serve(self) -> None:
+        while True:
+            self._begin.acquire()
+            self._floor.acquire()
+            assert self._work is not None
+            self._work()
+            self._is_finished = True
+            self._has_ended_lent, self._is_lent = self._is_lent, False
+            answer = self._returned if self._has_ended_lent else self._done
+            self._floor.release()
+            answer.release()
+
+    def _lend(self) -> None:
+        """In a turn of the loop's: stand still for the work's next steps."""
+        self._is_lent = True
+        self._floor.release()
+        self._returned.acquire()
+        self._floor.acquire()
+        if self._is_finished:
+            if not self._has_ended_lent:
+                self._done.acquire()
+            self._work = None
+            assert self._ended is not None
+            self._ended()

@@ -30,6 +30,7 @@ from protocol.resp.values import (
     Blocked,
     Failure,
     Many,
+    Map,
     Members,
     NullArray,
     Pairs,
@@ -130,6 +131,13 @@ def _map(parts: list[bytes], value: dict[Any, Any], proto: int) -> None:
         _append(parts, item, proto)
 
 
+def _map_of_pairs(parts: list[bytes], value: Map, proto: int) -> None:
+    parts.append(b"%%%d\r\n" % len(value) if proto == 3 else b"*%d\r\n" % (2 * len(value)))
+    for key, item in value:
+        _append(parts, key, proto)
+        _append(parts, item, proto)
+
+
 def _set(parts: list[bytes], value: Sequence[Any], proto: int) -> None:
     parts.append(b"~%d\r\n" % len(value) if proto == 3 else b"*%d\r\n" % len(value))
     _append_all(parts, value, proto)
@@ -161,7 +169,7 @@ def _null_array(parts: list[bytes], value: NullArray, proto: int) -> None:
 
 
 def _big_number(parts: list[bytes], value: BigNumber, proto: int) -> None:
-    text = b"%d" % value.value
+    text = value.text
     parts.append(b"(%b\r\n" % text if proto == 3 else b"$%d\r\n%b\r\n" % (len(text), text))
 
 
@@ -191,6 +199,7 @@ _WRITERS: Final[dict[type, Writer]] = {
     float: _double,
     tuple: _array,
     dict: _map,
+    Map: _map_of_pairs,
     set: _set,
     frozenset: _set,
     Members: _set,

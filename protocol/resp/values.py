@@ -57,6 +57,7 @@ class Failure(Exception):
     def __init__(self, text: str | bytes) -> None:
         super().__init__(text)
         raw = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+        self.is_counted = False  # in INFO's error statistics: an error that a script passes on is one error
         # One line on the wire, whatever of the client's own bytes went into it.
         self.text: bytes = raw.rstrip(b"\r\n").translate(_NO_NEWLINES)
 
@@ -126,16 +127,26 @@ class NullArray:
         return "NULL_ARRAY"
 
 
+class Map(list[Any]):
+    """(key, value) tuples of a map whose keys no dict can hold, or come twice; what scripts return."""
+
+    __slots__ = ()
+
+
 class BigNumber:
-    """An integer beyond 64 bits: (… in RESP3, a bulk string in RESP2."""
+    """An integer beyond 64 bits: (… in RESP3, a bulk string in RESP2. As text it is what a script says it is."""
 
     __slots__ = ("value",)
 
-    def __init__(self, value: int) -> None:
-        self.value = value
+    def __init__(self, value: int | bytes) -> None:
+        self.value = value if isinstance(value, int) else value.translate(_NO_NEWLINES)
+
+    @property
+    def text(self) -> bytes:
+        return b"%d" % self.value if isinstance(self.value, int) else self.value
 
     def __repr__(self) -> str:
-        return f"BigNumber({self.value})"
+        return f"BigNumber({self.value!r})"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, BigNumber) and other.value == self.value

@@ -38,8 +38,12 @@ ALLOWED: dict[str, set[str]] = {
     "miniredis.replication": FLOORS | {"miniredis.structures", "miniredis.keyspace"},
     "miniredis.pubsub": FLOORS | {"miniredis.structures", "miniredis.keyspace"},
     "miniredis.access": FLOORS | {"miniredis.structures", "miniredis.keyspace"},
+    "miniredis.scripting": FLOORS | {"miniredis.structures", "miniredis.keyspace"},
     "miniredis.engine": FLOORS
-    | {f"miniredis.{room}" for room in ("structures", "keyspace", "persist", "replication", "pubsub", "access")},
+    | {
+        f"miniredis.{room}"
+        for room in ("structures", "keyspace", "persist", "replication", "pubsub", "access", "scripting")
+    },
 }
 ALLOWED["miniredis.commands"] = ALLOWED["miniredis.engine"] | {"miniredis.engine", "miniredis.config"}
 WIRING = {"minikafka", "miniredis"}  # the modules directly in a server's package may import everything below

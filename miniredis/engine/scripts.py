@@ -1,0 +1,267 @@
+"""Scripts as the engine sees them: which are known, how one is begun, what it may call, how it is ended.
+
+    EVAL ──► prepare ──► outlast(…) ──► sandbox.run ──► redis.call ──► Scripts.call ──► perform ──► conclude
+                         (execute.py)   scripting/      the script's own client, origin SCRIPT
+
+Laws:
+1. A script is one execution unit: one instant, its effects leave together when it has ended.
+2. It makes its calls as a client of its own, with the rights of whoever sent it.
+3. A script that has written cannot be killed: half of its work would stay.
+4. Scripts that came with EVAL are forgotten after 500 others; those loaded with SCRIPT LOAD stay until SCRIPT FLUSH.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Final
+
+from miniredis.engine import guards
+from miniredis.engine.call import Call, Origin
+from miniredis.engine.client import NO_TOUCH, Client
+from miniredis.engine.journal import TO_AOF, TO_REPLICAS
+from miniredis.engine.registry import WRITE
+from miniredis.engine.state import (
+    DISK_ERROR,
+    MONITORED,
+    OUT_OF_MEMORY,
+    READ_ONLY_REPLICA,
+    STALE_REPLICA,
+    TOO_FEW_REPLICAS,
+)
+from miniredis.engine.version import VERSION
+from miniredis.scripting.errors import ScriptError
+from miniredis.scripting.shebang import ALLOW_OOM, ALLOW_STALE, COMPATIBLE, NO_WRITES, read_shebang
+from protocol.resp.values import Failure, Reply
+
+if TYPE_CHECKING:
+    from miniredis.engine.execute import Engine
+
+# Redis' own bound of scripts that were not loaded on purpose.
+EVAL_SCRIPTS_MAX: Final = 500
+
+
+class Script:
+    __slots__ = ("body", "chunk", "flags", "is_loaded", "sha")
+
+    def __init__(self, sha: bytes, body: bytes, flags: int, *, is_loaded: bool) -> None:
+        self.sha = sha
+        self.body = body
+        self.flags = flags
+        self.is_loaded = is_loaded
+        self.chunk: Any = None  # of the sandbox there is now
+
+
+class Run:
+    """One script under way."""
+
+    __slots__ = ("allows_oom", "client", "has_written", "is_killed", "is_read_only", "now", "script")
+
+    def __init__(self, script: Script, client: Client, now: int, *, is_read_only: bool, allows_oom: bool) -> None:
+        self.script = script
+        self.client = client
+        self.now = now
+        self.is_read_only = is_read_only
+        self.allows_oom = allows_oom
+        self.has_written = False
+        self.is_killed = False
+
+
+class Scripts:
+    """The scripts of one server; the `Host` of its sandbox."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.state = engine.state
+        self.known: dict[bytes, Script] = {}  # by SHA-1 in hexadecimal; those of EVAL in the order of their last use
+        self.eval_count = 0
+        self.evicted = 0
+        self.running: Run | None = None
+        self.sandbox: Any = None
+        self.resp = 2  # what the running script speaks
+        self.client = Client(0, self.state.dbs[0])
+        self.client.peer = "lua"
+        self._call = self.client.call = Call(self.state, self.client, Origin.SCRIPT)
+        self._call.deny_blocking = True
+
+    # What is known.
+
+    def find(self, sha: bytes) -> Script:
+        script = self.known.get(sha.lower())
+        if script is None:
+            raise Failure("NOSCRIPT No matching script. Please use EVAL.")
+        return script
+
+    def learn(self, body: bytes, *, is_loaded: bool) -> Script:
+        """Compile and remember. Raises Failure with Lua's words where it is none."""
+        sha = hashlib.sha1(body, usedforsecurity=False).hexdigest().encode()
+        script = self.known.get(sha)
+        if script is not None:
+            if is_loaded and not script.is_loaded:
+                script.is_loaded = True
+                self.eval_count -= 1
+            return script
+        flags, code = read_shebang(body)
+        script = Script(sha, code, flags, is_loaded=is_loaded)
+        self._compile(script)
+        if not is_loaded:
+            self._make_room()
+            self.eval_count += 1
+        self.known[sha] = script
+        return script
+
+    def _make_room(self) -> None:
+        while self.eval_count >= EVAL_SCRIPTS_MAX:
+            oldest = next(script.sha for script in self.known.values() if not script.is_loaded)
+            del self.known[oldest]
+            self.eval_count -= 1
+            self.evicted += 1
+
+    def _compile(self, script: Script) -> None:
+        if self.sandbox is None or self.sandbox.is_spent:
+            from miniredis.scripting.sandbox import Sandbox  # with the first script: Lua is not loaded before
+
+            self.sandbox = Sandbox(VERSION, self.state.script_random)
+            for known in self.known.values():
+                known.chunk = None
+            script.chunk = None  # it may have been forgotten since
+        if script.chunk is None:
+            script.chunk = self.sandbox.compile(script.body)
+
+    def flush(self) -> None:
+        """SCRIPT FLUSH: everything is forgotten, the interpreter too."""
+        self.known.clear()
+        self.eval_count = 0
+        self.sandbox = None
+
+    # Running one.
+
+    def evaluate(self, call: Call, script: Script, keys: list[bytes], arguments: list[bytes], *, ro: bool) -> Reply:
+        if not script.is_loaded:  # most recently used is forgotten last
+            self.known[script.sha] = self.known.pop(script.sha, script)
+        self._object(script, ro=ro)
+        state = self.state
+        if state.mode & MONITORED:  # before what the script does
+            self.engine.observer.feed_monitors(call.session, call.db.index, call.argv, state.clock.wall_us())
+        return self.engine.outlast(call, lambda: self._carry_out(call, script, keys, arguments, ro=ro))
+
+    def _object(self, script: Script, *, ro: bool) -> None:
+        """A script that declared what it does is refused before it begins."""
+        mode, flags = self.state.mode, script.flags
+        if flags & COMPATIBLE:
+            return
+        if mode & STALE_REPLICA and not flags & ALLOW_STALE:
+            raise Failure(
+                "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' flag "
+                "is not set on the script."
+            )
+        if not flags & NO_WRITES:
+            if mode & READ_ONLY_REPLICA:
+                raise Failure("READONLY Can not run script with write flag on readonly replica")
+            if mode & DISK_ERROR:
+                raise Failure(
+                    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. "
+                    "Writable scripts are blocked. Use 'no-writes' flag for read only scripts."
+                )
+            if ro:
+                raise Failure("ERR Can not execute a script with write flag using *_ro command.")
+            if mode & TOO_FEW_REPLICAS:
+                raise Failure("NOREPLICAS Not enough good replicas to write.")
+        if mode & OUT_OF_MEMORY and not flags & (ALLOW_OOM | NO_WRITES):
+            raise Failure("OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'")
+
+    def _carry_out(
+        self, call: Call, script: Script, keys: list[bytes], arguments: list[bytes], *, ro: bool
+    ) -> Reply:  # fmt: skip
+        caller, client = call.session, self.client
+        client.user = caller.user
+        client.db = self._call.db = call.db
+        client.mode = caller.mode & NO_TOUCH
+        self._call.now = call.now
+        self.resp = 2
+        declared = 0 if script.flags & COMPATIBLE else script.flags
+        self.running = Run(
+            script, caller, call.now, is_read_only=ro or bool(declared & NO_WRITES),
+            allows_oom=bool(declared & ALLOW_OOM),
+        )  # fmt: skip
+        self.engine.depth += 1
+        try:
+            self._compile(script)
+            return self.sandbox.run(script, keys, arguments, self)
+        finally:
+            self.engine.depth -= 1
+            self.engine.journal.targets = TO_AOF | TO_REPLICAS
+            self.running = None
+
+    def warn_slow(self, elapsed_ms: int) -> None:
+        run = self.running
+        if run is not None:
+            self.state.log(
+                f"Slow script detected: still in execution after {elapsed_ms} milliseconds. You can try killing the "
+                f"script using the SCRIPT KILL command. Script name is: {run.script.sha.decode()}."
+            )
+
+    def kill(self) -> None:
+        """SCRIPT KILL. Raises Failure where nothing runs, or what runs has written."""
+        run = self.running
+        if run is None:
+            raise Failure("NOTBUSY No scripts in execution right now.")
+        if run.has_written:
+            raise Failure(
+                "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait "
+                "the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command."
+            )
+        run.is_killed = True
+
+    def stop(self) -> None:
+        """The server ends: so does what runs, whatever it has done."""
+        if self.running is not None:
+            self.running.is_killed = True
+
+    # The sandbox's host.
+
+    def is_killed(self) -> bool:
+        return self.running is not None and self.running.is_killed
+
+    def enter(self) -> None:
+        if self.state.companion is not None and self.state.companion.is_working:
+            self.state.companion.enter()
+        run = self.running
+        if run is not None and self.state.keyspace.now != run.now:
+            # Others were told a later instant meanwhile: for a script time stands still.
+            self.state.keyspace.tell_time(run.now)
+
+    def leave(self) -> None:
+        if self.state.companion is not None and self.state.companion.is_working:
+            self.state.companion.leave()
+
+    def call(self, argv: list[bytes]) -> Reply:
+        engine, state, run = self.engine, self.state, self.running
+        assert run is not None
+        command = engine.lookup(argv)
+        failure = guards.script_refusal(
+            state, self.client.user, command, argv, is_read_only=run.is_read_only, has_written=run.has_written,
+            allows_oom=run.allows_oom,
+        )  # fmt: skip
+        if failure is not None:
+            if command is not None:
+                command.rejected += 1
+            engine.observer.count_error(failure)
+            return failure
+        assert command is not None
+        if command.flags & WRITE:
+            run.has_written = True
+        call = self._call
+        call.resp = self.client.resp = self.resp
+        return engine.perform(self.client, call, command, argv)
+
+    def may_call(self, argv: list[bytes]) -> bool:
+        command = self.engine.lookup(argv)
+        if command is None or (command.subcommands and len(argv) > 1):
+            raise ScriptError("ERR Invalid command passed to redis.acl_check_cmd()", kind="plain")
+        return self.state.access.check(self.client.user, command.spec, argv) is None
+
+    def set_targets(self, targets: int) -> None:
+        self.engine.journal.targets = targets
+
+    def log(self, level: int, line: bytes) -> None:
+        self.state.log_script(level, line.decode("utf-8", "backslashreplace"))

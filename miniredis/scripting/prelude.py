@@ -1,0 +1,383 @@
+"""The Lua side of the sandbox: what is captured before anything is taken away, and what a script gets to see.
+
+Laws:
+1. A script reaches only strings, numbers, booleans, tables and functions. Nothing of Python's: host functions
+   are plain C closures (`python.as_function`), and an exception of theirs travels as userdata only between the place
+   that raised it and the nearest place that catches; every such place (pcall, xpcall, coroutine.resume and wrap, load,
+   the outermost call) is ours and makes a Lua error of it there.
+2. What scripts share they cannot change: libraries and globals are seen through tables that refuse to be written.
+3. Every coroutine carries the hook, and no function of a script's runs while hooks are off: a script can be ended
+   between any two instructions.
+4. What C code of Lua does in one call is bounded before it begins: `unpack`, `string.rep`, patterns.
+
+Lua 5.1 as Redis has it, on a Lua 5.1 that is not patched as Redis' is.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Instructions between two looks at whether the script is to end: about a millisecond.
+HOOK_INTERVAL: Final = 100_000
+# unpack() of more overruns Lua's C stack (LUAI_MAXCSTACK is 8,000): bundled 5.1 does not look.
+UNPACK_MAX: Final = 7_999
+# A string built in one step. Memory as a whole is bounded beside this (sandbox.MEMORY_MAX_BYTES).
+STRING_MAX_BYTES: Final = 128 * 1024 * 1024
+# Items of a value on its way out: shared tables count each time they are met.
+WALK_MAX_ITEMS: Final = 4 * 1024 * 1024
+
+SOURCE: Final = rb"""
+local functions, interval, unpack_max, string_max, walk_max = ...
+local as_function, collect = python.as_function, collectgarbage
+local getinfo, sethook = debug.getinfo, debug.sethook
+local type, tostring, tonumber, select, error, next, setmetatable, getmetatable =
+  type, tostring, tonumber, select, error, next, setmetatable, getmetatable
+local rawget, rawset, rawequal, raw_xpcall, raw_pcall, raw_unpack, raw_pairs, raw_ipairs =
+  rawget, rawset, rawequal, xpcall, pcall, unpack, pairs, ipairs
+local raw_loadstring, setfenv = loadstring, setfenv
+local string_byte, string_find, string_sub, raw_rep = string.byte, string.find, string.sub, string.rep
+local table_concat, table_insert, table_remove, table_sort, table_setn =
+  table.concat, table.insert, table.remove, table.sort, table.setn
+local co_create, co_resume, co_status = coroutine.create, coroutine.resume, coroutine.status
+local PRELUDE = '@prelude'
+
+-- cjson.null: equal to nothing else, and without a metatable.
+local null = newproxy()
+
+local H = {}
+for name, f in next, functions do H[name] = as_function(f) end
+
+-- Tables that refuse to be written. `protected` maps what a script holds to what is behind it.
+
+local protected = {}
+local READ_ONLY = 'Attempt to modify a readonly table'
+local function refuse() error(READ_ONLY, 2) end
+local function protect(real)
+  local shown = setmetatable({}, {__index = real, __newindex = refuse, __metatable = false})
+  protected[shown] = real
+  return shown
+end
+local function mine(t)
+  if protected[t] then error(READ_ONLY, 0) end
+  return t
+end
+
+-- Errors.
+
+-- Where a frame is gone with a tail call, a script of one line still has its place.
+local only_place
+-- The innermost place in the script's own code, seen from an error handler.
+local function place()
+  local level = 3
+  while true do
+    local info = getinfo(level, 'Sl')
+    if info == nil then return only_place end
+    if info.what ~= 'C' and info.source ~= PRELUDE and info.what ~= 'tail' then return info end
+    level = level + 1
+  end
+end
+
+-- An exception of Python's becomes what Redis would have raised there.
+local function explained(err, info)
+  local kind, text = H.explain(err)
+  if kind == 'table' then return {err = text, ignore_error_stats_update = true} end
+  if kind == 'plain' then return {err = text} end
+  if info then return string_sub(info.source, 2) .. ':' .. info.currentline .. ': ' .. text end
+  return text
+end
+
+local function handler(err)
+  if type(err) == 'userdata' and err ~= null then return explained(err, place()) end
+  return err
+end
+
+local function outermost(err)
+  local info = place()
+  if type(err) == 'userdata' and err ~= null then err = explained(err, info) end
+  local seen = {}
+  if type(err) == 'table' then
+    local text = rawget(err, 'err')
+    if type(text) == 'string' or type(text) == 'number' then seen.err = tostring(text) end
+    seen.counted = rawget(err, 'ignore_error_stats_update') == true
+  elseif type(err) == 'string' or type(err) == 'number' then
+    seen.err = 'ERR ' .. err
+  else
+    seen.err = 'ERR ' .. ((err == nil or type(err) == 'boolean') and tostring(err) or type(err))
+  end
+  if info then seen.source, seen.line = string_sub(info.source, 1), info.currentline end
+  return seen
+end
+
+local function settled(ok, ...)
+  if ok then return true, ... end
+  local err = ...
+  if type(err) == 'table' then
+    local text = rawget(err, 'err')
+    if type(text) == 'string' or type(text) == 'number' then return false, text end
+  end
+  return false, err
+end
+
+local function guarded(f, ...)
+  local count = select('#', ...)
+  if count == 0 then return raw_xpcall(f, handler) end
+  local arguments = {...}
+  return raw_xpcall(function() return f(raw_unpack(arguments, 1, count)) end, handler)
+end
+
+local function lua_pcall(...)
+  if select('#', ...) == 0 then error("bad argument #1 to 'pcall' (value expected)", 2) end
+  return settled(guarded(...))
+end
+
+-- The handler is called after the failed function has been left: one that loops can still be ended.
+local function after(handle, ok, ...)
+  if ok then return true, ... end
+  return false, select(2, guarded(handle, (...)))
+end
+local function lua_xpcall(f, handle)
+  return after(handle, raw_xpcall(f, handler))
+end
+
+-- Coroutines.
+
+local function hook()
+  if H.is_killed() then
+    sethook(hook, '', 1)
+    error({err = 'ERR Script killed by user with SCRIPT KILL...'}, 0)
+  end
+end
+
+local function create(f)
+  local thread = co_create(f)
+  sethook(thread, hook, '', interval)
+  return thread
+end
+local function resumed(thread, ok, ...)
+  if not ok and type((...)) == 'userdata' and (...) ~= null then
+    local info = getinfo(thread, 1, 'Sl')
+    return false, explained((...), info and info.what ~= 'C' and info)
+  end
+  return ok, ...
+end
+local function resume(thread, ...)
+  return resumed(thread, co_resume(thread, ...))
+end
+local function passed(ok, ...)
+  if ok then return ... end
+  error((...), 0)
+end
+
+-- Globals.
+
+local G = {}
+setmetatable(G, {__index = function(_, name)
+  error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
+end})
+local env = protect(G)
+G._G = env
+G._VERSION = _VERSION
+
+local as_they_are = {'assert', 'error', 'gcinfo', 'ipairs', 'rawequal', 'select', 'tonumber', 'tostring', 'type'}
+for _, name in raw_ipairs(as_they_are) do
+  G[name] = _G[name]
+end
+G.pcall, G.xpcall = lua_pcall, lua_xpcall
+
+function G.pairs(t)
+  local real = protected[t]
+  if real == nil then return raw_pairs(t) end
+  local copy = {}
+  for key, value in next, real do copy[key] = value end
+  return next, copy, nil
+end
+function G.next(t, key) return next(protected[t] or t, key) end
+function G.rawget(t, key) return rawget(protected[t] or t, key) end
+function G.rawset(t, key, value) return rawset(mine(t), key, value) end
+function G.setmetatable(t, meta) return setmetatable(mine(t), meta) end
+function G.getmetatable(value)
+  local kind = type(value)
+  if kind ~= 'table' and kind ~= 'string' then return nil end
+  return getmetatable(value)
+end
+
+local gc_is_touched = false
+function G.collectgarbage(what, ...)
+  gc_is_touched = true
+  return collect(what, ...)
+end
+
+function G.unpack(list, first, last)
+  if type(list) ~= 'table' then error("bad argument #1 to 'unpack' (table expected, got " .. type(list) .. ")", 2) end
+  local i, j = tonumber(first or 1), tonumber(last or #list)
+  if not i or not j then error("bad argument to 'unpack' (number expected)", 2) end
+  if j - i >= unpack_max or i < -2147483648 or j > 2147483647 then H.fail('too many results to unpack') end
+  return raw_unpack(protected[list] or list, i, j)
+end
+
+-- Code. Byte code is never taken: its loader believes everything. The name is held by us while the parser works.
+local function compile(code, name)
+  if string_byte(code, 1) == 27 then return nil, 'attempt to load chunk with wrong mode' end
+  local chunk, message = raw_loadstring(code, name)
+  if chunk then setfenv(chunk, env) end
+  return chunk, message
+end
+local function chunk_name(name, code)
+  name = name == nil and code or tostring(name)
+  local zero = string_find(name, '\0', 1, true)
+  return zero and string_sub(name, 1, zero - 1) or name
+end
+function G.loadstring(code, name)
+  if type(code) == 'number' then code = tostring(code) end
+  if type(code) ~= 'string' then
+    error("bad argument #1 to 'loadstring' (string expected, got " .. type(code) .. ")", 2)
+  end
+  return compile(code, chunk_name(name, code))
+end
+function G.load(reader, name)
+  if type(reader) ~= 'function' then error("bad argument #1 to 'load' (function expected)", 2) end
+  local pieces, count, size = {}, 0, 0
+  while true do
+    local ok, piece = guarded(reader)
+    if not ok then return nil, piece end
+    if piece == nil or piece == '' then break end
+    if type(piece) ~= 'string' then return nil, 'reader function must return a string' end
+    count, size = count + 1, size + #piece
+    if size > string_max then return nil, 'not enough memory' end
+    pieces[count] = piece
+  end
+  return compile(table_concat(pieces), chunk_name(name or '=(load)', ''))
+end
+
+-- Libraries.
+
+local function copied(library)
+  local copy = {}
+  for name, value in next, library do copy[name] = value end
+  return copy
+end
+
+local T = copied(table)
+function T.insert(t, ...) return table_insert(mine(t), ...) end
+function T.remove(t, ...) return table_remove(mine(t), ...) end
+function T.sort(t, ...) return table_sort(mine(t), ...) end
+function T.setn(t, ...) return table_setn(mine(t), ...) end
+G.table = protect(T)
+
+local S = copied(string)
+S.dump = nil
+function S.rep(text, count)
+  if (type(text) == 'string' or type(text) == 'number') and tonumber(count) and tonumber(count) > 0
+      and #tostring(text) * tonumber(count) > string_max then
+    H.fail('not enough memory')
+  end
+  return raw_rep(text, count)
+end
+
+local M = copied(math)
+M.random, M.randomseed = H.math_random, H.math_randomseed
+G.math = protect(M)
+
+G.coroutine = protect{
+  create = create, resume = resume, status = co_status, yield = coroutine.yield, running = coroutine.running,
+  wrap = function(f)
+    local thread = create(f)
+    return function(...) return passed(resume(thread, ...)) end
+  end,
+}
+
+G.os = protect{clock = os.clock}
+
+local libraries = {redis = {}, cjson = {}, cmsgpack = {}, struct = {}, bit = {}}
+for name, f in next, H do
+  local library, member = string.match(name, '^(%l+)%.(.+)$')
+  if library then libraries[library][member] = f end
+end
+"""
+
+# After the pattern functions have been put into S (patterns.py).
+ENDING: Final = rb"""
+G.string = protect(S)
+local shared_strings = {}
+for name, value in next, S do shared_strings[name] = value end
+local strings = getmetatable('')
+strings.__index = shared_strings
+strings.__metatable = false
+
+-- Values on their way out, flat: a tag before each, tables as their pairs between `t` and `z`. No metatable is asked.
+
+local function walk(value, out, depth)
+  local kind = type(value)
+  local at = out.n
+  if at > walk_max then return end
+  if kind == 'table' then
+    value = protected[value] or value
+    if depth == 0 then
+      out[at + 1] = 'd'
+      out.n = at + 1
+      return
+    end
+    out[at + 1] = 't'
+    out.n = at + 1
+    for key, item in next, value do
+      walk(key, out, depth - 1)
+      walk(item, out, depth - 1)
+    end
+    at = out.n
+    out[at + 1] = 'z'
+    out.n = at + 1
+  elseif kind == 'string' or kind == 'number' or kind == 'boolean' then
+    out[at + 1] = 'v'
+    out[at + 2] = value
+    out.n = at + 2
+  else
+    out[at + 1] = 'o'
+    out[at + 2] = value == null and 'null' or kind
+    out.n = at + 2
+  end
+end
+
+local walked
+local function flatten(value, depth)
+  walked = {n = 0}
+  walk(value, walked, depth)
+  local count = walked.n
+  if count > walk_max then walked = nil end
+  return count
+end
+local function piece(first, last) return raw_unpack(walked, first, last) end
+local function forget() walked = nil end
+
+-- What the server does with all this.
+
+local function run(chunk, keys, arguments, is_one_line)
+  only_place = is_one_line and {source = '@user_script', currentline = 1} or nil
+  G.KEYS, G.ARGV = keys, arguments
+  sethook(hook, '', interval)
+  local ok, result = raw_xpcall(chunk, outermost)
+  sethook()
+  G.KEYS, G.ARGV = nil, nil
+  if gc_is_touched then
+    gc_is_touched = false
+    collect('restart')
+    collect('setpause', 200)
+    collect('setstepmul', 200)
+  end
+  if ok then return 'ok', type(result), result end
+  if type(result) ~= 'table' then return 'failed', tostring(result) end
+  return 'error', result.err, result.counted, result.source, result.line
+end
+
+local function add(library, name, value) libraries[library][name] = value end
+local function seal()
+  for name, library in next, libraries do G[name] = protect(library) end
+end
+
+local everything = _G
+for name in next, copied(everything) do everything[name] = nil end
+libraries.cjson.null = null
+
+return {
+  null = null, run = run, compile = compile, flatten = flatten, piece = piece, forget = forget, add = add, seal = seal
+}
+"""

@@ -1,0 +1,334 @@
+"""One Lua for all scripts of a server, and what it may do.
+
+    compile(body)  →  a chunk                   run(script, keys, arguments, host)  →  a Reply; errors are Failures
+
+Laws: see prelude.py. Here besides: memory has a bound; whoever reaches it, or is ended, costs the scripts nothing but
+the interpreter, which is made anew (its making takes a millisecond).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from miniredis.scripting import patterns, prelude
+from miniredis.scripting.convert import REPLY_MAX_DEPTH, Builder, Other, Table, grown, lua_error, to_reply, to_word
+from miniredis.scripting.errors import ScriptError
+from miniredis.scripting.libraries import libraries
+from protocol.resp.values import Failure, Reply
+
+if TYPE_CHECKING:
+    from random import Random
+
+# What all scripts together may hold at one time. Lua frees what it can before it refuses.
+MEMORY_MAX_BYTES: Final = 256 * 1024 * 1024
+# Flat values fetched at a time: Lua's C stack holds 8,000.
+PIECE: Final = 4_000
+
+
+class Host(Protocol):
+    """The server as a script reaches it. Every method is called while the script holds still."""
+
+    resp: int
+
+    def call(self, argv: list[bytes]) -> Reply: ...
+    def may_call(self, argv: list[bytes]) -> bool: ...
+    def set_targets(self, targets: int) -> None: ...
+    def log(self, level: int, line: bytes) -> None: ...
+    def is_killed(self) -> bool: ...
+    def enter(self) -> None: ...
+    def leave(self) -> None: ...
+
+
+def _deny(target: object, name: object, is_setting: bool) -> None:
+    raise AttributeError("no attribute of anything is for scripts")
+
+
+class Sandbox:
+    def __init__(self, version: str, random: Random) -> None:
+        # Imported when the first script comes: a server without scripts never loads it.
+        from lupa import lua51
+
+        self.random = random
+        self.host: Host | None = None
+        self.fault: BaseException | None = None
+        self.is_spent = False  # to be replaced before the next script
+        self._memory_error: type[BaseException] = lua51.LuaMemoryError
+        self._lua_error: type[BaseException] = lua51.LuaError
+        runtime = lua51.LuaRuntime(
+            encoding=None, register_eval=False, register_builtins=False, unpack_returned_tuples=True,
+            attribute_filter=_deny, max_memory=MEMORY_MAX_BYTES,
+        )  # fmt: skip
+        self._runtime = runtime
+        self.builder = Builder(runtime.table_from)
+        functions = {name.encode(): function for name, function in self._functions().items()}
+        lua = runtime.execute(
+            prelude.SOURCE + patterns.SOURCE + prelude.ENDING, runtime.table_from(functions), prelude.HOOK_INTERVAL,
+            prelude.UNPACK_MAX, prelude.STRING_MAX_BYTES, prelude.WALK_MAX_ITEMS, name="@prelude",
+        )  # fmt: skip
+        self._run, self._compile = lua[b"run"], lua[b"compile"]
+        self._flatten, self._piece, self._forget = lua[b"flatten"], lua[b"piece"], lua[b"forget"]
+        self.null = lua[b"null"]
+        for library, name, value in _constants(version):
+            lua[b"add"](library, name, value)
+        lua[b"seal"]()
+
+    # What the server asks.
+
+    def compile(self, body: bytes) -> Any:
+        """A chunk. Raises Failure with Lua's words where it is none."""
+        try:
+            chunk, message = self._compile(body, b"@user_script")
+        except (self._memory_error, self._lua_error):
+            self.is_spent = True
+            raise Failure("ERR Error compiling script (new function): not enough memory") from None
+        if chunk is None:
+            raise Failure(b"ERR Error compiling script (new function): " + message)
+        return chunk
+
+    def run(self, script: Any, keys: list[bytes], arguments: list[bytes], host: Host) -> Reply:
+        """What a script answers; its errors are Failures."""
+        self.host, self.fault, sha = host, None, script.sha
+        table = self._runtime.table_from
+        try:
+            key_table, argument_table = table(keys), table(arguments)
+            host.leave()
+            try:
+                result = self._run(script.chunk, key_table, argument_table, b"\n" not in script.body)
+            finally:
+                host.enter()
+            if self.fault is not None:
+                raise self.fault
+            return self._answer(result, sha, host)
+        except ScriptError as error:  # of the answer's conversion
+            return Failure(b"ERR " + error.text)
+        except (self._memory_error, self._lua_error):
+            self.is_spent = True
+            return Failure(b"ERR Error running script %b, not enough memory" % sha)
+        finally:
+            self.host = None
+            if host.is_killed():
+                self.is_spent = True
+
+    def _answer(self, result: tuple[Any, ...], sha: bytes, host: Host) -> Reply:
+        if result[0] == b"ok":
+            _, kind, value = result
+            if kind == b"table":
+                value = self.tree(value, REPLY_MAX_DEPTH)
+            elif kind not in (b"string", b"number", b"boolean"):
+                return None
+            return to_reply(value, host.resp)
+        if result[0] == b"failed":
+            return Failure(b"ERR Error running script %b, %b" % (sha, result[1][:100]))
+        _, text, is_counted, source, line = (*result, None, None, None, None)[:5]
+        text = text or b"(null)"
+        if source is not None:
+            text += b" script: %b, on %b:%d." % (sha, source, line)
+        failure = Failure(text)
+        failure.is_counted = bool(is_counted)
+        return failure
+
+    # Values.
+
+    def tree(self, value: Any, depth: int) -> Any:
+        """A Lua value with everything in it, as Python holds it."""
+        if type(value) in (bytes, int, float, bool):
+            return value
+        count = self._flatten(value, depth)
+        if count > prelude.WALK_MAX_ITEMS:
+            raise ScriptError("not enough memory")
+        flat: list[Any] = []
+        for first in range(1, count + 1, PIECE):
+            items = self._piece(first, min(first + PIECE - 1, count))
+            flat += items if isinstance(items, tuple) else (items,)
+        self._forget()
+        return grown(flat)
+
+    # What scripts call.
+
+    def _functions(self) -> dict[str, Callable[..., Any]]:
+        functions: dict[str, Callable[..., Any]] = {
+            "explain": self._explain,
+            "fail": _fail,
+            "is_killed": lambda: self.host is not None and self.host.is_killed(),
+            "math_random": self._math_random,
+            "math_randomseed": self._math_randomseed,
+            "redis.call": self._call,
+            "redis.pcall": self._pcall,
+            "redis.sha1hex": _sha1hex,
+            "redis.log": self._log,
+            "redis.setresp": self._setresp,
+            "redis.set_repl": self._set_repl,
+            "redis.status_reply": self._status_reply,
+            "redis.error_reply": self._error_reply,
+            "redis.acl_check_cmd": self._acl_check_cmd,
+            "redis.replicate_commands": lambda *_: True,  # effects are what is replicated: nothing else is left
+            "redis.breakpoint": lambda *_: False,  # no debugger is attached
+            "redis.debug": lambda *_: None,
+        }
+        functions.update(libraries(self))
+        return functions
+
+    def _explain(self, error: object) -> tuple[bytes, bytes]:
+        """An exception that a host function let out, for the Lua side: how it is to be raised, and its text."""
+        if isinstance(error, ScriptError):
+            return error.kind, error.text
+        if isinstance(error, self._memory_error):
+            return b"placed", b"not enough memory"
+        if isinstance(error, BaseException):
+            self.fault = error  # ours: it goes on when Lua has been left
+            return b"plain", b"ERR internal error"
+        return b"plain", b"ERR userdata"
+
+    def _words(self, arguments: tuple[Any, ...]) -> list[bytes]:
+        if not arguments:
+            raise ScriptError("ERR Please specify at least one argument for this redis lib call", kind="table")
+        words = []
+        for argument in arguments:
+            word = to_word(argument)
+            if word is None:
+                raise ScriptError("ERR Lua redis lib command arguments must be strings or integers", kind="table")
+            words.append(word)
+        return words
+
+    def _perform(self, arguments: tuple[Any, ...]) -> Reply:
+        words = self._words(arguments)
+        host = self.host
+        assert host is not None, "a script's function is called while a script runs"
+        host.enter()
+        try:
+            return host.call(words)
+        finally:
+            host.leave()
+
+    def _call(self, *arguments: Any) -> Any:
+        reply = self._perform(arguments)
+        if isinstance(reply, Failure):
+            raise ScriptError(lua_error(reply), kind="table")
+        kind = type(reply)
+        assert self.host is not None
+        return reply if kind is bytes or kind is int else self.builder.value(reply, self.host.resp)
+
+    def _pcall(self, *arguments: Any) -> Any:
+        try:
+            return self._call(*arguments)
+        except ScriptError as error:
+            return self.builder.table({b"err": error.text, b"ignore_error_stats_update": True})
+
+    def _log(self, *arguments: Any) -> None:
+        if len(arguments) < 2:
+            raise ScriptError("ERR redis.log() requires two arguments or more.", kind="plain")
+        level = _number(arguments[0])
+        if level is None:
+            raise ScriptError("ERR First argument must be a number (log level).", kind="plain")
+        if not 0 <= int(level) <= 3:
+            raise ScriptError("ERR Invalid log level.", kind="plain")
+        words = [word for word in map(to_word, arguments[1:]) if word is not None]
+        assert self.host is not None
+        self.host.log(int(level), b" ".join(words))
+
+    def _setresp(self, *arguments: Any) -> None:
+        if len(arguments) != 1:
+            raise ScriptError("ERR redis.setresp() requires one argument.", kind="plain")
+        version = _number(arguments[0])
+        if version is None or int(version) not in (2, 3):
+            raise ScriptError("ERR RESP version must be 2 or 3.", kind="plain")
+        assert self.host is not None
+        self.host.resp = int(version)
+
+    def _set_repl(self, *arguments: Any) -> None:
+        if len(arguments) != 1:
+            raise ScriptError("ERR redis.set_repl() requires one argument.", kind="plain")
+        targets = int(_number(arguments[0]) or 0)
+        if targets & ~3:
+            raise ScriptError(
+                "ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.", kind="plain"
+            )
+        assert self.host is not None
+        self.host.set_targets(targets)
+
+    def _status_reply(self, *arguments: Any) -> Any:
+        if len(arguments) != 1 or type(arguments[0]) is not bytes:
+            return self.builder.table({b"err": b"ERR wrong number or type of arguments"})
+        return self.builder.table({b"ok": arguments[0]})
+
+    def _error_reply(self, *arguments: Any) -> Any:
+        if len(arguments) != 1 or type(arguments[0]) is not bytes:
+            return self.builder.table({b"err": b"ERR wrong number or type of arguments"})
+        text = arguments[0].split(b"\0", 1)[0]
+        code, space, message = text.removeprefix(b"-").partition(b" ")
+        if not space:
+            code, message = b"ERR", code
+        return self.builder.table({b"err": code + b" " + message.strip(b"\r\n")})
+
+    def _acl_check_cmd(self, *arguments: Any) -> bool:
+        words = self._words(arguments)
+        assert self.host is not None
+        return self.host.may_call(words)
+
+    def _math_random(self, *bounds: Any) -> Any:
+        """Lua's own, drawing from the server's chance."""
+        numbers = [_number(bound) for bound in bounds]
+        if len(numbers) > 2:
+            raise ScriptError("wrong number of arguments")
+        share = self.random.random()
+        if not numbers:
+            return share
+        for at, number in enumerate(numbers, 1):
+            if number is None:
+                raise ScriptError(f"bad argument #{at} to 'random' (number expected, got {_lua_type(bounds[at - 1])})")
+        low, high = (1, int(numbers[0] or 0)) if len(numbers) == 1 else (int(numbers[0] or 0), int(numbers[1] or 0))
+        if low > high:
+            raise ScriptError(f"bad argument #{len(numbers)} to 'random' (interval is empty)")
+        return int(share * (high - low + 1)) + low
+
+    def _math_randomseed(self, *arguments: Any) -> None:
+        number = _number(arguments[0]) if arguments else None
+        if number is None:
+            raise ScriptError("bad argument #1 to 'randomseed' (number expected, got no value)")
+        self.random.seed(int(number))
+
+
+def _constants(version: str) -> list[tuple[bytes, bytes, Any]]:
+    numbers = [int(part) for part in version.split(".")]
+    redis: dict[bytes, Any] = {
+        b"LOG_DEBUG": 0, b"LOG_VERBOSE": 1, b"LOG_NOTICE": 2, b"LOG_WARNING": 3,
+        b"REPL_NONE": 0, b"REPL_AOF": 1, b"REPL_REPLICA": 2, b"REPL_SLAVE": 2, b"REPL_ALL": 3,
+        b"REDIS_VERSION": version.encode(), b"REDIS_VERSION_NUM": numbers[0] << 16 | numbers[1] << 8 | numbers[2],
+    }  # fmt: skip
+    return [(b"redis", name, value) for name, value in redis.items()] + [
+        (b"cjson", b"_NAME", b"cjson"), (b"cjson", b"_VERSION", b"2.1.0"),
+        (b"cmsgpack", b"_NAME", b"cmsgpack"), (b"cmsgpack", b"_VERSION", b"lua-cmsgpack 0.4.0"),
+    ]  # fmt: skip
+
+
+def _fail(text: bytes) -> None:
+    raise ScriptError(text)
+
+
+def _sha1hex(*arguments: Any) -> bytes:
+    import hashlib
+
+    if len(arguments) != 1:
+        raise ScriptError("ERR wrong number of arguments", kind="plain")
+    return hashlib.sha1(to_word(arguments[0]) or b"", usedforsecurity=False).hexdigest().encode()
+
+
+def _number(value: Any) -> float | None:
+    """As Lua reads a number: strings count."""
+    if type(value) is int or type(value) is float:
+        return float(value) if value == value and abs(value) < 2.0**63 else 0.0
+    if type(value) is bytes:
+        try:
+            return float(value)
+        except ValueError:
+            return None
+    return None
+
+
+def _lua_type(value: Any) -> str:
+    names = {bytes: "string", int: "number", float: "number", bool: "boolean", type(None): "nil"}
+    return names.get(type(value), "table")
+
+
+__all__ = ["Host", "Other", "Sandbox", "Table"]
