@@ -8,7 +8,8 @@ Laws
 2. One request at a time: the next is run when this one is answered. A pipelined one (Produce) lets the next in as soon
    as its handler has returned, because what is order-sensitive is done by then.
 3. What a client can make us hold is bounded: unread input stops being read past `MAX_WAITING_BYTES` while a request is
-   running, output past the connection's high watermark stops the reading and running of requests.
+   running, output past the connection's high watermark stops the reading and running of requests. What all clients
+   together have not taken of their large answers is counted, and Fetch gives less where that is much.
 4. A request nobody can answer (unknown key, version not served, undecodable body) closes the connection, with a line in
    the log that names the client, as Kafka's network layer does. ApiVersions alone is answered in any version.
 """
@@ -39,6 +40,8 @@ API_VERSIONS = 18
 MAX_WAITING_BYTES = 1 << 20  # unread input of a client whose request is still running; past it we stop reading
 MAX_OPEN_ANSWERS = 1000  # pipelined requests of one client whose answers are not there yet
 SLICE = 128  # requests run one after the other before their answers are sent: while we go on, the client does too
+FRAME_BYTES = 256  # what a waiting request takes beside its own bytes: one may be empty
+LARGE_ANSWER_BYTES = 64 * 1024  # answers from here on count as the broker's, until the client has taken them
 MAX_CLIENT_TEXT = 200  # of a client's own words that one log line may carry
 
 _request_head = Packer(">hhih").unpack_from  # api key, api version, correlation id, length of the client id
@@ -48,7 +51,7 @@ REQUEST_HEAD_BYTES = 10
 class Route:
     """One (key, version) made ready to run: found once, then a dictionary hit per request."""
 
-    __slots__ = ("api", "decode", "handler", "has_tagged_head", "needs", "pipelined", "version")
+    __slots__ = ("api", "decode", "handler", "has_tagged_head", "needs", "pipelined", "shortcut", "version")
 
     def __init__(self, api: Api, version: int) -> None:
         schema = api.schema
@@ -59,6 +62,7 @@ class Route:
         self.pipelined = api.pipelined
         self.decode: Callable[[int, Buffer, int], Any] = schema.decode
         self.has_tagged_head = version >= schema.flexible
+        self.shortcut = api.shortcut(version) if api.shortcut is not None else None
 
 
 class Slot:
@@ -97,6 +101,8 @@ class Session:
         self.is_due = False  # the next slice of waiting requests comes with the loop's next turn
         self.is_paused = False
         self.is_over = False
+        self.slice_bytes = 0  # of answers, since the slice began
+        self.unsent_bytes = 0  # of large answers the client may not have taken yet
         self.client_id_bytes: bytes | None = None
 
     # ---- from the connection
@@ -122,7 +128,7 @@ class Session:
         frames = framer.frames()
         if frames:
             self.frames.extend(frames)
-            self.waiting_bytes += sum(map(len, frames))
+            self.waiting_bytes += sum(map(len, frames)) + FRAME_BYTES * len(frames)
             if self.is_due:
                 self.mind_input()
             else:
@@ -130,6 +136,7 @@ class Session:
 
     def resumed(self) -> None:
         """Output has drained below the low watermark."""
+        self.settle()
         self.work()
 
     def lost(self) -> None:
@@ -137,6 +144,7 @@ class Session:
         self.is_over = True
         self.frames.clear()
         self.slots.clear()
+        self.forget_unsent()
         for future in list(self.running):
             future.cancel()
 
@@ -147,17 +155,18 @@ class Session:
         slice of them their answers leave and others have their turn."""
         frames = self.frames
         left = SLICE
+        self.slice_bytes = 0
         while frames and not self.is_busy and not self.is_over:
             if self.connection.is_congested or len(self.slots) >= MAX_OPEN_ANSWERS:
                 break
-            if not left:
+            if not left or self.slice_bytes >= LARGE_ANSWER_BYTES:
                 if not self.is_due:
                     self.is_due = True
                     self.context.loop.call_soon(self.go_on)
                 break
             left -= 1
             frame = frames.popleft()
-            self.waiting_bytes -= len(frame)
+            self.waiting_bytes -= len(frame) + FRAME_BYTES
             try:
                 self.run(frame)
             except (ProtocolError, Hangup) as problem:
@@ -193,6 +202,8 @@ class Session:
                 return
         context = self.context
         start = REQUEST_HEAD_BYTES + length if length > 0 else REQUEST_HEAD_BYTES
+        if start > len(frame):
+            raise ProtocolError("the client id runs past the end of the frame")
         client_id = frame[REQUEST_HEAD_BYTES:start] if length >= 0 else None
         if client_id != self.client_id_bytes:
             self.name_client(client_id)
@@ -203,6 +214,11 @@ class Session:
                 start = skip_header_tags(frame, start)
         context.api_version = version
         context.correlation_id = correlation_id
+        if route.shortcut is not None and not self.slots:
+            framed = route.shortcut(context, frame, start, correlation_id)
+            if framed is not None:
+                self.connection.write(framed)
+                return
         request = route.decode(version, frame, start)
         try:
             if route.needs is not None:
@@ -218,11 +234,13 @@ class Session:
         if answer is None:
             return
         if isinstance(answer, Response):
+            parts = frame_response(answer, version, correlation_id)
+            self.count(parts)
             if not self.slots:
-                self.connection.write_parts(frame_response(answer, version, correlation_id))
+                self.send(parts)
                 return
             slot = Slot()
-            slot.parts = frame_response(answer, version, correlation_id)
+            slot.parts = parts
             self.slots.append(slot)
             return
         slot = Slot()
@@ -253,6 +271,7 @@ class Session:
             log.exception("%s v%d from %s failed", route.api.name, route.version, self.who())
             answer = refusal(request, route.version, UnknownServerError())
         slot.parts = [] if answer is None else frame_response(answer, route.version, correlation_id)
+        self.count(slot.parts)
         self.send_ready()
         if self.frames:
             self.work()
@@ -265,7 +284,32 @@ class Session:
         while slots and slots[0].parts is not None:
             parts = slots.popleft().parts
             if parts:
-                self.connection.write_parts(parts)
+                self.send(parts)
+
+    def send(self, parts: list[Buffer]) -> None:
+        """Let one answer leave at the end of this turn; what the client took of it is settled behind."""
+        self.connection.write_parts(parts)
+        if self.unsent_bytes:
+            self.context.loop.call_soon(self.settle)
+
+    def count(self, parts: list[Buffer]) -> None:
+        """Keep account of an answer: many bytes end a slice as many requests do, and a large answer is part of what
+        the broker holds for clients that may not read it."""
+        size = sum(map(len, parts))
+        self.slice_bytes += size
+        if size >= LARGE_ANSWER_BYTES:
+            self.unsent_bytes += size
+            self.context.replicas.unsent_bytes += size
+
+    def settle(self) -> None:
+        """What was written is with the kernel, but for less than the low watermark: it is no longer held here."""
+        if not self.slots and not self.connection.is_congested:
+            self.forget_unsent()
+
+    def forget_unsent(self) -> None:
+        if self.unsent_bytes:
+            self.context.replicas.unsent_bytes -= self.unsent_bytes
+            self.unsent_bytes = 0
 
     # ---- what is not on the usual path
 

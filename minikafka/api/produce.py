@@ -15,7 +15,8 @@ from functools import partial
 
 from minikafka.api.context import Context
 from minikafka.api.leaders import endpoints, leader_of
-from minikafka.api.registry import Hangup, Operation, Resource, api
+from minikafka.api.produce_one import FIRST_WITH_TOPIC_IDS, INTERNAL_TOPICS, ProduceOne
+from minikafka.api.registry import Hangup, Operation, Resource, Shortcut, api
 from minikafka.log.validate import InvalidRecords, InvalidTimestamps, MalformedRequest, UnknownMagic
 from minikafka.replica.partition import Partition
 from protocol.kafka.batch import CODEC_MASK, HEADER_SIZE, MAGIC, TRANSACTIONAL
@@ -45,10 +46,8 @@ from protocol.kafka.messages.produce import (
 
 ACKS_ALL = -1
 NO_ACKS = 0
-INTERNAL_TOPICS = frozenset(("__consumer_offsets", "__transaction_state", "__share_group_state"))
 INTERNAL_WRITER = "__admin_client"  # the client id that may write to internal topics
 FIRST_WITH_ZSTD = 7
-FIRST_WITH_TOPIC_IDS = 13
 FIRST_WITH_LEADERS = 10
 FORMAT = 16  # the byte of a batch header that says its format
 FLAGS = 22  # the byte of a batch header with codec and flags
@@ -63,7 +62,12 @@ REFUSED_BY_LOG = (
 )
 
 
-@api(ProduceRequest, 3, 13, pipelined=True, reported_low=0)
+def shortcut(version: int) -> Shortcut | None:
+    """One batch for one partition by the short way, in the flexible versions."""
+    return ProduceOne(version).answer if version >= ProduceRequest.flexible else None
+
+
+@api(ProduceRequest, 3, 13, pipelined=True, reported_low=0, shortcut=shortcut)
 def produce(broker: Context, request: ProduceRequest) -> ProduceResponse | Future[ProduceResponse] | None:
     """Append record batches."""
     pending: list[tuple[PartitionProduceResponse, Partition, int]] = []

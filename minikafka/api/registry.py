@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from protocol.kafka.schema import Request
 
 Handler = Callable[["Context", Any], Any]
+Shortcut = Callable[["Context", memoryview, int, int], bytes | None]  # frame, body's begin, correlation id → answer
 Handled = TypeVar("Handled", bound=Callable[..., Any])
 
 
@@ -92,6 +93,7 @@ class Api:
     listeners: str
     pipelined: bool
     reported_low: int
+    shortcut: Callable[[int], Shortcut | None] | None = None
 
 
 _rows: dict[int, Api] = {}
@@ -107,6 +109,7 @@ def api(
     listeners: str | None = None,
     pipelined: bool = False,
     reported_low: int | None = None,
+    shortcut: Callable[[int], Shortcut | None] | None = None,
 ) -> Callable[[Handled], Handled]:
     """Enter the decorated handler into the table.
 
@@ -114,7 +117,8 @@ def api(
     are the handler's own to ask for (`broker.allow`). `listeners` says where it may be asked: on broker listeners (B),
     on controller listeners (C); unless given, what the controller decides is asked on both. `pipelined` lets the next
     request of the connection start while this one's Future is still open. `reported_low` is told to clients instead of
-    `low` (Produce, KAFKA-18659).
+    `low` (Produce, KAFKA-18659). `shortcut` gives, for a version that has one, a function that may answer an undecoded
+    request, or leaves it untouched to the handler (None).
     """
     assert schema.lowest <= low <= high <= schema.highest, (
         f"{schema.__name__} is not declared for versions {low} to {high}"
@@ -125,7 +129,9 @@ def api(
         name = schema.__name__.removesuffix("Request")
         told = low if reported_low is None else reported_low
         where = listeners or ("BC" if at is CONTROLLER else "B")
-        _rows[schema.api_key] = Api(schema, schema.api_key, name, low, high, handler, at, needs, where, pipelined, told)
+        _rows[schema.api_key] = Api(
+            schema, schema.api_key, name, low, high, handler, at, needs, where, pipelined, told, shortcut
+        )
         return handler
 
     return enter

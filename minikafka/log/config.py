@@ -40,6 +40,17 @@ class LogConfig:
     walks_records: bool = False  # log.message.deep.validation (ours): read every record, as Kafka does
     producer_expiration_ms: int = DAY_MS
 
+    @property
+    def looks_into_batches(self) -> bool:
+        """Whether a batch may need more than its header looked at, or its header changed."""
+        return (
+            self.is_compacted
+            or self.stamps_append_time
+            or self.timestamp_before_max_ms != FOREVER
+            or self.compression is not None
+            or self.walks_records
+        )
+
 
 CODECS = {"uncompressed": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 LEVELS = {1: "compression.gzip.level", 3: "compression.lz4.level", 4: "compression.zstd.level"}

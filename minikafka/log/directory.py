@@ -1,10 +1,10 @@
 """A partition's directory as a stop left it: swaps finished, leftovers removed.
 
-    <base>.log.deleted      out of sight, waiting for its removal: removed
-    <base>.log.cleaned      a compaction that had not come to its swap: removed, and with it every swap that might
-                            belong to the same split (same or higher base)
-    <base>.log.swap         a compaction that had: the segments it replaces are removed, then it takes its name
-    <base>.index without    an index whose log is gone: removed
+<base>.log.deleted      out of sight, waiting for its removal: removed
+<base>.log.cleaned      a compaction that had not come to its swap: removed, and with it every swap that might
+                        belong to the same split (same or higher base)
+<base>.log.swap         a compaction that had: the segments it replaces are removed, then it takes its name
+<base>.index without    an index whose log is gone: removed
 """
 
 from protocol.disk.files import Disk

@@ -73,6 +73,16 @@ class Producer:
                     return seen
         return None
 
+    def is_next(self, epoch: int, first_sequence: int) -> bool:
+        """Whether a batch outside of transactions follows the last one: then it is new and may be taken."""
+        batches = self.batches
+        return (
+            epoch == self.epoch
+            and self.transaction_start < 0
+            and bool(batches)
+            and first_sequence == sequence_after(batches[-1][0], 1)
+        )
+
     def check_sequence(self, epoch: int, first_sequence: int) -> None:
         if self.epoch == NO_EPOCH:
             return
@@ -247,8 +257,14 @@ class Producers:
         for producer in self.by_id.values():
             last_sequence, last_offset, delta, _ = producer.batches[-1] if producer.batches else (-1, -1, 0, -1)
             entries += SNAPSHOT_ENTRY.pack(
-                producer.producer_id, producer.epoch, last_sequence, last_offset, delta, producer.timestamp,
-                producer.coordinator_epoch, producer.transaction_start,
+                producer.producer_id,
+                producer.epoch,
+                last_sequence,
+                last_offset,
+                delta,
+                producer.timestamp,
+                producer.coordinator_epoch,
+                producer.transaction_start,
             )
         head = SNAPSHOT_HEAD.pack(SNAPSHOT_VERSION, 0, len(self.by_id))
         checked = head[CHECKED_FROM:] + entries
@@ -266,9 +282,16 @@ class Producers:
         if len(data) != SNAPSHOT_HEAD.size + count * SNAPSHOT_ENTRY.size:
             raise CorruptSnapshot(f"{count} entries do not make {len(data)} bytes")
         found = []
-        for producer_id, epoch, last_sequence, last_offset, delta, timestamp, coordinator, start in (
-            SNAPSHOT_ENTRY.iter_unpack(data[SNAPSHOT_HEAD.size :])
-        ):
+        for (
+            producer_id,
+            epoch,
+            last_sequence,
+            last_offset,
+            delta,
+            timestamp,
+            coordinator,
+            start,
+        ) in SNAPSHOT_ENTRY.iter_unpack(data[SNAPSHOT_HEAD.size :]):
             producer = Producer(producer_id)
             producer.epoch, producer.timestamp = epoch, timestamp
             producer.coordinator_epoch, producer.transaction_start = coordinator, start

@@ -147,7 +147,11 @@ class Segment:
             return True
         if last_offset - self.base_offset > MAX_RELATIVE or self.offset_index.is_full or self.time_index.is_full:
             return True
-        return self.size > 0 and self.waited_ms(max_timestamp, now_ms) > config.segment_ms - self.jitter_ms
+        if not self.size:
+            return False
+        first = self._first_timestamp
+        waited_ms = max_timestamp - first if first >= 0 else self.waited_ms(max_timestamp, now_ms)
+        return waited_ms > config.segment_ms - self.jitter_ms
 
     def waited_ms(self, max_timestamp: int, now_ms: int) -> int:
         """The segment's age by its records' time, or by the clock when the first record has none."""

@@ -169,6 +169,19 @@ class Partition:
             self._appended()
         return appended
 
+    def append_usual(self, batch: memoryview) -> int:
+        """A producer's batch that is committed when it is in our log, because nobody follows: its first offset. -1 when
+        anything is unusual; then nothing was done and `append_as_leader` knows what to do."""
+        if not self.is_leader or self.followers:
+            return -1
+        log = self.log
+        first_offset = log.append_usual(batch, self.leader_epoch, self._clock.wall_ms())
+        if first_offset >= 0:
+            log.advance_high_watermark(log.log_end_offset)
+            if self.watchers:
+                self._wake()
+        return first_offset
+
     def append_as_coordinator(self, batch: Buffer) -> Appended:
         """A batch of a coordinator on this broker: always as acks=all."""
         if not self.is_leader:

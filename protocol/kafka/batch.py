@@ -29,6 +29,7 @@ __all__ = [
     "CONTROL",
     "CRC_FROM",
     "DELETE_HORIZON",
+    "FRONT",
     "HEADER",
     "HEADER_SIZE",
     "LENGTH_FROM",
@@ -54,7 +55,7 @@ TRANSACTIONAL = 0x10
 CONTROL = 0x20
 DELETE_HORIZON = 0x40
 
-_FRONT = struct.Struct(">qii")
+FRONT = struct.Struct(">qii")
 _CRC = struct.Struct(">I")
 _read_header = HEADER.unpack_from
 
@@ -120,13 +121,13 @@ def iterate(data: Buffer) -> Iterator[tuple[BatchHeader, memoryview]]:
 
 def stamp(batch: bytearray | memoryview, base_offset: int, leader_epoch: int) -> None:
     """Give a batch in writable memory its place in the log."""
-    length = _FRONT.unpack_from(batch)[1]
-    _FRONT.pack_into(batch, 0, base_offset, length, leader_epoch)
+    length = FRONT.unpack_from(batch)[1]
+    FRONT.pack_into(batch, 0, base_offset, length, leader_epoch)
 
 
 def stamped_front(header: BatchHeader, base_offset: int, leader_epoch: int) -> bytes:
     """The 16 bytes that replace a batch's first 16 when it takes its place in the log, for memory that is not ours."""
-    return _FRONT.pack(base_offset, header.length, leader_epoch)
+    return FRONT.pack(base_offset, header.length, leader_epoch)
 
 
 def verify_crc(batch: Buffer) -> bool:

@@ -68,6 +68,50 @@ async def test_bad_batches(tmp_path: Path, made: Callable[[], memoryview], error
     assert log.append(batch(), leader_epoch=0, now_ms=NOW_MS).first_offset == 0
 
 
+@pytest.mark.parametrize(("made", "error"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
+async def test_bad_batches_behind_good_ones(
+    tmp_path: Path, made: Callable[[], memoryview], error: type[KafkaError]
+) -> None:
+    """The short way, which an epoch's later batches take, would let in what the careful way refuses."""
+    log = opened(tmp_path)
+    log.append(batch(producer_id=4, sequence=0), leader_epoch=0, now_ms=NOW_MS)
+    assert log.append_usual(batch(), 0, NOW_MS) == 1
+    assert log.append_usual(made(), 0, NOW_MS) == -1
+    with pytest.raises(error):
+        log.append(made(), leader_epoch=0, now_ms=NOW_MS)
+    assert log.log_end_offset == 2
+
+
+async def test_what_is_unusual(tmp_path: Path) -> None:
+    """The short way would take what must be looked at, changed, rolled or answered otherwise."""
+    log = opened(tmp_path, segment_bytes=2000)
+    log.append(batch(producer_id=4, sequence=0), leader_epoch=0, now_ms=NOW_MS)
+    for unusual in (
+        batch(producer_id=4, sequence=0),  # a duplicate
+        batch(producer_id=4, sequence=2),  # a gap
+        batch(producer_id=5, sequence=0),  # a producer not met before
+        changed(batch(), base_timestamp=NOW_MS + 1, max_timestamp=NOW_MS),
+        changed(batch(), max_timestamp=NOW_MS + 2 * HOUR_MS),
+        batch(size=1900),  # needs a new segment
+    ):
+        assert log.append_usual(unusual, 0, NOW_MS) == -1
+    assert log.append_usual(batch(), 1, NOW_MS) == -1
+    assert log.append_usual(batch(producer_id=4, sequence=1), 0, NOW_MS) == 1
+    for config in (
+        LogConfig(is_compacted=True),
+        LogConfig(stamps_append_time=True),
+        LogConfig(timestamp_before_max_ms=1),
+        LogConfig(compression=1),
+        LogConfig(walks_records=True),
+        LogConfig(max_batch_bytes=10),
+    ):
+        log.reconfigure(config)
+        assert log.append_usual(batch(), 0, NOW_MS) == -1
+    log.reconfigure(LogConfig())
+    assert log.append_usual(batch(), 0, NOW_MS) == 2
+    assert len(log.active.log.file().read(0, 10_000)) == log.size
+
+
 async def test_sizes(tmp_path: Path) -> None:
     """max.message.bytes or segment.bytes would not hold."""
     log = opened(tmp_path, max_batch_bytes=500, segment_bytes=400)
