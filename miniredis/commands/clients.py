@@ -195,8 +195,9 @@ def _text(value: bytes) -> str:
 
 
 @command(
-    "CLIENT|KILL filter=<old-format | new-format=<[ID client-id:integer @2.8.12] | [TYPE client-type=<NORMAL | "
-    "MASTER @3.2.0 | SLAVE | REPLICA @5.0.0 | PUBSUB> @2.8.12] | [USER username] | [ADDR addr] | [LADDR laddr @6.2.0] "
+    "CLIENT|KILL filter=<old-format/ip:port @-2.8.12 | new-format=<[ID client-id:integer @2.8.12] | "
+    "[TYPE client-type=<NORMAL | MASTER @3.2.0 | SLAVE | REPLICA @5.0.0 | PUBSUB> @2.8.12] | [USER username] | "
+    "[ADDR addr/ip:port] | [LADDR laddr/ip:port @6.2.0] "
     "| [SKIPME skipme=<YES | NO>] | [MAXAGE maxage:integer @7.4.0]> [new-format ...]>",
     _ADMIN, since="2.4.0", arity=-3, complexity="O(N) where N is the number of connections",
     history=(
@@ -348,9 +349,7 @@ def client_unblock(call: Call) -> Reply:
 
 
 def _wrong(call: Call) -> Failure:
-    return Failure(
-        b"ERR unknown subcommand or wrong number of arguments for '%b'. Try CLIENT HELP." % call.argv[1]
-    )
+    return Failure(b"ERR unknown subcommand or wrong number of arguments for '%b'. Try CLIENT HELP." % call.argv[1])
 
 
 @command("CLIENT|NO-EVICT enabled=<ON | OFF>", _ADMIN, since="7.0.0")

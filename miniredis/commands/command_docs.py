@@ -5,7 +5,8 @@ The answers of INFO and DOCS for everything are large and never change: each ser
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, repeat
 from typing import Any, Final
 
 from miniredis.engine.call import SYNTAX_ERROR, Call
@@ -89,39 +90,52 @@ def command_docs(call: Call) -> Reply:
         specs: Iterable[Spec | None] = table
     else:
         specs = [table.find(name) for name in call.argv[2:]]
-    return {spec.name: _docs(spec) for spec in specs if spec is not None}
+    return {spec.name: documented(spec) for spec in specs if spec is not None}
 
 
-def _docs(spec: Spec) -> dict[bytes, Any]:
+def documented(spec: Spec) -> dict[bytes, Any]:
+    """The answer of COMMAND DOCS about one command."""
     told: dict[bytes, Any] = {
         b"summary": spec.summary.encode(),
         b"since": spec.since.encode(),
         b"group": spec.group.encode(),
-        b"complexity": spec.complexity.encode(),
     }
+    if spec.complexity:
+        told[b"complexity"] = spec.complexity.encode()
+    if spec.deprecated is not None:
+        told[b"doc_flags"] = Members([Status("deprecated")])
+        since, instead = spec.deprecated
+        told[b"deprecated_since"] = since.encode()
+        told[b"replaced_by"] = instead.encode()
+    elif spec.is_internal:
+        told[b"doc_flags"] = Members([Status("syscmd")])
     if spec.history:
         told[b"history"] = [[version.encode(), text.encode()] for version, text in spec.history]
     if spec.syntax.arguments:
-        keys = iter(range(len(spec.key_specs)))
+        # One key spec may cover several key arguments: then those that follow have the last one's.
+        places = range(len(spec.key_specs))
+        keys = chain(places, repeat(places[-1])) if places else iter(())
         told[b"arguments"] = [_argument(argument, keys) for argument in spec.syntax.arguments]
     if spec.subcommands:
-        told[b"subcommands"] = {sub.name: _docs(sub) for sub in spec.subcommands.values()}
+        told[b"subcommands"] = {sub.name: documented(sub) for sub in spec.subcommands.values()}
     return told
 
 
-def _argument(argument: Argument, keys: Iterable[int]) -> dict[bytes, Any]:
+def _argument(argument: Argument, keys: Iterator[int]) -> dict[bytes, Any]:
     told: dict[bytes, Any] = {b"name": argument.name.encode(), b"type": argument.type.encode()}
     is_inner = argument.type in (BLOCK, ONEOF)
     if not is_inner:
-        told[b"display_text"] = argument.name.encode()
+        told[b"display_text"] = (argument.display or argument.name).encode()
     if argument.type == "key":
-        index = next(iter(keys), None)
+        index = next(keys, None)
         if index is not None:
             told[b"key_spec_index"] = index
     if argument.token:
         told[b"token"] = argument.token.encode()
     if argument.since:
         told[b"since"] = argument.since.encode()
+    if argument.deprecated_since:
+        told[b"deprecated_since"] = argument.deprecated_since.encode()
     flags = [
         name
         for name, applies in (

@@ -144,7 +144,7 @@ def _hello_options(call: Call) -> tuple[tuple[bytes, bytes] | None, bytes | None
     return login, name
 
 
-@command("QUIT", _STRANGERS | UNQUEUED | IN_SUBSCRIBER, arity=-1)
+@command("QUIT", _STRANGERS | UNQUEUED | IN_SUBSCRIBER, arity=-1, deprecated=("7.2.0", "just closing the connection"))
 def quit_(call: Call) -> Reply:
     """Close the connection once everything before was answered."""
     call.session.close_after_reply()

@@ -44,7 +44,13 @@ _HELP: Final = (
 )
 
 
-@command("DEBUG", ADMIN | NOSCRIPT | LOADING | STALE | PROTECTED, arity=-2, complexity="Depends on subcommand.")
+@command(
+    "DEBUG",
+    ADMIN | NOSCRIPT | LOADING | STALE | PROTECTED,
+    arity=-2,
+    complexity="Depends on subcommand.",
+    is_internal=True,
+)
 def debug(call: Call) -> Reply:
     """Do what only tests and developers need."""
     word = call.option(1)

@@ -30,6 +30,7 @@ MOST_DRAWN: Final = 1 << 24
 @command(
     "HSET key field value [field value ...]", WRITE | DENYOOM | FAST, since="2.0.0", keys="RW update",
     complexity="O(N), N fields",
+    history=(("4.0.0", "Takes several fields with their values."),),
 )  # fmt: skip
 def hset(call: Call) -> Reply:
     """Set fields; the hash is made if there is none. Answers how many are new."""
@@ -51,6 +52,7 @@ def hset(call: Call) -> Reply:
 @command(
     "HMSET key field value [field value ...]", WRITE | DENYOOM | FAST, since="2.0.0", keys="RW update",
     complexity="O(N), N fields",
+    deprecated=("4.0.0", "`HSET` with multiple field-value pairs"),
 )  # fmt: skip
 def hmset(call: Call) -> Reply:
     """Set fields; the hash is made if there is none. HSET with a less telling answer."""
@@ -112,6 +114,7 @@ def hincrbyfloat(call: Call) -> Reply:
 
 @command(
     "HDEL key field [field ...]", WRITE | FAST, since="2.0.0", keys="RW delete", complexity="O(N), N fields",
+    history=(("2.4.0", "Takes several fields."),),
 )  # fmt: skip
 def hdel(call: Call) -> Reply:
     """Delete fields, and the key with the last of them."""

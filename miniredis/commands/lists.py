@@ -32,7 +32,13 @@ TAIL: Final = b"RIGHT"
 # Pushing
 
 
-@command("LPUSH key element [element ...]", WRITE | DENYOOM | FAST, keys="RW insert", complexity="O(N), N new elements")
+@command(
+    "LPUSH key element [element ...]",
+    WRITE | DENYOOM | FAST,
+    keys="RW insert",
+    complexity="O(N), N new elements",
+    history=(("2.4.0", "Takes several elements."),),
+)
 def lpush(call: Call) -> Reply:
     """Put elements before the first one; the list is made if there is none."""
     argv = call.argv
@@ -47,7 +53,13 @@ def lpush(call: Call) -> Reply:
     return length
 
 
-@command("RPUSH key element [element ...]", WRITE | DENYOOM | FAST, keys="RW insert", complexity="O(N), N new elements")
+@command(
+    "RPUSH key element [element ...]",
+    WRITE | DENYOOM | FAST,
+    keys="RW insert",
+    complexity="O(N), N new elements",
+    history=(("2.4.0", "Takes several elements."),),
+)
 def rpush(call: Call) -> Reply:
     """Put elements after the last one; the list is made if there is none."""
     argv = call.argv
@@ -65,6 +77,7 @@ def rpush(call: Call) -> Reply:
 @command(
     "LPUSHX key element [element ...]", WRITE | DENYOOM | FAST, since="2.2.0", keys="RW insert",
     complexity="O(N), N new elements",
+    history=(("4.0.0", "Takes several elements."),),
 )  # fmt: skip
 def lpushx(call: Call) -> Reply:
     """Put elements before the first one of a list that exists."""
@@ -74,6 +87,7 @@ def lpushx(call: Call) -> Reply:
 @command(
     "RPUSHX key element [element ...]", WRITE | DENYOOM | FAST, since="2.2.0", keys="RW insert",
     complexity="O(N), N new elements",
+    history=(("4.0.0", "Takes several elements."),),
 )  # fmt: skip
 def rpushx(call: Call) -> Reply:
     """Put elements after the last one of a list that exists."""
@@ -103,7 +117,8 @@ def linsert(call: Call) -> Reply:
 
 
 @command(
-    "LPOP key [count:integer]", WRITE | FAST, keys="RW access delete", complexity="O(N), N elements taken",
+    "LPOP key [count:integer @6.2.0]", WRITE | FAST, keys="RW access delete", complexity="O(N), N elements taken",
+    history=(("6.2.0", "Takes a count."),),
 )  # fmt: skip
 def lpop(call: Call) -> Reply:
     """Take elements away from the front: one, or up to a count."""
@@ -111,7 +126,8 @@ def lpop(call: Call) -> Reply:
 
 
 @command(
-    "RPOP key [count:integer]", WRITE | FAST, keys="RW access delete", complexity="O(N), N elements taken",
+    "RPOP key [count:integer @6.2.0]", WRITE | FAST, keys="RW access delete", complexity="O(N), N elements taken",
+    history=(("6.2.0", "Takes a count."),),
 )  # fmt: skip
 def rpop(call: Call) -> Reply:
     """Take elements away from the back: one, or up to a count."""
@@ -143,6 +159,7 @@ def lmove(call: Call) -> Reply:
 
 @command(
     "RPOPLPUSH source:key destination:key", WRITE | DENYOOM, since="1.2.0", keys="RW access delete | RW insert",
+    deprecated=("6.2.0", "`LMOVE` with the `RIGHT` and `LEFT` arguments"),
 )  # fmt: skip
 def rpoplpush(call: Call) -> Reply:
     """Take the last element of a list away and put it first in another."""
@@ -155,6 +172,7 @@ def rpoplpush(call: Call) -> Reply:
 @command(
     "BLPOP key [key ...] timeout:double", WRITE | BLOCKING, since="2.0.0", keys="RW access delete",
     complexity="O(N), N keys",
+    history=(("6.0.0", "The time may have a fraction."),),
 )  # fmt: skip
 def blpop(call: Call) -> Reply:
     """Take the first element of the first list that is there, waiting for one if need be."""
@@ -164,6 +182,7 @@ def blpop(call: Call) -> Reply:
 @command(
     "BRPOP key [key ...] timeout:double", WRITE | BLOCKING, since="2.0.0", keys="RW access delete",
     complexity="O(N), N keys",
+    history=(("6.0.0", "The time may have a fraction."),),
 )  # fmt: skip
 def brpop(call: Call) -> Reply:
     """Take the last element of the first list that is there, waiting for one if need be."""
@@ -195,6 +214,8 @@ def blmove(call: Call) -> Reply:
 @command(
     "BRPOPLPUSH source:key destination:key timeout:double", WRITE | DENYOOM | BLOCKING, since="2.2.0",
     keys="RW access delete | RW insert",
+    deprecated=("6.2.0", "`BLMOVE` with the `RIGHT` and `LEFT` arguments"),
+    history=(("6.0.0", "The time may have a fraction."),),
 )  # fmt: skip
 def brpoplpush(call: Call) -> Reply:
     """Take the last element of a list away and put it first in another, waiting for one if need be."""

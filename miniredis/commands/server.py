@@ -133,7 +133,7 @@ def shutdown(call: Call) -> Reply:
     return NOTHING
 
 
-@command("MONITOR", ADMIN | NOSCRIPT | LOADING | STALE)
+@command("MONITOR", ADMIN | NOSCRIPT | LOADING | STALE, complexity="")
 def monitor(call: Call) -> Reply:
     """Show this connection every command the server runs."""
     if call.deny_blocking:

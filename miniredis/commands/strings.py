@@ -113,19 +113,33 @@ def _set(
     return old if wants_old else done
 
 
-@command("SETNX key value", WRITE | DENYOOM | FAST, keys="OW insert")
+@command(
+    "SETNX key value", WRITE | DENYOOM | FAST, keys="OW insert", deprecated=("2.6.12", "`SET` with the `NX` argument")
+)
 def setnx(call: Call) -> Reply:
     """Store a string only if there is no such key."""
     return _set(call, call.argv[1], call.argv[2], b"NX", None, False, done=1, refused=0)
 
 
-@command("SETEX key seconds:integer value", WRITE | DENYOOM, since="2.0.0", keys="OW update")
+@command(
+    "SETEX key seconds:integer value",
+    WRITE | DENYOOM,
+    since="2.0.0",
+    keys="OW update",
+    deprecated=("2.6.12", "`SET` with the `EX` argument"),
+)
 def setex(call: Call) -> Reply:
     """Store a string that ends after so many seconds."""
     return _set(call, call.argv[1], call.argv[3], b"", _instant(call, b"EX", call.argv[2]), False)
 
 
-@command("PSETEX key milliseconds:integer value", WRITE | DENYOOM, since="2.6.0", keys="OW update")
+@command(
+    "PSETEX key milliseconds:integer value",
+    WRITE | DENYOOM,
+    since="2.6.0",
+    keys="OW update",
+    deprecated=("2.6.12", "`SET` with the `PX` argument"),
+)
 def psetex(call: Call) -> Reply:
     """Store a string that ends after so many milliseconds."""
     return _set(call, call.argv[1], call.argv[3], b"", _instant(call, b"PX", call.argv[2]), False)
@@ -142,7 +156,12 @@ def get(call: Call) -> Reply:
     return string_bytes(cast("String", value))
 
 
-@command("GETSET key value", WRITE | DENYOOM | FAST, keys="RW access update")
+@command(
+    "GETSET key value",
+    WRITE | DENYOOM | FAST,
+    keys="RW access update",
+    deprecated=("6.2.0", "`SET` with the `!GET` argument"),
+)
 def getset(call: Call) -> Reply:
     """Store a string and return the one that was there."""
     db, (_, key, value) = call.db, call.argv
@@ -407,7 +426,7 @@ def getrange(call: Call) -> Reply:
     return bytes(text[start : end + 1]) if start <= end else b""
 
 
-@command("SUBSTR key start:integer end:integer", READONLY)
+@command("SUBSTR key start:integer end:integer", READONLY, deprecated=("2.0.0", "`GETRANGE`"))
 def substr(call: Call) -> Reply:
     """Return the part of a string between two offsets (the old name of GETRANGE)."""
     return getrange(call)

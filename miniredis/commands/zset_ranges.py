@@ -91,7 +91,8 @@ def zrange(call: Call) -> Reply:
 
 
 @command("ZREVRANGE key start:integer stop:integer [WITHSCORES]", READONLY, since="1.2.0", keys="RO access",
-         complexity="O(log(N)+M) for M members returned")  # fmt: skip
+         complexity="O(log(N)+M) for M members returned",
+         deprecated=("6.2.0", "`ZRANGE` with the `REV` argument"))  # fmt: skip
 def zrevrange(call: Call) -> Reply:
     """Return a range of a sorted set by rank, greatest first."""
     return _Range(call, 1, _RANK, True).reply()
@@ -99,7 +100,8 @@ def zrevrange(call: Call) -> Reply:
 
 @command("ZRANGEBYSCORE key min:double max:double [WITHSCORES] @2.0.0 [LIMIT offset:integer count:integer]", READONLY,
          since="1.0.5", keys="RO access", complexity="O(log(N)+M) for M members returned",
-         history=(("2.0.0", "Has WITHSCORES."),))  # fmt: skip
+         history=(("2.0.0", "Has WITHSCORES."),),
+         deprecated=("6.2.0", "`ZRANGE` with the `BYSCORE` argument"))  # fmt: skip
 def zrangebyscore(call: Call) -> Reply:
     """Return the members whose scores are in a range."""
     return _Range(call, 1, _SCORE, False).reply()
@@ -107,21 +109,24 @@ def zrangebyscore(call: Call) -> Reply:
 
 @command("ZREVRANGEBYSCORE key max:double min:double [WITHSCORES] [LIMIT offset:integer count:integer]", READONLY,
          since="2.2.0", keys="RO access", complexity="O(log(N)+M) for M members returned",
-         history=(("2.1.6", "The ends may be open."),))  # fmt: skip
+         history=(("2.1.6", "The ends may be open."),),
+         deprecated=("6.2.0", "`ZRANGE` with the `REV` and `BYSCORE` arguments"))  # fmt: skip
 def zrevrangebyscore(call: Call) -> Reply:
     """Return the members whose scores are in a range, greatest first."""
     return _Range(call, 1, _SCORE, True).reply()
 
 
 @command("ZRANGEBYLEX key min max [LIMIT offset:integer count:integer]", READONLY, since="2.8.9", keys="RO access",
-         complexity="O(log(N)+M) for M members returned")  # fmt: skip
+         complexity="O(log(N)+M) for M members returned",
+         deprecated=("6.2.0", "`ZRANGE` with the `BYLEX` argument"))  # fmt: skip
 def zrangebylex(call: Call) -> Reply:
     """Return the members between two, where all scores are equal."""
     return _Range(call, 1, _LEX, False).reply()
 
 
 @command("ZREVRANGEBYLEX key max min [LIMIT offset:integer count:integer]", READONLY, since="2.8.9", keys="RO access",
-         complexity="O(log(N)+M) for M members returned")  # fmt: skip
+         complexity="O(log(N)+M) for M members returned",
+         deprecated=("6.2.0", "`ZRANGE` with the `REV` and `BYLEX` arguments"))  # fmt: skip
 def zrevrangebylex(call: Call) -> Reply:
     """Return the members between two, where all scores are equal, greatest first."""
     return _Range(call, 1, _LEX, True).reply()

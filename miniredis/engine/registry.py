@@ -302,9 +302,7 @@ def container(
     )  # fmt: skip
 
 
-def declare_help(
-    name: str, *, since: str = "5.0.0", group: str, flags: int = 0, acl: tuple[str, ...] = ()
-) -> None:
+def declare_help(name: str, *, since: str = "5.0.0", group: str, flags: int = 0, acl: tuple[str, ...] = ()) -> None:
     """Declare `name HELP`, which is made from the declarations of the other subcommands."""
     _declared.append(
         Spec(

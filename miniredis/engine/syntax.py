@@ -8,7 +8,8 @@
     [ … ]            may be left out          < … >   must be there; groups what it holds
     a | b            one of                   [x …]   after x: x may be repeated ("key [key ...]")
     name=WORD        a literal token with a name of its own
-    … @6.2.0         the version that brought the argument or group just before
+    … @6.2.0         the version that brought the argument or group just before; @-6.2.0: that deprecated it
+    name/shown       an argument that people are shown by another word
     group=< … >      the name COMMAND DOCS gives a group (also group=[ … ]) where it is not the first word's
 
 A subcommand's name is glued with Redis' own bar: `CONFIG|GET parameter [parameter ...]`.
@@ -38,6 +39,8 @@ class Argument:
     is_multiple: bool = False
     repeats_token: bool = False
     since: str | None = None  # where younger than its command
+    deprecated_since: str | None = None
+    display: str = ""  # what people are shown where it is not the name
     arguments: list[Argument] = field(default_factory=list)
 
     def shown(self) -> str:
@@ -171,7 +174,9 @@ class _Reader:
             piece = self.peek()
             if piece in ("", "|", "]", ">"):
                 return arguments
-            if piece.startswith("@"):
+            if piece.startswith("@-"):
+                arguments[-1].deprecated_since = self.take()[2:]
+            elif piece.startswith("@"):
                 arguments[-1].since = self.take()[1:]
             elif piece.endswith("=") and self.at + 1 < len(self.pieces) and self.pieces[self.at + 1] == "[":
                 self.take()
@@ -208,8 +213,9 @@ class _Reader:
             name, _, token = piece.partition("=")
             return Argument(name, PURE_TOKEN, token)
         if _ARGUMENT.match(piece):
+            piece, _, display = piece.partition("/")
             name, _, kind = piece.partition(":")
-            return Argument(name, kind or (name if name in ("key", "pattern") else "string"))
+            return Argument(name, kind or (name if name in ("key", "pattern") else "string"), display=display)
         following = self.peek()
         if following == "<":
             argument = self.one()

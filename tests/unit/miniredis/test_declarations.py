@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from miniredis.commands import FAMILIES
+from miniredis.commands.command_docs import documented
 from miniredis.engine.registry import KeySpec, Spec, declared
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "redis-7.4.1-commands.json"
@@ -72,3 +73,37 @@ def _recorded_shape(argument: dict[str, Any]) -> Any:
     inner = [_recorded_shape(part) for part in argument.get("arguments", [])]
     name = argument["name"] if not inner else ""
     return (name, argument["type"], argument.get("token"), sorted(argument.get("flags", [])), inner)
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_docs_have_the_real_servers_facts(name: str) -> None:
+    """redis-cli's hints and help, and tools that warn of old commands, would show something else."""
+    spec, real = OURS[name], REAL[name]
+    ours = documented(spec)
+    assert [version.decode() for version, _ in ours.get(b"history", [])] == real.get("history", [])
+    assert [flag.text.decode() for flag in ours.get(b"doc_flags", [])] == real.get("doc_flags", [])
+    for field in ("deprecated_since", "replaced_by"):
+        assert ours.get(field.encode(), b"").decode() == real.get(field, "")
+    told = ours.get(b"arguments", [])
+    assert [_shown(argument) for argument in told] == [_recorded_shown(each) for each in real.get("arguments", [])]
+
+
+_SHOWN = ("name", "display_text", "since", "deprecated_since", "key_spec_index")
+
+
+def _shown(argument: dict[bytes, Any]) -> Any:
+    """What redis-cli shows of an argument, and with which versions; the names of groups are nobody's business."""
+    facts = {field: argument[field.encode()] for field in _SHOWN if field.encode() in argument}
+    words = {field: fact.decode() if isinstance(fact, bytes) else fact for field, fact in facts.items()}
+    inner = [_shown(part) for part in argument.get(b"arguments", [])]
+    return _nameless(words) if inner else words, inner
+
+
+def _recorded_shown(argument: dict[str, Any]) -> Any:
+    words = {field: argument[field] for field in _SHOWN if field in argument}
+    inner = [_recorded_shown(part) for part in argument.get("arguments", [])]
+    return _nameless(words) if inner else words, inner
+
+
+def _nameless(words: dict[str, Any]) -> dict[str, Any]:
+    return {field: fact for field, fact in words.items() if field != "name"}
