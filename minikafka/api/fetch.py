@@ -226,7 +226,7 @@ class Fetching:
     def _make(self) -> FetchResponse | Future[FetchResponse]:
         answers: list[tuple[FetchKey, FetchPartitionData]] = []
         cold: list[tuple[Future[Read], FetchPartitionData, Asked]] = []
-        left, is_first = self._max_bytes, True
+        left, is_first = min(self._max_bytes, self._broker.replicas.answer_room), True
         for asked in self._asked:
             try:
                 answer, read = self._read(asked, left, is_first)

@@ -39,6 +39,7 @@ log = logging.getLogger("minikafka.replica")
 
 TOPIC_CONFIG = 2
 METADATA_TOPIC = "__cluster_metadata"
+MAX_UNSENT_BYTES = 128 << 20
 MADE_A_TURN = 10  # partitions, some 10 ms
 
 
@@ -79,6 +80,7 @@ class Manager:
         self._clock = clock
         self._settings = settings = settings or ReplicaSettings()
         self.fetch_max_bytes = settings.fetch_max_bytes
+        self.unsent_bytes = 0  # of large answers that their clients have not taken yet; the sessions keep it
         self.fetch_sessions = FetchSessions(random, settings.max_incremental_fetch_session_cache_slots)
         self._image: Image | None = None
         self._timers: list[asyncio.TimerHandle] = []
@@ -110,6 +112,12 @@ class Manager:
         if found is None:
             raise UnknownTopicId
         return found.name
+
+    @property
+    def answer_room(self) -> int:
+        """Bytes of records one more answer may carry: what is left for readers that ask much and take nothing. The
+        first batch is given even where this is 0."""
+        return max(0, min(self.fetch_max_bytes, MAX_UNSENT_BYTES - self.unsent_bytes))
 
     # ── metadata ──
 
