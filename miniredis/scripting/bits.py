@@ -13,15 +13,16 @@ _MASK: Final = 0xFFFFFFFF
 
 
 def _unsigned(value: Any, name: str, at: int = 1) -> int:
+    number = value
     if type(value) is bytes:
         try:
-            value = float(value)
+            number = float(value)
         except ValueError:
-            value = None
-    if type(value) is int:
-        return value & _MASK
-    if type(value) is float:
-        return round(value) & _MASK if math.isfinite(value) else 0
+            number = None
+    if type(number) is int:
+        return number & _MASK
+    if type(number) is float:
+        return round(number) & _MASK if math.isfinite(number) else 0
     raise ScriptError(f"bad argument #{at} to '{name}' (number expected, got {_named(value)})")
 
 

@@ -105,7 +105,7 @@ class Json:
                 continue
             value, depth = item
             if type(value) is TooDeep:
-                raise ScriptError(f"Cannot serialise, excessive depth ({self.encode_max_depth + 1})")
+                raise ScriptError(f"Cannot serialise, excessive nesting ({self.encode_max_depth + 1})")
             if type(value) is Table:
                 work.extend(reversed(self._table(value, depth + 1)))
             else:
@@ -149,7 +149,8 @@ class Json:
             elif type(key) in (int, float):
                 name = b'"%b"' % self._number(key)
             else:
-                raise ScriptError("Cannot serialise table: table key must be a number or string")
+                kind = "boolean" if type(key) is bool else "table" if type(key) is not Other else key.kind
+                raise ScriptError(f"Cannot serialise {kind}: table key must be a number or string")
             out += (b"," if out else b"{", name + b":", (value, depth))
         out.append(b"}" if out else b"{}")
         return out

@@ -178,11 +178,15 @@ local env = protect(G)
 G._G = env
 G._VERSION = _VERSION
 
-local as_they_are = {'assert', 'error', 'gcinfo', 'ipairs', 'rawequal', 'select', 'tonumber', 'tostring', 'type'}
+local as_they_are = {'assert', 'error', 'gcinfo', 'ipairs', 'rawequal', 'select', 'tonumber', 'type'}
 for _, name in raw_ipairs(as_they_are) do
   G[name] = _G[name]
 end
 G.pcall, G.xpcall = lua_pcall, lua_xpcall
+function G.tostring(...)
+  if (...) == null then return 'userdata: (nil)' end
+  return tostring(...)
+end
 
 function G.pairs(t)
   local real = protected[t]

@@ -54,6 +54,7 @@ class Sandbox:
         self.fault: BaseException | None = None
         self.is_spent = False  # to be replaced before the next script
         self._memory_error: type[BaseException] = lua51.LuaMemoryError
+        self._lua_type: Callable[[Any], str | None] = lua51.lua_type
         self._lua_error: type[BaseException] = lua51.LuaError
         runtime = lua51.LuaRuntime(
             encoding=None, register_eval=False, register_builtins=False, unpack_returned_tuples=True,
@@ -134,6 +135,8 @@ class Sandbox:
         """A Lua value with everything in it, as Python holds it."""
         if type(value) in (bytes, int, float, bool):
             return value
+        if value is not None and self._lua_type(value) is None:
+            return Other("function")  # one of ours: on its way here it was unpacked
         count = self._flatten(value, depth)
         if count > prelude.WALK_MAX_ITEMS:
             raise ScriptError("not enough memory")

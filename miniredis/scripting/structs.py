@@ -19,7 +19,7 @@ _VALUES_MAX: Final = 7_000
 _SIZES: Final = {"b": 1, "B": 1, "h": 2, "H": 2, "l": 8, "L": 8, "T": 8, "f": 4, "d": 8, "x": 1}
 
 
-def _items(format: bytes) -> Iterator[tuple[str, int, int, bool]]:
+def _items(format: bytes, name: str) -> Iterator[tuple[str, int, int, bool]]:
     """(letter, size, alignment, is_big_endian) for each item of a format."""
     at, alignment, big = 0, 1, False
     while at < len(format):
@@ -37,7 +37,7 @@ def _items(format: bytes) -> Iterator[tuple[str, int, int, bool]]:
         elif letter == "!":
             alignment = count if has_count else 8
             if alignment == 0 or alignment & (alignment - 1):
-                raise ScriptError("alignment is not a power of 2")
+                raise ScriptError(f"alignment {alignment} is not a power of 2")
         elif letter in "iI":
             size = count if has_count else 4
             if size > _INTEGER_MAX_BYTES:
@@ -50,7 +50,7 @@ def _items(format: bytes) -> Iterator[tuple[str, int, int, bool]]:
         elif letter in _SIZES:
             yield letter, _SIZES[letter], alignment, big
         elif letter != " ":
-            raise ScriptError(f"invalid format option '{letter}'")
+            raise ScriptError(f"bad argument #1 to '{name}' (invalid format option '{letter}')")
 
 
 def _padding(at: int, letter: str, size: int, alignment: int) -> int:
@@ -86,7 +86,7 @@ def _number(value: Any, at: int) -> float | int:
 def pack(format: Any = None, *values: Any) -> bytes:
     out = bytearray()
     left = list(enumerate(values, 2))[::-1]
-    for letter, size, alignment, big in _items(_text(format, "pack", 1)):
+    for letter, size, alignment, big in _items(_text(format, "pack", 1), "pack"):
         out += bytes(_padding(len(out), letter, size, alignment))
         if letter == "x":
             out.append(0)
@@ -120,12 +120,12 @@ def unpack(format: Any = None, data: Any = None, position: Any = 1, *_: Any) -> 
     source = _text(data, "unpack", 2)
     at = int(_number(position, 3)) - 1
     if at < 0:
-        raise ScriptError("offset must be 1 or greater")
+        raise ScriptError("bad argument #3 to 'unpack' (offset must be 1 or greater)")
     values: list[Any] = []
-    for letter, size, alignment, big in _items(_text(format, "unpack", 1)):
+    for letter, size, alignment, big in _items(_text(format, "unpack", 1), "unpack"):
         at += _padding(at, letter, size, alignment)
         if at > len(source) or size > len(source) - at:
-            raise ScriptError("data string too short")
+            raise ScriptError("bad argument #2 to 'unpack' (data string too short)")
         if len(values) >= _VALUES_MAX:
             raise ScriptError("too many results")
         if letter == "x":
@@ -143,7 +143,7 @@ def unpack(format: Any = None, data: Any = None, position: Any = 1, *_: Any) -> 
                 raise ScriptError("format 'c0' needs a previous size")
             size = int(values.pop())
             if not 0 <= size <= len(source) - at:
-                raise ScriptError("data string too short")
+                raise ScriptError("bad argument #2 to 'unpack' (data string too short)")
         piece = source[at : at + size]
         at += size
         if letter == "c":
@@ -158,10 +158,11 @@ def unpack(format: Any = None, data: Any = None, position: Any = 1, *_: Any) -> 
 
 def size(format: Any = None, *_: Any) -> int:
     total = 0
-    for letter, count, alignment, _big in _items(_text(format, "size", 1)):
+    for letter, count, alignment, _big in _items(_text(format, "size", 1), "size"):
         total += _padding(total, letter, count, alignment)
         if letter == "s" or (letter == "c" and count == 0):
-            raise ScriptError("bad argument #1 to 'size' (variable-length format)")
+            option = "s" if letter == "s" else "c0"
+            raise ScriptError(f"bad argument #1 to 'size' (option '{option}' has no fixed size)")
         total += count
         if total > _SIZE_MAX:
             raise ScriptError("bad argument #1 to 'size' (format too big)")
