@@ -5,7 +5,7 @@
 
 Law: no pattern explodes. After a `*` the shortest run that lets the part up to the next star match is final: a longer
      one would only leave less for the rest. So a pattern becomes a regular expression of atomic groups (no
-     backtracking into them), and one too long to compile is walked by hand under a budget of steps.
+     backtracking into them), and one too long to compile is read once and walked by hand under a budget of steps.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Final
 
 _STAR, _QUESTION, _OPEN, _CLOSE, _BACKSLASH, _CARET, _DASH = b"*?[]\\^-"
 _SPECIAL = frozenset(b"*?[\\")
+_EVERY: Final = bytes(range(256))
 
 # Compiling costs about a microsecond a byte: a longer pattern is an attack or a mistake, and walked instead.
 COMPILED_MAX_BYTES: Final = 512
@@ -44,10 +45,10 @@ def matcher(pattern: bytes, *, ignore_case: bool = False) -> Matcher:
         expression = re.compile(_expression(pattern), re.DOTALL | (re.IGNORECASE if ignore_case else 0)).fullmatch
         # An empty text fits no pattern but the empty one, not even one of stars: Redis' loop never starts on it.
         return lambda text: expression(text) is not None and (bool(text) or not pattern)
+    elements = _elements(pattern.lower() if ignore_case else pattern)
     if ignore_case:
-        lowered = pattern.lower()
-        return lambda text: walk(lowered, text.lower())
-    return lambda text: walk(pattern, text)
+        return lambda text: _walk(elements, text.lower())
+    return lambda text: _walk(elements, text)
 
 
 def _expression(pattern: bytes) -> bytes:
@@ -109,45 +110,61 @@ def _members(pattern: bytes, place: int) -> tuple[set[int], int]:
 
 def walk(pattern: bytes, text: bytes) -> bool:
     """The same answer byte by byte, for patterns too long to compile."""
+    return _walk(_elements(pattern), text)
+
+
+def _elements(pattern: bytes) -> list[bytes | None]:
+    """What each element of the pattern lets through: None for a star, else the bytes that fit one place."""
+    elements: list[bytes | None] = []
+    seen: dict[bytes, bytes] = {}
+    place = 0
+    while place < len(pattern):
+        byte = pattern[place]
+        place += 1
+        if byte == _STAR:
+            if elements[-1:] != [None]:
+                elements.append(None)
+        elif byte == _QUESTION:
+            elements.append(_EVERY)
+        elif byte == _OPEN:
+            negated = pattern[place : place + 1] == b"^"
+            members, place = _members(pattern, place + negated)
+            fitting = bytes(members)
+            if negated:
+                fitting = _EVERY.translate(None, fitting)
+            elements.append(seen.setdefault(fitting, fitting))  # many alike cost no more than one
+        else:
+            if byte == _BACKSLASH and place < len(pattern):
+                byte = pattern[place]
+                place += 1
+            elements.append(_EVERY[byte : byte + 1])
+    return elements
+
+
+def _walk(elements: list[bytes | None], text: bytes) -> bool:
     if not text:
-        return not pattern
+        return not elements
     at = place = 0
-    star = -1  # place in the pattern after the latest star
+    star = -1  # the place after the latest star
     tried = 0  # where in the text the run of that star ends at present
-    size = len(pattern)
+    size = len(elements)
     steps = 0
     while at < len(text):
         steps += 1
         if steps > MAX_STEPS:
             return False
-        if place < size and pattern[place] == _STAR:
+        fitting = elements[place] if place < size else b""
+        if fitting is None:
             place += 1
             star = place
             tried = at
-            continue
-        if place < size:
-            fits, following = _one(pattern, place, text[at])
-            if fits:
-                at += 1
-                place = following
-                continue
-        if star < 0:
+        elif text[at] in fitting:
+            at += 1
+            place += 1
+        elif star < 0:
             return False
-        tried += 1
-        at = tried
-        place = star
-    return not pattern[place:].strip(b"*")
-
-
-def _one(pattern: bytes, place: int, byte: int) -> tuple[bool, int]:
-    """Whether one byte fits the pattern's element at `place`, and where the next element begins."""
-    element = pattern[place]
-    if element == _QUESTION:
-        return True, place + 1
-    if element == _OPEN:
-        negated = pattern[place + 1 : place + 2] == b"^"
-        members, following = _members(pattern, place + 1 + negated)
-        return (byte in members) != negated, following
-    if element == _BACKSLASH and place + 1 < len(pattern):
-        return pattern[place + 1] == byte, place + 2
-    return element == byte, place + 1
+        else:
+            tried += 1
+            at = tried
+            place = star
+    return place == size or (place == size - 1 and elements[place] is None)

@@ -53,6 +53,16 @@ def one_of(rest: bytes, byte: int) -> tuple[bool, bytes]:
     return found != negated, rest
 
 
+def test_a_long_pattern_is_read_once() -> None:
+    """A few kilobytes of brackets would hold the server for half a second a key."""
+    fits = matcher(b"*[a-" * 2000)
+    started = time.process_time()
+    assert all(fits(b"a" * 200 + b"%d" % number) for number in range(100))
+    assert not any(fits(b"A" * 200 + b"%d" % number) for number in range(100))
+    assert matcher(b"[^" * 100_000)(b"x") == matches(b"[^" * 10, b"x")
+    assert time.process_time() - started < 5
+
+
 def test_both_ways_agree_with_the_rules() -> None:
     """KEYS, SCAN MATCH or PSUBSCRIBE would choose other names than Redis."""
     random = Random(5)
