@@ -202,7 +202,9 @@ def test_monitor_shows_any_byte() -> None:
     assert shown[0:1] == shown[-1:] == b'"'
     assert shown[1:-1].decode("ascii").isprintable()
     assert shown.startswith(b'"\\x00\\x01\\x02\\x03\\x04\\x05\\x06\\a\\b\\t\\n\\x0b\\x0c\\r\\x0e')
-    assert b' !\\"#$' in shown and b"[\\\\]^" in shown and b"}~\\x7f\\x80" in shown
+    assert b' !\\"#$' in shown
+    assert b"[\\\\]^" in shown
+    assert b"}~\\x7f\\x80" in shown
     assert ast.literal_eval("b" + shown.decode("ascii")) == every
 
 
