@@ -3,7 +3,6 @@
 import os
 import resource
 import socket
-import statistics
 import subprocess
 import sys
 import time
@@ -22,9 +21,13 @@ from tests.peers.redis import our_server, request
 
 ROOT = Path(__file__).resolve().parents[2]
 WAITERS = 100
-IDLE_S = 8.0
+IDLE_S = 4.0
+IDLE_ROUNDS = 3
 IDLE_SHARE = 0.005  # of a core
-START_S = 0.150  # beyond the interpreter's own start
+START_S = 0.150  # of CPU beyond the interpreter's own start, where the yardstick takes YARDSTICK_S beyond it
+YARDSTICK = "import argparse, asyncio, dataclasses, json, logging, random, ssl, tempfile"
+YARDSTICK_S = 0.047
+ROUNDS = 6
 RESIDENT_BYTES = 80e6
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -67,11 +70,16 @@ def test_waiting_costs_nothing() -> None:
     with our_server() as store, our_broker() as broker, blocked_pops(store.port), parked_fetches(broker.port):
         time.sleep(2)  # what starting left to do
         pids = {"miniredis": store.pid, "minikafka": broker.pid}
-        before = {name: cpu_seconds(pid) for name, pid in pids.items()}
-        time.sleep(IDLE_S)
+        shares = dict.fromkeys(pids, 1.0)
+        for _ in range(IDLE_ROUNDS):  # the least of some: a neighbour who takes the caches makes a tick dearer
+            before = {name: cpu_seconds(pid) for name, pid in pids.items()}
+            time.sleep(IDLE_S)
+            for name, pid in pids.items():
+                shares[name] = min(shares[name], (cpu_seconds(pid) - before[name]) / IDLE_S)
+            if max(shares.values()) <= IDLE_SHARE:
+                break
         for name, pid in pids.items():
-            share = (cpu_seconds(pid) - before[name]) / IDLE_S
-            assert share <= IDLE_SHARE, f"{name} takes {share:.2%} of a core with {WAITERS} clients waiting"
+            assert shares[name] <= IDLE_SHARE, f"{name} takes {shares[name]:.2%} of a core, {WAITERS} clients waiting"
             assert resident(pid) <= RESIDENT_BYTES, f"{name} holds {resident(pid) / 1e6:.0f} MB doing nothing"
 
 
@@ -85,7 +93,7 @@ def cpu_of(command: list[str], ready: Callable[[], bool]) -> float:
         if ready():
             used = cpu_seconds(process.pid)
             process.terminate()
-            process.wait(20)
+            process.wait(60)
         time.sleep(0.002)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used or after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -93,8 +101,8 @@ def cpu_of(command: list[str], ready: Callable[[], bool]) -> float:
 
 @pytest.mark.parametrize("server", ["miniredis", "minikafka"])
 def test_start_is_quick(server: str, tmp_path: Path) -> None:
-    """Something heavy imported or built on the way to the first client. Its CPU is compared: a wall clock is not fair
-    on a shared machine, and the rest of a start is waiting for nobody."""
+    """Something heavy imported or built on the way to the first client. Its CPU is compared, with that of a yardstick
+    in turn: a wall clock is not fair on a shared machine, and a bare number not on a slow one."""
 
     def once(number: int) -> float:
         ready = tmp_path / f"ready{number}"
@@ -103,6 +111,12 @@ def test_start_is_quick(server: str, tmp_path: Path) -> None:
         return cpu_of(command, ready.exists)
 
     once(0)  # leaves the compiled bytecode behind, as an installation does
-    bare = statistics.median(cpu_of([sys.executable, "-c", "pass"], lambda: False) for _ in range(5))
-    took = statistics.median(once(number) for number in range(1, 6))
-    assert took - bare <= START_S, f"{server}: {took - bare:.3f} s of CPU beyond the interpreter's {bare:.3f}"
+    bare = yardstick = took = 60.0
+    for number in range(1, ROUNDS + 1):
+        bare = min(bare, cpu_of([sys.executable, "-c", "pass"], lambda: False))
+        yardstick = min(yardstick, cpu_of([sys.executable, "-c", YARDSTICK], lambda: False))
+        took = min(took, once(number))
+    allowed = START_S * max(1.0, (yardstick - bare) / YARDSTICK_S)
+    assert took - bare <= allowed, (
+        f"{server}: {took - bare:.3f} s of CPU beyond the interpreter's {bare:.3f} ({allowed=})"
+    )

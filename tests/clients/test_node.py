@@ -17,7 +17,7 @@ pytestmark = pytest.mark.peer
 
 NODE = Path(__file__).parent / "node"
 INSTALL_DEADLINE_S = 300
-STORY_DEADLINE_S = 60
+STORY_DEADLINE_S = 120
 LEAST_CALLS = 150
 
 

@@ -20,7 +20,7 @@ from tests.peers.redis import Link, Server, missing, our_server, real_server, re
 
 pytestmark = pytest.mark.peer
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 PROMPT = r"127\.0\.0\.1:\d+> "
 # Commands whose arguments are the same in 7.0, of which redis-cli is a part, and in 7.4.
 HINTED = ["GET", "SET", "ZADD", "ZRANGESTORE", "LMPOP", "SINTERCARD", "HSET", "BZMPOP", "EXPIRE", "COPY", "CONFIG GET"]

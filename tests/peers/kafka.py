@@ -3,13 +3,15 @@
     with real_broker() as real, our_broker() as ours:      both listen on free loopback ports, data in fresh directories
         real.port, ours.tool("topics", "--list")
 
-Jars are fetched once into `KAFKA_CACHE` (default ~/.cache/apache-kafka-4.3.1). Where java or maven is missing, tests
-that need them are skipped with the reason; with CI=true they fail instead.
+Jars are fetched once into `KAFKA_CACHE` (default $XDG_CACHE_HOME or ~/.cache, apache-kafka-4.3.1); our own Java
+sources are compiled there too. Where java or maven is missing, tests that need them are skipped with the reason; with
+CI=true they fail instead.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import signal
@@ -28,7 +30,8 @@ import pytest
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 VERSION = "4.3.1"
-DEADLINE_S = 90.0  # for anything a broker is waited for; a JVM on a busy machine takes its time
+DEADLINE_S = 120.0  # for anything a broker is waited for; a JVM on a busy machine takes its time
+FETCHES = 3  # how often a download is tried
 CLUSTER_ID = "bWluaWthZmthLXBlZXItMQ"
 
 # Tools of Kafka by the names of their scripts.
@@ -74,7 +77,8 @@ def missing(reason: str) -> NoReturn:
 
 def jars() -> Path:
     """The folder with Kafka's jars, fetched when they are not there yet."""
-    cache = Path(os.environ.get("KAFKA_CACHE") or Path.home() / ".cache" / f"apache-kafka-{VERSION}")
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cache = Path(os.environ.get("KAFKA_CACHE") or caches / f"apache-kafka-{VERSION}")
     if not shutil.which("java"):
         missing("no java: apt-get install default-jre-headless")
     if not (cache / ".complete").exists():
@@ -90,16 +94,38 @@ def jars() -> Path:
 
 def _fetch(cache: Path) -> None:
     goal = ["dependency:copy-dependencies", f"-DoutputDirectory={cache / 'libs'}", "-DincludeScope=runtime"]
-    done = subprocess.run(["mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), *goal], capture_output=True, text=True)
-    if done.returncode:
-        missing(f"maven could not fetch Kafka {VERSION}: {done.stdout[-500:]}{done.stderr[-500:]}")
-    (cache / ".complete").touch()
+    for _attempt in range(FETCHES):
+        done = subprocess.run(["mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), *goal], capture_output=True, text=True)
+        if not done.returncode:
+            (cache / ".complete").touch()
+            return
+    missing(f"maven could not fetch Kafka {VERSION}: {done.stdout[-500:]}{done.stderr[-500:]}")
 
 
-def java(*arguments: str, heap: str = "512m", log: str = "WARN") -> list[str]:
-    """The command line that runs a main class (or a single source file) among Kafka's jars."""
+def java(*arguments: str, heap: str = "512m", log: str = "WARN", classes: str = "") -> list[str]:
+    """The command line that runs a main class among Kafka's jars, and `classes` where they are our own."""
     logging = [f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}", f"-Dpeer.log={log}"]
-    return ["java", f"-Xmx{heap}", "-XX:+UseG1GC", *logging, "-cp", f"{jars()}/*", *arguments]
+    path = os.pathsep.join(filter(None, [f"{jars()}/*", classes]))
+    return ["java", f"-Xmx{heap}", "-XX:+UseG1GC", *logging, "-cp", path, *arguments]
+
+
+def compiled(source: Path) -> str:
+    """The folder with the classes of a Java source of ours, compiled when it is new."""
+    libraries = jars()
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+    folder = libraries.parent / "classes" / f"{source.stem}-{digest}"
+    if not folder.exists():
+        if not shutil.which("javac"):
+            missing("no javac: apt-get install default-jdk-headless")
+        folder.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as made:
+            command = ["javac", "-cp", f"{libraries}/*", "-d", f"{made}/classes", str(source)]
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                raise RuntimeError(f"{source.name} does not compile:\n{done.stderr[-2000:]}")
+            if not folder.exists():  # another run may have been quicker
+                os.rename(f"{made}/classes", folder)
+    return str(folder)
 
 
 def run_tool(
@@ -300,7 +326,7 @@ def our_broker(properties: Mapping[str, str] | None = None, directory: Path | No
 
 def encode_with_java(lines: Iterable[str]) -> list[str]:
     """What Kafka's own codec makes of lines `class <tab> version <tab> JSON`: hex, or `!` and why not."""
-    command = java(str(HERE / "java" / "Codec.java"))
+    command = java("Codec", classes=compiled(HERE / "java" / "Codec.java"))
     done = subprocess.run(command, input="\n".join(lines).encode() + b"\n", capture_output=True, check=False)
     if done.returncode:
         raise RuntimeError(f"Kafka's codec does not run: {done.stderr.decode()[-2000:]}")

@@ -22,7 +22,7 @@ from typing import NoReturn
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DEADLINE_S = 20.0  # for anything a server is waited for
+DEADLINE_S = 60.0  # for anything a server is waited for
 
 
 def missing(reason: str) -> NoReturn:
@@ -93,7 +93,7 @@ class Server:
                     return False
                 raise RuntimeError(f"{self.command[0]} stopped at once:\n{self.log()}")
             try:
-                with socket.create_connection(("127.0.0.1", self.port), timeout=1) as probe:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE_S) as probe:
                     probe.sendall(b"PING\r\n")
                     if probe.recv(64):
                         return True
@@ -152,7 +152,7 @@ def our_server(*directives: str) -> Server:
 class Link:
     """One connection, as raw as it gets: commands out, the bytes of whole replies in."""
 
-    def __init__(self, port: int, timeout_s: float = 10.0) -> None:
+    def __init__(self, port: int, timeout_s: float = DEADLINE_S) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.timeout_s = timeout_s

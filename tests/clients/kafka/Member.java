@@ -51,7 +51,7 @@ public class Member {
         settings.put("bootstrap.servers", bootstrap);
         settings.put("group.id", group);
         settings.put("auto.offset.reset", "earliest");
-        settings.put("session.timeout.ms", "1500");
+        settings.put("session.timeout.ms", "5000");
         settings.put("heartbeat.interval.ms", "300");
         settings.put("auto.commit.interval.ms", "200");
         StringDeserializer text = new StringDeserializer();

@@ -17,9 +17,10 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-SESSION_MS = 1500
+SESSION_MS = 5000  # a killed member is missed after this; one on a slow machine must not be
 HEARTBEAT_MS = 300
 COMMIT_MS = 200
+DEADLINE_S = 100
 
 
 class Stop:
@@ -56,7 +57,7 @@ def confluent_produce(bootstrap: str, topic: str, codec: str, count: int) -> Non
             str(number),
             on_delivery=lambda error, _: failures.append(error) if error else None,
         )
-    producer.flush(30)
+    producer.flush(DEADLINE_S)
     assert not failures, failures
 
 
@@ -95,9 +96,9 @@ def kafka_python_produce(bootstrap: str, topic: str, codec: str, count: int) -> 
 
     producer = KafkaProducer(bootstrap_servers=bootstrap, compression_type=None if codec == "none" else codec)
     sent = [producer.send(topic, f"{codec}-{n}".encode(), str(n).encode()) for n in range(count)]
-    producer.flush(30)
+    producer.flush(DEADLINE_S)
     for future in sent:
-        future.get(30)
+        future.get(DEADLINE_S)
     producer.close()
 
 
@@ -147,7 +148,7 @@ def aiokafka_produce(bootstrap: str, topic: str, codec: str, count: int) -> None
             bootstrap_servers=bootstrap, compression_type=kind, enable_idempotence=True
         ) as producer:
             sent = [await producer.send(topic, f"{codec}-{n}".encode(), str(n).encode()) for n in range(count)]
-            await asyncio.wait_for(asyncio.gather(*sent), 30)
+            await asyncio.wait_for(asyncio.gather(*sent), DEADLINE_S)
 
     asyncio.run(run())
 

@@ -8,7 +8,7 @@ from tests.peers.kafka import Broker, our_broker, real_broker
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 COUNT = 200
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 Found = list[tuple[bytes | None, bytes | None, list[tuple[str, bytes]] | None, tuple[int, int], int]]
 
 

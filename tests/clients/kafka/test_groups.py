@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.peers.kafka import ROOT, Broker, java, missing, our_broker, real_broker
+from tests.peers.kafka import ROOT, Broker, compiled, java, missing, our_broker, real_broker
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 PARTITIONS = 6
 COUNT = 60  # records a codec
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def broker() -> Iterator[Broker]:
 
 def command(client: str, *words: str) -> list[str]:
     if client == "java":
-        return java(str(Path(__file__).with_name("Member.java")), *words, heap="128m")
+        return java("Member", *words, heap="128m", classes=compiled(Path(__file__).with_name("Member.java")))
     return [sys.executable, "-m", "tests.clients.kafka.member", client, *words]
 
 
@@ -78,7 +78,7 @@ class Member:
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(20)
+            self.process.wait(DEADLINE_S)
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
@@ -119,8 +119,8 @@ def committed(broker: Broker, topic: str, group: str) -> dict[int, int]:
 
     consumer = Consumer({"bootstrap.servers": broker.address, "group.id": group})
     asked = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
-    answers = {each.partition: each.offset for each in consumer.committed(asked, timeout=10)}
-    ends = {each.partition: consumer.get_watermark_offsets(each, timeout=10)[1] for each in asked}
+    answers = {each.partition: each.offset for each in consumer.committed(asked, timeout=DEADLINE_S)}
+    ends = {each.partition: consumer.get_watermark_offsets(each, timeout=DEADLINE_S)[1] for each in asked}
     consumer.close()
     return {partition: ends[partition] - offset for partition, offset in answers.items()}
 
@@ -129,7 +129,7 @@ def committed(broker: Broker, topic: str, group: str) -> dict[int, int]:
 def test_codecs_in_and_a_group_of_three_out(broker: Broker, client: str) -> None:
     """A client cannot produce with some codec, or a group loses records when a member dies."""
     if client == "java":
-        java()  # skips where there is none
+        command(client)  # skips where there is none
     topic = group = f"three-{client}"
     expected = produce(client, broker, topic, CODECS[:3])
     members = [Member(client, broker, topic, group) for _ in range(3)]
@@ -156,7 +156,7 @@ def test_codecs_in_and_a_group_of_three_out(broker: Broker, client: str) -> None
 # ---- kcat
 
 
-def kcat(*words: str, stdin: str = "", timeout_s: float = 30.0) -> str:
+def kcat(*words: str, stdin: str = "", timeout_s: float = DEADLINE_S) -> str:
     if shutil.which("kcat") is None:
         missing("no kcat: apt-get install kcat")
     done = subprocess.run(["kcat", *words], input=stdin, capture_output=True, text=True, timeout=timeout_s)
@@ -183,7 +183,7 @@ def test_kcat_group_of_two(broker: Broker) -> None:
     kcat("-b", broker.address, "-P", "-t", topic, stdin="first\n")
     settings = [
         "-X",
-        f"session.timeout.ms={1500}",
+        "session.timeout.ms=30000",
         "-X",
         "heartbeat.interval.ms=300",
         "-X",
@@ -221,4 +221,4 @@ def test_kcat_group_of_two(broker: Broker) -> None:
     finally:
         for cat in cats:
             cat.terminate()
-            cat.wait(10)
+            cat.wait(DEADLINE_S)

@@ -62,7 +62,7 @@ from tests.peers.redis import Link, Server, our_server, real_server, request, se
 
 SCRIPTS = Path(__file__).parent / "scripts"
 GOLDEN = Path(__file__).parents[2] / "golden" / "redis-7.4.1"
-BLOCK_DEADLINE_S = 2.0  # for a blocking command to be seen waiting
+BLOCK_DEADLINE_S = 30.0  # for a blocking command to be seen waiting
 
 _LINE = re.compile(
     r"(?:\[(?P<options>[^\]]*)\]\s*)?(?:(?P<name>[a-z][a-z0-9]*)(?P<mark>[:!<.])(?:\s+|$))?(?P<rest>.*)", re.S
@@ -246,26 +246,27 @@ class Player:
         if step.mark == ".":
             gone = self.facts.get(step.connection + ".id", "")
             self._drop(step.connection)
-            self._wait(lambda: gone.encode() not in self._clients(gone))
+            self._wait(step, lambda: gone.encode() not in self._clients(gone))
             return
         link = self._link(step.connection)
         if step.mark in ":!":
             link.send(self._bytes(step))
         if step.mark == "!":
             number = self.facts[step.connection + ".id"]
-            self._wait(lambda: b"b" in (re.search(rb" flags=(\S+)", self._clients(number)) or [b"", b""])[1])
+            self._wait(step, lambda: b"b" in (re.search(rb" flags=(\S+)", self._clients(number)) or [b"", b""])[1])
         else:
             self._read(step, link)
 
     def _clients(self, number: str) -> bytes:
         return self.control.command("CLIENT", "LIST", "ID", number)
 
-    def _wait(self, condition: object) -> None:
+    def _wait(self, step: Step, condition: object) -> None:
         deadline = time.monotonic() + BLOCK_DEADLINE_S
         while time.monotonic() < deadline:
             if condition():  # type: ignore[operator]
                 return
             time.sleep(0.002)
+        raise TimeoutError(f"not within {BLOCK_DEADLINE_S:.0f} s: {step.text}")
 
     def _last_words(self) -> None:
         for name, link in self.links.items():
@@ -275,7 +276,7 @@ class Player:
                 while True:
                     reply = link.reply()
                     self.replies.append((mark, reply))
-                    if b"the-end" in reply or reply.startswith(b"-"):
+                    if b"the-end" in reply or reply.startswith((b"-", b"+QUEUED")):
                         break
             except (TimeoutError, EOFError, ConnectionError) as error:
                 self.replies.append((mark, type(error).__name__.encode()))

@@ -28,7 +28,7 @@ class Reply:
 class Wire:
     """One connection; commands go out in one piece, replies are read one by one."""
 
-    def __init__(self, host: str, port: int, timeout_s: float = 20.0) -> None:
+    def __init__(self, host: str, port: int, timeout_s: float = 60.0) -> None:
         self.socket = socket.create_connection((host, port), timeout=timeout_s)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.data = b""

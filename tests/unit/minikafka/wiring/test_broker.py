@@ -20,7 +20,7 @@ from protocol.kafka.schema import Request
 from protocol.ops.clock import Clock
 from protocol.ops.process import Process
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 60.0
 
 
 def broker(directory: Path, **given: str) -> Broker:

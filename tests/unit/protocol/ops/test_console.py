@@ -13,7 +13,7 @@ from protocol.ops.metrics import Registry
 async def ask(port: int, path: str, data: bytes | None = None) -> tuple[int, str, bytes]:
     def get() -> tuple[int, str, bytes]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", data, timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", data, timeout=60) as answer:
                 return answer.status, answer.headers["Content-Type"], answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.headers["Content-Type"], error.read()
