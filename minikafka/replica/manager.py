@@ -143,9 +143,10 @@ class Manager:
                 self.reconfigure_all()
 
     def _make_some(self) -> None:
-        self._make(MADE_A_TURN)
+        """This turn's share; what comes later in the turn waits for the next as well."""
         self._is_making = bool(self._coming)
         if self._is_making:
+            self._make(MADE_A_TURN)
             self._loop.call_soon(self._make_some)
 
     def _make(self, count: int) -> None:

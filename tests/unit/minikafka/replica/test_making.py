@@ -22,11 +22,11 @@ MANY = 5 * MADE_A_TURN
 TOPIC_ID = bytes(range(16))
 
 
-def agree(image: Image, topic_id: bytes = TOPIC_ID) -> Delta:
-    """A topic of MANY partitions, all led by broker 1."""
+def agree(image: Image, topic_id: bytes = TOPIC_ID, name: str = "many", count: int = MANY) -> Delta:
+    """A topic of so many partitions, all led by broker 1."""
     delta = Delta()
-    image.apply(TopicRecord(name="many", topic_id=topic_id), delta)
-    for index in range(MANY):
+    image.apply(TopicRecord(name=name, topic_id=topic_id), delta)
+    for index in range(count):
         record = PartitionRecord(
             partition_id=index, topic_id=topic_id, replicas=[1], isr=[1], removing_replicas=[], adding_replicas=[],
             leader=1, leader_epoch=0, partition_epoch=0, directories=[bytes(16)],
@@ -73,6 +73,18 @@ async def test_in_service_other_clients_have_their_turn(manager: Manager) -> Non
         turns += 1
     assert turns >= MANY // MADE_A_TURN - 2
     assert manager.partition("many", MANY - 1) is last
+    manager.close()
+
+
+async def test_many_small_topics_are_one_large_one(manager: Manager) -> None:
+    """A hundred topics that are agreed on in one turn would be made in that turn."""
+    manager.start()
+    image = Image()
+    for number in range(MANY):
+        manager.apply(agree(image, number.to_bytes(16), f"topic-{number}", 4), image)
+    assert len(manager.partitions) <= MADE_A_TURN
+    while len(manager.partitions) < 4 * MANY:
+        await asyncio.sleep(0)
     manager.close()
 
 
