@@ -20,7 +20,9 @@ _EVERY: Final = bytes(range(256))
 
 # Compiling costs about a microsecond a byte: a longer pattern is an attack or a mistake, and walked instead.
 COMPILED_MAX_BYTES: Final = 512
-# A walk of so many steps takes some 30 ms; what has not matched by then does not (Redis, too, gives up at a depth).
+# Redis goes no deeper than this into stars that something follows: a pattern with more of them matches nothing.
+MAX_STARS: Final = 1000
+# A walk of so many steps takes some 30 ms; what has not matched by then does not.
 MAX_STEPS: Final = 200_000
 
 Matcher = Callable[[bytes], bool]
@@ -46,6 +48,8 @@ def matcher(pattern: bytes, *, ignore_case: bool = False) -> Matcher:
         # An empty text fits no pattern but the empty one, not even one of stars: Redis' loop never starts on it.
         return lambda text: expression(text) is not None and (bool(text) or not pattern)
     elements = _elements(pattern.lower() if ignore_case else pattern)
+    if elements[:-1].count(None) > MAX_STARS:
+        return lambda text: False
     if ignore_case:
         return lambda text: _walk(elements, text.lower())
     return lambda text: _walk(elements, text)
