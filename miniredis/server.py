@@ -256,8 +256,6 @@ class Server:
         if allowed < count:
             return f"The operating system is not able to handle the specified number of clients, try with {allowed}"
         self.max_clients = count
-        for listener in self.listeners:
-            listener.max_connections = count
         return None
 
     def _change_dir(self, path: str) -> str | None:
