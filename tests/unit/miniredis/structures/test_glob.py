@@ -58,7 +58,7 @@ def test_a_long_pattern_is_read_once() -> None:
     fits = matcher(b"*[a-" * 900)
     started = time.process_time()
     assert all(fits(b"a" * 200 + b"%d" % number) for number in range(100))
-    assert not any(fits(b"~" * 200 + b"%d" % number) for number in range(100))
+    assert not any(fits(b"%d" % number + b"~" * 200) for number in range(100))
     assert matcher(b"[^" * 100_000)(b"x") == matches(b"[^" * 10, b"x")
     assert time.process_time() - started < 5
 
