@@ -50,8 +50,15 @@ RANGES: dict[type[Request], tuple[int, int]] = {
 
 
 def records(
-    count: int = 1, *, first_ms: int = NOW_MS, codec: int = 0, producer_id: int = -1, epoch: int = 0, sequence: int = 0,
-    key: bytes | None = b"k", attributes: int = 0,
+    count: int = 1,
+    *,
+    first_ms: int = NOW_MS,
+    codec: int = 0,
+    producer_id: int = -1,
+    epoch: int = 0,
+    sequence: int = 0,
+    key: bytes | None = b"k",
+    attributes: int = 0,
 ) -> bytes:
     """A batch as a client sends it."""
     return build_batch(
@@ -183,8 +190,15 @@ class Play:
             )
             topics.append(m.FetchTopic(topic=name, topic_id=topic_id, partitions=[asked]))
         request = m.FetchRequest(
-            **{"max_wait_ms": 0, "min_bytes": 1, "topics": topics, "forgotten_topics_data": [], "session_id": 0,
-               "rack_id": "", **more}
+            **{
+                "max_wait_ms": 0,
+                "min_bytes": 1,
+                "topics": topics,
+                "forgotten_topics_data": [],
+                "session_id": 0,
+                "rack_id": "",
+                **more,
+            }
         )
         return self.ask(f"fetch {label}", request)
 

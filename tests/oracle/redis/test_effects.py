@@ -73,7 +73,7 @@ class Theirs:
         self.at = 0
 
     def effects(self, argv: list[bytes]) -> list[list[bytes]]:
-        self.wire.ask(*argv)                            # answered after it was written down
+        self.wire.ask(*argv)  # answered after it was written down
         with self.path.open("rb") as file:
             file.seek(self.at)
             data = file.read()
