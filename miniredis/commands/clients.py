@@ -16,6 +16,7 @@ from miniredis.engine.client import (
     REPLICA,
     REPLY_OFF,
     REPLY_SKIP,
+    REPLY_SKIP_NEXT,
     TRACKING,
     Client,
 )
@@ -300,7 +301,7 @@ def client_reply(call: Call) -> Reply:
         return NOTHING
     if option == b"SKIP":
         if not session.mode & REPLY_OFF:
-            session.mode |= REPLY_SKIP
+            session.mode |= REPLY_SKIP_NEXT
         return NOTHING
     raise Failure(SYNTAX_ERROR)
 

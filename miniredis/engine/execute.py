@@ -32,6 +32,7 @@ from miniredis.engine.client import (
     NO_TOUCH,
     REPLY_OFF,
     REPLY_SKIP,
+    REPLY_SKIP_NEXT,
     TRACKING,
     Client,
 )
@@ -50,7 +51,7 @@ from miniredis.engine.state import BUSY_SCRIPT, MONITORED, PAUSED_ALL, PAUSED_WR
 from miniredis.keyspace.blocked import Waiter
 from miniredis.keyspace.db import EXPIRES, HIDES
 from protocol.resp.encoder import encode
-from protocol.resp.values import BLOCKED, NULL_ARRAY, QUEUED, Failure, Reply, Status
+from protocol.resp.values import BLOCKED, NULL_ARRAY, QUEUED, Failure, Many, Push, Reply, Status
 
 # The clock is looked at again after so long: commands of one pipeline, and of clients read in one turn, mostly share an
 # instant, as they do in Redis.
@@ -235,8 +236,7 @@ class Engine:
 
     def process(self, client: Client, call: Call, argv: list[bytes]) -> None:
         """Everything that is not the plain case: refusals, an open transaction, replies that are switched off."""
-        mode = client.mode
-        if mode & CLOSING:
+        if client.mode & CLOSING:
             return
         command = self.lookup(argv)
         if command is None and argv[0].lower() in _HTTP_WORDS:
@@ -245,7 +245,7 @@ class Engine:
         failure = self._objection(client, command, argv)
         if failure is not None:
             self._reject(client, command, failure)
-            self._answer(client, mode, failure)
+            self._answer(client, failure)
             return
         assert command is not None
         if guards.is_paused(self.state, client, command):
@@ -253,7 +253,7 @@ class Engine:
             return
         reply = self._queue_or_perform(client, call, command, argv)
         if reply is not BLOCKED:
-            self._answer(client, mode, reply)
+            self._answer(client, reply)
 
     def _queue_or_perform(self, client: Client, call: Call, command: Command, argv: list[bytes]) -> Reply:
         if client.mode & IN_MULTI and not command.flags & UNQUEUED:
@@ -262,12 +262,19 @@ class Engine:
             return QUEUED
         return self.perform(client, call, command, argv)
 
-    def _answer(self, client: Client, mode_before: int, reply: Reply) -> None:
-        """Send a reply, unless CLIENT REPLY has switched it off."""
-        if mode_before & REPLY_SKIP:
-            client.mode &= ~REPLY_SKIP
-        elif not client.mode & (REPLY_OFF | REPLY_SKIP):
+    def _answer(self, client: Client, reply: Reply) -> None:
+        """Send a reply, unless CLIENT REPLY has switched it off; what is pushed is heard all the same."""
+        mode = client.mode
+        if not mode & (REPLY_OFF | REPLY_SKIP | REPLY_SKIP_NEXT):
             client.push(reply)
+            return
+        if type(reply) is Many:
+            for frame in reply.replies:
+                if type(frame) is Push:
+                    client.push(frame)
+        client.mode &= ~(REPLY_SKIP | REPLY_SKIP_NEXT)
+        if mode & REPLY_SKIP_NEXT:
+            client.mode |= REPLY_SKIP
 
     def _objection(self, client: Client, command: Command | None, argv: list[bytes]) -> Failure | None:
         if command is None:
