@@ -62,7 +62,7 @@ async def test_in_service_other_clients_have_their_turn(manager: Manager) -> Non
     manager.start()
     image = Image()
     manager.apply(agree(image), image)
-    assert len(manager.partitions) == MADE_A_TURN
+    assert 0 < len(manager.partitions) <= MADE_A_TURN
     last = manager.partition("many", MANY - 1)
     assert last.is_leader, "whoever looks for a partition finds it, made or not"
     turns = 0
