@@ -76,11 +76,12 @@ class Terminal:
     """redis-cli as somebody sits before it."""
 
     def __init__(self, server: Server) -> None:
+        binary = tool("redis-cli")
         self.child, self.handle = pty.fork()
         if self.child == 0:
             os.environ["TERM"] = "xterm"
             os.environ["REDISCLI_HISTFILE"] = "/dev/null"
-            os.execv(tool("redis-cli"), ["redis-cli", "-p", str(server.port)])
+            os.execv(binary, ["redis-cli", "-p", str(server.port)])
         # Without a size redis-cli asks the terminal where its cursor is, and nobody would answer.
         fcntl.ioctl(self.handle, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 250, 0, 0))
         self.seen = ""
