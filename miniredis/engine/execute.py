@@ -514,7 +514,7 @@ class Engine:
         self.state.blocked.remove(waiter)
         client.blocked = None
         self.unblocked.append(client)
-        self._answer(client, client.mode, reply)
+        self._answer(client, reply)
 
     def release_expired(self, now: int) -> None:
         """Those whose timeout has passed get the null their command answers then."""
