@@ -239,8 +239,9 @@ def describe_topic_partitions(stage: Stage) -> None:
 def describe_cluster(stage: Stage) -> None:
     stage.ask("plain", DescribeClusterRequest(include_cluster_authorized_operations=False))
     stage.ask("with operations", DescribeClusterRequest(include_cluster_authorized_operations=True))
-    for kind in (1, 2, 3):
-        request = DescribeClusterRequest(include_cluster_authorized_operations=False, endpoint_type=kind)
-        stage.ask(f"endpoints of type {kind}", request)
+    for kind in (1, 2, 3, 7):
+        for asks in (False, True):
+            request = DescribeClusterRequest(include_cluster_authorized_operations=asks, endpoint_type=kind)
+            stage.ask(f"endpoints of type {kind}, {asks}", request)
     request = DescribeClusterRequest(include_cluster_authorized_operations=False, include_fenced_brokers=True)
     stage.ask("with fenced brokers", request)

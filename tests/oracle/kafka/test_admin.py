@@ -1,4 +1,4 @@
-"""Topics, configs and the cluster, asked in every version of Apache Kafka 4.3.1 and of us: the answers must be equal.
+"""Topics and configs, asked in every version of Apache Kafka 4.3.1 and of us: the answers must be equal.
 
 What differs by nature is evened out: ids become the names of their topics, addresses and the cluster's id become words,
 and lists that Kafka fills from a hash map are sorted.
@@ -16,8 +16,6 @@ import pytest
 
 from protocol.kafka.messages import configs as c
 from protocol.kafka.messages import topics as t
-from protocol.kafka.messages.brokers import DescribeClusterRequest
-from protocol.kafka.messages.versions import ApiVersionsRequest
 from protocol.kafka.schema import NO_UUID, Request
 from tests.oracle.kafka.wire import Wire, plain
 from tests.peers.kafka import Broker
@@ -292,54 +290,6 @@ def sorted_configs(reply: dict[str, Any]) -> list[Any]:
     for result in reply["results"]:
         result["configs"] = [one for one in result["configs"] if one["name"] not in OWN_CONFIGS]
     return sorted(reply["results"], key=repr)
-
-
-@pytest.mark.parametrize("version", range(3))
-def test_the_cluster_is_described_alike(both: tuple[Teller, Teller], version: int) -> None:
-    """An admin client would not know the brokers."""
-    for kind in (1, 2, 7):
-        for asks in (False, True):
-            request = DescribeClusterRequest(
-                include_cluster_authorized_operations=asks, endpoint_type=kind, include_fenced_brokers=True
-            )
-            compare(both, request, version)
-
-
-@pytest.mark.parametrize("version", range(5))
-def test_versions_are_told_alike(both: tuple[Teller, Teller], version: int) -> None:
-    """A client picks its versions from this: one range off, and it speaks what we do not."""
-    request = ApiVersionsRequest(client_software_name="oracle", client_software_version="1")
-    real, ours = (one.ask(request, version) for one in both)
-    ranges = {one["api_key"]: one for one in real["api_keys"]}
-    for one in ours["api_keys"]:
-        assert one == ranges[one["api_key"]], "a range other than Kafka's"
-    assert (ours["error_code"], ours.get("throttle_time_ms")) == (real["error_code"], real.get("throttle_time_ms"))
-    levels = {one["name"]: one for one in real.get("finalized_features", [])}
-    for one in ours.get("finalized_features", []):
-        assert one == levels[one["name"]]
-
-
-@pytest.mark.parametrize("name", ["", "-x", "x-", "a b", "ä", "a.b-c1"])
-def test_software_names_are_checked_alike(both: tuple[Teller, Teller], name: str) -> None:
-    """Garbage would get into logs and metrics, or a fine client would be refused."""
-    for version in (3, 4):
-        replies = [one.ask(ApiVersionsRequest(client_software_name=name, client_software_version="1"), version)
-                   for one in both]  # fmt: skip
-        assert replies[1]["error_code"] == replies[0]["error_code"]
-        if replies[0]["error_code"]:
-            assert replies[1]["finalized_features"] == replies[0]["finalized_features"]
-
-
-def test_a_version_to_come_is_answered_in_the_oldest(stages: tuple[Broker, Broker]) -> None:
-    """A client newer than the broker would never get to know what it may speak (KIP-511)."""
-    replies = []
-    for broker in stages:
-        with Wire(broker.port) as wire:
-            # api key 18, version 77, correlation id 5, client id "x", no tags
-            wire.socket.sendall(bytes.fromhex("0000000c 0012 004d 00000005 0001 78 00".replace(" ", "")))
-            size = int.from_bytes(wire.socket.recv(4))
-            replies.append(wire.socket.recv(size).hex())
-    assert replies[1] == replies[0], difference(*replies)
 
 
 @pytest.mark.parametrize(
