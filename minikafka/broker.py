@@ -49,6 +49,7 @@ from minikafka.replica.manager import Manager
 from minikafka.session import Route, Session
 from protocol.disk.files import AlreadyLocked, Disk
 from protocol.kafka.errors import KafkaError
+from protocol.kafka.framing import Scratch
 from protocol.kafka.messages.brokers import BrokerHeartbeatRequest, BrokerRegistrationRequest, Feature, Listener
 from protocol.kafka.messages.metadata import ControllerEndpoint, ControllerFeature, RegisterControllerRecord
 from protocol.kafka.primitives import Buffer
@@ -68,7 +69,6 @@ SHUTDOWN_ROUNDS = 3
 RESERVED_IDS = 100  # Uuids below this have a meaning of their own
 SNAPSHOT_CHECK_S = 60.0  # how often it is looked whether a snapshot is due by time
 FILES_PER_CONNECTION_ROOM = 100_000  # descriptors asked of the system; it gives what it allows
-SCRATCH_BYTES = 256 * 1024  # what one read of a socket takes at most, unless it belongs to a large request
 
 
 class StartError(Exception):
@@ -143,7 +143,7 @@ class Broker:
         self.image = Image()
         self.metrics = Registry()
         self.turn = Turn(loop)
-        self._scratch = bytearray(SCRATCH_BYTES)
+        self._scratch = Scratch()
         self.listeners: list[SocketListener] = []
         self.is_serving = False
         self.failed: asyncio.Future[BaseException] = loop.create_future()

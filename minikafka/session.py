@@ -29,7 +29,7 @@ from minikafka.api.refusal import refusal
 from minikafka.api.registry import Api, Hangup
 from minikafka.api.versions import unsupported_version
 from protocol.kafka.errors import KafkaError, UnknownServerError
-from protocol.kafka.framing import Framer, frame_response, skip_header_tags
+from protocol.kafka.framing import Framer, Scratch, frame_response, skip_header_tags
 from protocol.kafka.primitives import Buffer, ProtocolError
 from protocol.kafka.schema import Response
 from protocol.net.connection import Connection
@@ -85,7 +85,7 @@ class Session:
         listener: str,
         side: str,
         max_request_bytes: int,
-        scratch: bytearray,
+        scratch: Scratch,
     ) -> None:
         self.connection = connection
         self.routes = routes  # of this listener: shared by all its sessions, filled as versions are met

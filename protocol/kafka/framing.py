@@ -24,25 +24,73 @@ from typing import NamedTuple
 from protocol.kafka.primitives import Buffer, ProtocolError, encode_uvarint, read_uvarint, skip_tags
 from protocol.kafka.schema import Request, Response
 
-__all__ = ["MAX_REQUEST_BYTES", "Framer", "RequestHeader", "frame", "frame_request", "frame_response", "read_reply"]
+__all__ = [
+    "MAX_REQUEST_BYTES",
+    "Framer",
+    "RequestHeader",
+    "Scratch",
+    "frame",
+    "frame_request",
+    "frame_response",
+    "read_reply",
+]
 
 MAX_REQUEST_BYTES = 100 * 1024 * 1024  # Kafka's socket.request.max.bytes
 
 DIRECT_FRAME_BYTES = 64 * 1024  # frames from this size on are received where they stay
 AFTER_LARGE_BYTES = 4 * 1024
 GROWTH = 8
+WINDOW_BYTES = 256 * 1024
+SPARES_KEPT = 4
+SPARE_BYTES_MOST = 2 * 1024 * 1024
+SPARE_STEP_BYTES = 64 * 1024  # buffers are whole multiples, so that one fits the next frame of about the same size
 
 _SIZE = struct.Struct(">i")
 _REQUEST = struct.Struct(">hhih")
 _RESPONSE = struct.Struct(">ii")
 
 
+class Scratch:
+    """Memory that the framers of one thread share, because each is done with it before the next begins: a window for
+    what is not known to belong to a large frame, and the buffers of large frames that nobody looks at any more. A fresh
+    megabyte for every large request would cost as much as its checksum does.
+    """
+
+    __slots__ = ("_spares", "window")
+
+    def __init__(self, window_bytes: int = WINDOW_BYTES) -> None:
+        self.window = memoryview(bytearray(window_bytes))
+        self._spares: list[bytearray] = []
+
+    def take(self, size: int) -> bytearray | None:
+        """A spare buffer of at least `size` bytes."""
+        for at, buffer in enumerate(self._spares):
+            if len(buffer) >= size and is_unseen(buffer):
+                return self._spares.pop(at)
+        return None
+
+    def keep(self, buffer: bytearray) -> None:
+        """A buffer for later, when the views into it are gone."""
+        if len(buffer) <= SPARE_BYTES_MOST:
+            self._spares.append(buffer)
+            if len(self._spares) > SPARES_KEPT:
+                del self._spares[0]
+
+
+def is_unseen(buffer: bytearray) -> bool:
+    """Whether no view into it is left: while there is one, a bytearray refuses to change its length."""
+    try:
+        buffer.append(buffer.pop())
+    except BufferError:
+        return False
+    return True
+
+
 class Framer:
     """Cuts a stream of bytes into frames. Fed from one connection, in order: `feed` takes bytes that somebody else
     received; `room` and `filled` have them received where they belong, which saves a large frame's copies.
 
-    `scratch` is where `room` receives what is not known to belong to a large frame. It may be shared by all framers of
-    one thread, because nothing is left there between `filled` and the next `room`.
+    Whoever asks for `room` gives a `scratch`.
     """
 
     __slots__ = (
@@ -50,18 +98,18 @@ class Framer:
         "_window_bytes", "failure", "max_request_bytes",
     )  # fmt: skip
 
-    def __init__(self, max_request_bytes: int = MAX_REQUEST_BYTES, scratch: bytearray | None = None) -> None:
+    def __init__(self, max_request_bytes: int = MAX_REQUEST_BYTES, scratch: Scratch | None = None) -> None:
         self.max_request_bytes = max_request_bytes
         self.failure: ProtocolError | None = None
         self._ready: list[memoryview] = []
         self._head = b""  # the beginning of a size
-        self._frame: bytearray | None = None  # a frame that is not whole yet, and perhaps not as long yet as it will be
+        self._frame: bytearray | None = None  # a frame that is not whole yet: it may have to grow, or be too long
         self._size = 0  # of that frame
         self._filled = 0  # of it, by what came
         self._last_bytes = 0  # size of the last one that came in pieces
-        self._scratch = memoryview(scratch) if scratch is not None else None
+        self._scratch = scratch
         self._is_direct = False  # the room given out is in the frame
-        self._window_bytes = len(scratch) if scratch is not None else 0  # of the scratch that is given out
+        self._window_bytes = len(scratch.window) if scratch is not None else 0  # of the window that is given out
 
     @property
     def buffered_bytes(self) -> int:
@@ -75,10 +123,10 @@ class Framer:
             self._is_direct = True
             if self._filled == len(frame):
                 frame = self._grow(self._filled + 1)
-            return memoryview(frame)[self._filled :]
+            return memoryview(frame)[self._filled : self._size]
         assert self._scratch is not None, "whoever asks for room has given a scratch"
         self._is_direct = False
-        return self._scratch[: self._window_bytes]
+        return self._scratch.window[: self._window_bytes]
 
     def filled(self, count: int) -> None:
         """So many bytes came into the room."""
@@ -90,9 +138,10 @@ class Framer:
                 self._window_bytes = AFTER_LARGE_BYTES
             return
         assert self._scratch is not None
-        self.feed(bytes(self._scratch[:count]))
+        window = self._scratch.window
+        self.feed(bytes(window[:count]))
         if count == self._window_bytes and self._size < DIRECT_FRAME_BYTES:
-            self._window_bytes = len(self._scratch)
+            self._window_bytes = len(window)
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they came."""
@@ -146,15 +195,24 @@ class Framer:
 
     def _grow(self, least: int) -> bytearray:
         """Room in the frame for at least so many bytes, and for no more than what came lets us expect."""
-        frame = bytearray(min(self._size, max(GROWTH * least, self._last_bytes)))
         assert self._frame is not None
+        frame = None
+        if self._scratch is not None and self._size >= DIRECT_FRAME_BYTES:
+            frame = self._scratch.take(self._size)
+        if frame is None:
+            size = min(self._size, max(GROWTH * least, self._last_bytes))
+            if size >= DIRECT_FRAME_BYTES:
+                size = -(-size // SPARE_STEP_BYTES) * SPARE_STEP_BYTES
+            frame = bytearray(size)
         frame[: self._filled] = memoryview(self._frame)[: self._filled]
         self._frame = frame
         return frame
 
     def _finish(self) -> None:
         assert self._frame is not None
-        self._ready.append(memoryview(self._frame))
+        self._ready.append(memoryview(self._frame)[: self._size])
+        if self._scratch is not None and self._size >= DIRECT_FRAME_BYTES:
+            self._scratch.keep(self._frame)
         self._frame = None
         self._last_bytes = self._size
 

@@ -17,7 +17,7 @@ from minikafka.config import settings_of
 from minikafka.session import Session
 from protocol.disk.files import Disk
 from protocol.kafka.batch import HEADER
-from protocol.kafka.framing import frame_request
+from protocol.kafka.framing import Scratch, frame_request
 from protocol.kafka.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from protocol.kafka.messages.topics import CreatableTopic, CreateTopicsRequest, DeleteTopicsRequest, DeleteTopicState
 from protocol.ops.clock import Clock
@@ -50,7 +50,7 @@ class Side:
     def connect(self) -> None:
         self.outlet = Outlet()
         connection: Any = self.outlet
-        self.session = Session(connection, self.services, {}, "PLAINTEXT", "B", 1 << 20, bytearray(256))
+        self.session = Session(connection, self.services, {}, "PLAINTEXT", "B", 1 << 20, Scratch(256))
 
     async def create(self) -> None:
         topic = CreatableTopic(

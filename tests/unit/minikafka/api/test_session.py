@@ -12,7 +12,7 @@ from minikafka.api.everything import table
 from minikafka.api.registry import Api, Hangup, Operation, Place, Resource
 from minikafka.session import MAX_WAITING_BYTES, Session
 from protocol.kafka.errors import NotLeaderOrFollower
-from protocol.kafka.framing import Framer, frame_request, read_reply
+from protocol.kafka.framing import Framer, Scratch, frame_request, read_reply
 from protocol.kafka.messages.groups import HeartbeatRequest, HeartbeatResponse
 from protocol.kafka.messages.versions import ApiVersionsRequest
 
@@ -64,7 +64,7 @@ def served(handler: Callable[[Any, Any], Any], *, pipelined: bool = False, needs
 def opened(apis: dict[int, Api], authorizer: Any = None, max_bytes: int = 1 << 20) -> tuple[Session, FakeConnection]:
     connection: Any = FakeConnection()
     services: Any = FakeServices(apis, authorizer)
-    return Session(connection, services, {}, "PLAINTEXT", "B", max_bytes, bytearray(256)), connection
+    return Session(connection, services, {}, "PLAINTEXT", "B", max_bytes, Scratch(256)), connection
 
 
 def asked(number: int, version: int = 4, client_id: str | None = "me") -> bytes:

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from protocol.kafka.framing import Framer, RequestHeader, frame, frame_request, frame_response, read_reply
+from protocol.kafka.framing import Framer, RequestHeader, Scratch, frame, frame_request, frame_response, read_reply
 from protocol.kafka.messages.groups import HeartbeatRequest, HeartbeatResponse
 from protocol.kafka.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from protocol.kafka.messages.versions import ApiVersionsRequest, ApiVersionsResponse
@@ -31,7 +31,7 @@ def test_frames_are_the_same_in_any_chunking() -> None:
         assert cut(data, chunk) == bodies, chunk
 
 
-def received(data: bytes, chunk: int, scratch: bytearray, limit: int = 1 << 20) -> list[bytes]:
+def received(data: bytes, chunk: int, scratch: Scratch, limit: int = 1 << 20) -> list[bytes]:
     """The frames that come of receiving `data` where the framer says, `chunk` bytes at most at a time."""
     framer = Framer(limit, scratch)
     found: list[bytes] = []
@@ -52,12 +52,35 @@ def test_frames_are_the_same_where_the_framer_receives_them() -> None:
     data = b"".join(struct.pack(">i", len(body)) + body for body in bodies)
     for chunk in (13, 1000, 4096, 65_540, len(data)):
         for scratch in (64, 16_384, 262_144):
-            assert received(data, chunk, bytearray(scratch)) == bodies, (chunk, scratch)
+            assert received(data, chunk, Scratch(scratch)) == bodies, (chunk, scratch)
+
+
+def test_a_frame_that_is_looked_at_is_not_written_over() -> None:
+    """A batch that waits would be written, or answered, with the bytes of a later one."""
+    scratch = Scratch(4096)
+    framers = [Framer(1 << 20, scratch) for _ in range(3)]
+    kept: list[tuple[int, memoryview]] = []
+    buffers: dict[int, object] = {}
+    for number in range(60):
+        framer, body = framers[number % 3], bytes([number]) * (90_000 + number)
+        data = struct.pack(">i", len(body)) + body
+        while data:
+            room = framer.room()
+            room[: len(data)] = data[: len(room)]
+            framer.filled(min(len(room), len(data)))
+            data = data[len(room) :]
+        (found,) = framer.frames()
+        assert found == body
+        buffers[id(found.obj)] = found.obj
+        if number % 7 == 0:
+            kept.append((number, found[1000:2000]))
+    assert all(bytes(piece) == bytes([number]) * 1000 for number, piece in kept)
+    assert len(buffers) < 30  # they are used again, but for those that are looked at
 
 
 def test_a_claimed_size_takes_no_memory() -> None:
     """A client could fill the broker's memory with a few bytes a connection."""
-    framer = Framer(100 << 20, bytearray(65_536))
+    framer = Framer(100 << 20, Scratch(65_536))
     room = framer.room()
     room[:1004] = struct.pack(">i", 100 << 20) + bytes(1000)
     framer.filled(1004)
