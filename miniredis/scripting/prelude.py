@@ -143,7 +143,9 @@ end
 
 local function hook()
   if H.is_killed() then
+    -- From now on before every instruction, so that no pcall goes on; our own functions may finish what they do.
     sethook(hook, '', 1)
+    if getinfo(2, 'S').source == PRELUDE then return end
     error({err = 'ERR Script killed by user with SCRIPT KILL...'}, 0)
   end
 end

@@ -52,6 +52,7 @@ class Sandbox:
         self.random = random
         self.host: Host | None = None
         self.fault: BaseException | None = None
+        self._spent_bytes = MEMORY_MAX_BYTES // 2  # as much at a script's end: mostly garbage
         self.is_spent = False  # to be replaced before the next script
         self._memory_error: type[BaseException] = lua51.LuaMemoryError
         self._lua_type: Callable[[Any], str | None] = lua51.lua_type
@@ -80,7 +81,7 @@ class Sandbox:
         """A chunk. Raises Failure with Lua's words where it is none."""
         try:
             chunk, message = self._compile(body, b"@user_script")
-        except (self._memory_error, self._lua_error):
+        except self._lua_error:
             self.is_spent = True
             raise Failure("ERR Error compiling script (new function): not enough memory") from None
         if chunk is None:
@@ -103,12 +104,13 @@ class Sandbox:
             return self._answer(result, sha, host)
         except ScriptError as error:  # of the answer's conversion
             return Failure(b"ERR " + error.text)
-        except (self._memory_error, self._lua_error):
+        except self._lua_error as error:
             self.is_spent = True
-            return Failure(b"ERR Error running script %b, not enough memory" % sha)
+            return Failure(b"ERR Error running script %b, %b" % (sha, str(error).encode()[:100]))
         finally:
             self.host = None
-            if host.is_killed():
+            # Lua 5.1 refuses memory without looking for garbage first: the next script shall not pay for this one.
+            if host.is_killed() or self._runtime.get_memory_used() > self._spent_bytes:
                 self.is_spent = True
 
     def _answer(self, result: tuple[Any, ...], sha: bytes, host: Host) -> Reply:

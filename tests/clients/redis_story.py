@@ -233,6 +233,21 @@ ZSETS = [
     call("zadd", "k", {"a": 1}),
 ]
 
+SCRIPTS = [
+    call("script_flush"),
+    call("eval", "return {KEYS[1], ARGV[1], 3, false}", 1, "key", "arg"),
+    call("script_load", "return redis.call('incr', KEYS[1])"),
+    call("script_exists", "2e9a5b8d2e5a1b8d2e5a1b8d2e5a1b8d2e5a1b8d", "2bab3b661081db58bd2341920e0ba7cf5dc77b25"),
+    call("evalsha", "2bab3b661081db58bd2341920e0ba7cf5dc77b25", 1, "scripted"),
+    call("evalsha", "ffffffffffffffffffffffffffffffffffffffff", 0),
+    call("eval_ro", "return redis.call('get', KEYS[1])", 1, "scripted"),
+    call("eval_ro", "return redis.call('set', KEYS[1], 1)", 1, "scripted"),
+    call("eval", "return redis.call('lpush', KEYS[1], 1)", 1, "scripted"),
+    call("eval", "return redis.pcall('lpush', KEYS[1], 1)", 1, "scripted"),
+    call("eval", "return cjson.encode(cjson.decode(ARGV[1]))", 0, '[1,{"a":null}]'),
+    call("script_kill"),
+]
+
 SERVER = [
     call("ping"),
     call("echo", "hello"),
@@ -258,7 +273,7 @@ SERVER = [
     call("flushall"),
 ]
 
-STORY: list[Step] = [*STRINGS, *KEYS, *LISTS, *HASHES, *SETS, *ZSETS, *SERVER]
+STORY: list[Step] = [*STRINGS, *KEYS, *LISTS, *HASHES, *SETS, *ZSETS, *SCRIPTS, *SERVER]
 assert len(STORY) >= 150, len(STORY)
 
 # Answered one by one: what waits or speaks of the connection has no place in a pipeline.

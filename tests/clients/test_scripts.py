@@ -1,0 +1,171 @@
+"""Scripts through a client: redis-py's locks, and a script that does not end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+from redis.exceptions import LockNotOwnedError, RedisError
+
+from tests.peers.redis import Server, our_server, real_server
+
+DEADLINE_S = 10
+THRESHOLD_MS = 50
+
+pytestmark = pytest.mark.peer
+
+
+@pytest.fixture(scope="module")
+def ours() -> Iterator[Server]:
+    with our_server("--busy-reply-threshold", str(THRESHOLD_MS)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def real() -> Iterator[Server]:
+    with real_server() as server:
+        yield server
+
+
+def told(action: Callable[[], Any]) -> Any:
+    try:
+        return action()
+    except RedisError as error:
+        return type(error).__name__, str(error)
+
+
+def lock_story(port: int) -> list[Any]:
+    with redis.Redis(port=port) as client:
+        client.flushall()
+        lock, other = (client.lock("lock", timeout=100, blocking=False, thread_local=False) for _ in range(2))
+        other.local.token = b"somebody else's"
+        steps: list[Callable[[], Any]] = [
+            lock.acquire, other.release, lock.owned, lambda: lock.extend(50), lambda: 100 < client.ttl("lock") <= 150,
+            lambda: lock.extend(10, replace_ttl=True), lambda: 0 < client.ttl("lock") <= 10,
+            lambda: other.extend(10), lock.reacquire, lambda: 90 < client.ttl("lock") <= 100, other.reacquire,
+            lock.release, lambda: client.exists("lock"), lock.release,
+            client.script_flush, lambda: client.lock("again", timeout=5).acquire(),
+            lambda: client.register_script("return {KEYS[1], ARGV[1], 3}")(keys=["k"], args=["v"]),
+            lambda: client.script_exists("e0e1f9fabfc9d4800c877a703b823ac0578ff8db"),
+            lambda: client.eval("return redis.call('set', KEYS[1], ARGV[1])", 1, "k", "v"),
+            lambda: client.eval("return redis.call('lpush', KEYS[1], ARGV[1])", 1, "k", "v"),
+            client.script_kill,
+        ]  # fmt: skip
+        found = []
+        for step in steps:
+            found.append(told(step))
+            if step == other.release:
+                other.local.token = b"somebody else's"
+        return found
+
+
+def test_locks_are_released_and_extended_as_with_redis(ours: Server, real: Server) -> None:
+    """redis-py's Lock works by EVALSHA: a lock could not be released, or anybody could release it."""
+    mine = lock_story(ours.port)
+    assert mine == lock_story(real.port)
+    assert mine[0] is True
+    assert mine[1][0] == LockNotOwnedError.__name__
+
+
+class Running:
+    """A script that a client of its own has sent, and what came of it."""
+
+    def __init__(self, port: int, send: Callable[[redis.Redis], Any]) -> None:
+        self.answer: Any = None
+        self.thread = threading.Thread(target=self._run, args=(port, send))
+        self.thread.start()
+
+    def _run(self, port: int, send: Callable[[redis.Redis], Any]) -> None:
+        with redis.Redis(port=port) as client:
+            self.answer = told(lambda: send(client))
+
+    def end(self) -> Any:
+        self.thread.join(DEADLINE_S)
+        assert not self.thread.is_alive()
+        return self.answer
+
+
+def until_busy(client: redis.Redis) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while "running a script" not in str(told(client.ping)):
+        assert time.monotonic() < deadline, "nobody was told BUSY"
+
+
+ENDLESS = [
+    "while true do end",
+    "while true do pcall(function() while true do end end) end",
+    "repeat redis.pcall('get', 'x') until false",
+    "repeat pcall(redis.call, 'nosuch') until false",
+    "coroutine.wrap(function() while true do end end)()",
+    "while true do coroutine.resume(coroutine.create(function() while true do end end)) end",
+    "xpcall(function() error('x') end, function() while true do end end)",
+    "return tostring(setmetatable({}, {__tostring = function() while true do end end}))",
+    "table.sort({1, 2, 3}, function() while true do end end)",
+    "return (string.gsub('aaa', 'a', function() while true do end end))",
+    "load(function() while true do end end)",
+    "local function f() return f() end return f()",
+]
+
+
+@pytest.mark.parametrize("script", ENDLESS)
+def test_a_script_without_end_is_killed(script: str, ours: Server) -> None:
+    """One script without end is the end of the server: nobody is answered, nobody can end it."""
+    with redis.Redis(port=ours.port) as client:
+        running = Running(ours.port, lambda other: other.eval(script, 0))
+        until_busy(client)
+        asked = time.monotonic()
+        assert "running a script" in told(client.dbsize)[1]
+        assert time.monotonic() - asked < 1  # 50 ms, on a machine that does nothing else
+        assert client.script_kill() is True
+        assert "Script killed by user with SCRIPT KILL" in str(running.end())
+        assert client.ping() is True
+        assert client.eval("return 1", 0) == 1
+
+
+def test_a_script_that_has_written_is_not_killed(ours: Server) -> None:
+    """Half of a script's writes stay."""
+    script = """
+    redis.call('set', 'half', 1)
+    local begun = os.clock()
+    while os.clock() - begun < 0.5 do end
+    return redis.call('incr', 'half')
+    """
+    with redis.Redis(port=ours.port) as client:
+        running = Running(ours.port, lambda other: other.eval(script, 0))
+        until_busy(client)
+        assert "already executed write" in told(client.script_kill)[1]
+        assert running.end() == 2
+        assert client.get("half") == b"2"
+
+
+def test_a_transaction_with_a_long_script_stays_whole(ours: Server) -> None:
+    """Others see the middle of a transaction, or it is lost when its script takes long."""
+
+    def transaction(other: redis.Redis) -> Any:
+        with other.pipeline() as pipe:
+            pipe.set("m", 1)
+            pipe.eval("local t = os.clock() while os.clock() - t < 0.4 do end return redis.call('incr', 'm')", 0)
+            pipe.incr("m")
+            return pipe.execute()
+
+    with redis.Redis(port=ours.port) as client:
+        client.delete("m")
+        running = Running(ours.port, transaction)
+        until_busy(client)
+        assert "running a script" in told(lambda: client.get("m"))[1]
+        assert running.end() == [True, 2, 3]
+        assert client.get("m") == b"3"
+
+
+def test_the_server_ends_although_a_script_does_not() -> None:
+    """SHUTDOWN NOSAVE, the last resort, waits for the script it is to end."""
+    with our_server("--busy-reply-threshold", str(THRESHOLD_MS)) as server, redis.Redis(port=server.port) as client:
+        running = Running(server.port, lambda other: other.eval("while true do end", 0))
+        until_busy(client)
+        client.shutdown(nosave=True)
+        assert running.end()[0].endswith("Error")
+        assert "ConnectionError" in str(told(client.ping))

@@ -1,0 +1,198 @@
+"""What a script may not do, and what is kept of what it did."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from miniredis.engine.journal import TO_AOF, TO_REPLICAS
+from miniredis.engine.scripts import EVAL_SCRIPTS_MAX
+from miniredis.scripting import sandbox
+from protocol.resp.parser import Parser
+from protocol.resp.values import Failure
+from tests.unit.miniredis.world import Ear, World
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World()
+
+
+def run(world: World, script: str | bytes, *words: bytes) -> Any:
+    body = script if isinstance(script, bytes) else script.encode()
+    return world.engine.execute(world.client, [[b"EVAL", body, b"0", *words]])[0]
+
+
+# Everything here must answer an error or nil: what it reaches for is not there.
+OUT_OF_REACH = [
+    "return python.eval('1')",
+    "return python.builtins",
+    "return _G.python",
+    "return rawget(_G, 'python')",
+    "return getmetatable(redis.call)",
+    "return getmetatable(cjson.null)",
+    "return redis.call.__globals__",
+    "return redis.call.x",
+    "redis.call.x = 1",
+    "return select(2, pcall(redis.call, 'nosuch')).__traceback__",
+    "return select(2, pcall(cjson.decode, '[')).__class__.x",
+    "return os.execute",
+    "return os.getenv",
+    "return io.open('/etc/passwd')",
+    "return debug.getregistry()",
+    "return require('os')",
+    "return package.loaded",
+    "return module",
+    "return newproxy(true)",
+    "return getfenv(0)",
+    "return setfenv(1, {})",
+    "return dofile('/etc/passwd')",
+    "return loadfile('/etc/passwd')",
+    "return string.dump",
+    "return loadstring('\\27Lua')",
+    "return load((function() local n = 0 return function() n = n + 1 return ({'\\27', 'Lua'})[n] end end)())",
+    "return load(function() return redis.call('nosuch') end)",
+    "string.rep = 1",
+    "('').rep = 1",
+    "getmetatable('').__index = {}",
+    "setmetatable(_G, {})",
+    "rawset(redis, 'call', 1)",
+    "rawset(string, 'rep', 1)",
+    "table.insert(table, 1)",
+    "_G.x = 1",
+    "for name, f in pairs(_G) do _G[name] = nil end",
+    "return unpack({}, 0, 2147483647)",
+    "return unpack({}, -2147483648, 2147483647)",
+    "return string.rep('x', 1e9)",
+    "return ('x'):rep(1e9)",
+    "return string.find(('a'):rep(100000), ('a?'):rep(100000))",
+    "return redis.call('set', 'k', {})",
+    "return redis.call('set', 'k', redis.call)",
+    "return redis.call(cjson.null)",
+    "error(cjson.null)",
+    "local function f() return f() + 1 end return f()",
+    "return cjson.decode(('['):rep(100000))",
+    "return cmsgpack.unpack(('\\145'):rep(100000))",
+    "return cmsgpack.unpack('\\221\\255\\255\\255\\255')",
+    "return cmsgpack.unpack('\\223\\255\\255\\255\\255')",
+    "return struct.pack('i2147483648', 1)",
+    "return struct.unpack('c2147483647', 'x')",
+    "return struct.unpack('I4', 'x', 2147483647)",
+    "return struct.pack('>I2147483648', 1)",
+]
+
+
+@pytest.mark.parametrize("script", OUT_OF_REACH)
+def test_out_of_reach(world: World, script: str) -> None:
+    """A script gets at the interpreter, at other scripts, or brings the server down."""
+    assert run(world, script) is None or isinstance(run(world, script), Failure)
+    assert run(world, "return {('x'):rep(3), redis.call('echo', 'well'), type(pairs), tostring(1)}") == [
+        b"xxx", b"well", b"function", b"1"
+    ]  # fmt: skip
+
+
+def test_no_value_of_pythons_is_ever_seen(world: World) -> None:
+    """An object of the server's lies in a table that scripts can walk."""
+    script = """
+    local seen, found = {}, {}
+    local function look(t, path)
+      if seen[t] then return end
+      seen[t] = true
+      for key, value in pairs(t) do
+        if type(value) == 'userdata' and value ~= cjson.null then found[#found + 1] = path .. '.' .. tostring(key) end
+        if type(value) == 'table' then look(value, path .. '.' .. tostring(key)) end
+      end
+    end
+    look(_G, '_G')
+    local ok, e = pcall(cjson.encode, redis.call)
+    if type(e) ~= 'string' then found[#found + 1] = type(e) end
+    ok, e = pcall(redis.call, 'nosuch')
+    if type(e) ~= 'string' then found[#found + 1] = type(e) end
+    ok, e = xpcall(function() redis.call('nosuch') end, type)
+    if e ~= 'table' then found[#found + 1] = 'xpcall ' .. e end
+    ok, e = coroutine.resume(coroutine.create(function() redis.call('nosuch') end))
+    if type(e) ~= 'table' then found[#found + 1] = 'resume ' .. type(e) end
+    ok, e = pcall(coroutine.wrap(function() cjson.decode('[') end))
+    if type(e) ~= 'string' then found[#found + 1] = 'wrap ' .. type(e) end
+    return found
+    """
+    assert run(world, script) == []
+
+
+def test_memory_is_bounded_and_given_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script that only grows takes the machine's memory, or costs the scripts after it their interpreter."""
+    monkeypatch.setattr(sandbox, "MEMORY_MAX_BYTES", 8 << 20)
+    small = World()
+    answer = run(small, "local t = {} while true do t[#t + 1] = ('x'):rep(1000) .. #t end")
+    assert isinstance(answer, Failure)
+    assert b"not enough memory" in answer.text
+    assert run(small, "return 'still here'") == b"still here"
+
+
+def test_a_reply_without_end_is_cut(world: World) -> None:
+    """A table that holds itself is followed for ever."""
+    answer = run(world, "local t = {} t[1] = t return t")
+    for _ in range(1000):
+        if isinstance(answer, Failure):
+            break
+        (answer,) = answer
+    assert answer == Failure("ERR reached lua stack limit")
+
+
+def test_scripts_leave_nothing_for_the_next(world: World) -> None:
+    """What one user's script was given can be read by another's."""
+    run(world, "KEYS.x = 1 ARGV.y = 2", b"secret")
+    assert run(world, "return {tostring(KEYS.x), tostring(ARGV.y), #ARGV}") == [b"nil", b"nil", 0]
+
+
+def effects(script: str, target: int = TO_AOF) -> list[bytes]:
+    world = World()
+    ear = Ear(target)
+    world.state.journal.attach(ear)
+    run(world, script)
+    return [b" ".join(argv) for argv in Parser().take(ear.data)] if ear.data else []
+
+
+def test_effects_are_recorded_not_the_script() -> None:
+    """A replica runs the script again and comes to another end."""
+    assert effects("redis.call('set', 'a', 1)") == [b"SELECT 0", b"set a 1"]
+    two = effects("redis.call('set', 'a', 1) redis.call('incr', 'a') return redis.call('get', 'a')")
+    assert two == [b"MULTI", b"SELECT 0", b"set a 1", b"incr a", b"EXEC"]
+    assert effects("return redis.call('get', 'a')") == []
+    failed = effects("redis.call('set', 'a', 1) redis.call('lpush', 'a', 1) redis.call('set', 'b', 1)")
+    assert failed == [b"SELECT 0", b"set a 1"]
+
+
+def test_set_repl_narrows_who_is_told() -> None:
+    """redis.set_repl is taken and not honoured."""
+    script = (
+        "redis.set_repl(redis.REPL_{}) redis.call('set', 'a', 1) "
+        "redis.set_repl(redis.REPL_ALL) redis.call('set', 'b', 1)"
+    )
+    assert effects(script.format("AOF"), TO_AOF) == [b"MULTI", b"SELECT 0", b"set a 1", b"set b 1", b"EXEC"]
+    assert b"set a 1" not in effects(script.format("AOF"), TO_REPLICAS)
+    assert b"set a 1" not in effects(script.format("NONE"), TO_AOF)
+
+
+def test_scripts_of_eval_are_forgotten_in_turn() -> None:
+    """Every EVAL with a body of its own costs memory for ever; or a loaded script is lost."""
+    world = World()
+    kept = world.engine.execute(world.client, [[b"SCRIPT", b"LOAD", b"return 'kept'"]])[0]
+    for number in range(EVAL_SCRIPTS_MAX + 10):
+        assert run(world, f"return {number}") == number
+        run(world, "return 'often'")
+    scripts = world.engine.scripts
+    assert len(scripts.known) == EVAL_SCRIPTS_MAX + 1
+    assert kept in scripts.known
+    assert scripts.evicted == 11
+    assert b"often" in [script.body[8:13] for script in scripts.known.values()]
+
+
+def test_time_stands_still_for_a_script() -> None:
+    """A key expires between two lines of a script."""
+    world = World()
+    run(world, "redis.call('set', 'k', 1, 'px', 5)")
+    real = world.clock.monotonic
+    world.clock.monotonic = lambda: real() + world.clock.ms  # type: ignore[method-assign]
+    assert run(world, "local n = 0 for i = 1, 100 do n = n + redis.call('exists', 'k') end return n") == 100
