@@ -30,7 +30,8 @@ GREEDY_BYTES = 128 * 1024
 
 class Session(Client):
     __slots__ = (
-        "_soft_limit_since", "backlog", "connection", "engine", "held", "held_bytes", "log", "parser", "wait",
+        "_soft_limit_since", "backlog", "connection", "engine", "held", "held_bytes", "log", "parser", "traffic",
+        "wait",
     )  # fmt: skip
 
     def __init__(
@@ -42,6 +43,7 @@ class Session(Client):
         self.engine = engine
         self.connection = connection
         self.log = log
+        self.traffic = engine.state.traffic
         settings = engine.state.settings
         self.parser = Parser(max_bulk=settings.proto_max_bulk_len, max_buffer=settings.client_query_buffer_limit)
         self.backlog: list[list[bytes]] = []  # commands not yet run: the client was blocked before them
@@ -55,7 +57,7 @@ class Session(Client):
     # What the connection calls.
 
     def received(self, data: bytes) -> None:
-        traffic = self.engine.state.traffic
+        traffic = self.traffic
         traffic.reads += 1
         traffic.input_bytes += len(data)
         if len(data) >= GREEDY_BYTES:
@@ -133,7 +135,7 @@ class Session(Client):
         failure = self.parser.failure
         assert failure is not None
         if failure.is_silent:
-            self.engine.state.traffic.query_buffer_disconnections += 1
+            self.traffic.query_buffer_disconnections += 1
         else:
             self.send(failure.encoded)
         self.close_after_reply()
@@ -173,7 +175,7 @@ class Session(Client):
         out.clear()
         connection = self.connection
         if not connection.is_closing:
-            traffic = self.engine.state.traffic
+            traffic = self.traffic
             traffic.writes += 1
             traffic.output_bytes += len(data)
             connection.write(data)
@@ -200,7 +202,7 @@ class Session(Client):
             is_over = False
         if is_over or (hard and pending >= hard):
             self.log(f"Client id={self.id} addr={self.peer} closed for overcoming of output buffer limits.")
-            self.engine.state.traffic.output_buffer_disconnections += 1
+            self.traffic.output_buffer_disconnections += 1
             self.kill()
 
     @property

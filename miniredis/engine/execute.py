@@ -20,6 +20,7 @@ Laws:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from operator import length_hint
 from typing import Final
 
 from miniredis.engine import guards
@@ -57,6 +58,11 @@ from protocol.resp.values import BLOCKED, NULL_ARRAY, QUEUED, Failure, Many, Pus
 # instant, as they do in Redis.
 INSTANT_S: Final = 0.0005
 
+# So many calls of one brief command in a row (SET, SET, …) are timed together: each is given its part of the time, and
+# if it was long, the slow log names the last of them. A slow log that asks for shorter times has each timed alone.
+TIMED_TOGETHER: Final = 64
+TIMED_ALONE_US: Final = 1000
+
 # A pipeline whose answers grow beyond this hands them over before it is done, so that limits of output are looked at.
 FLUSH_BYTES: Final = 256 * 1024
 
@@ -80,7 +86,7 @@ class Engine:
         self._learn()
         state.engine = self
         state.mode |= guards.LOOK_TWICE
-        self._told_at = float("-inf")  # monotonic: when the clock was looked at
+        self._stale_at = float("-inf")  # monotonic: from then on the clock is looked at again
         self.depth = 0  # inside EXEC or a script: effects wait for the outer unit
         self.unblocked: list[Client] = []  # may go on with what they sent meanwhile
         self.postponed: dict[Client, None] = {}  # wait for the end of CLIENT PAUSE
@@ -125,88 +131,98 @@ class Engine:
     # The plain case.
 
     def run(self, client: Client, commands: list[list[bytes]]) -> int:
-        """Run what a client sent, answers to its `out`; how many were taken (a blocked or closing client stops)."""
+        """Run what a client sent, answers to its `out`; how many were taken (a blocked or closing client stops).
+
+        Calls of one brief `command` in a row are looked up, guarded and timed together: `count` of them so far, since
+        `started`.
+        """
         call = client.call
         assert call is not None
         state = self.state
         keyspace = self.keyspace
-        journal = self.journal
-        get = self.commands.get
+        monotonic = state.clock.monotonic
         append = client.out.append
         late = client.late
-        monotonic = state.clock.monotonic
-        slow_us = state.slow_us
+        left = iter(commands)
+        taken = len(commands)
+        command: Command | None = None
+        count = most = large = 0
+        name = b""
         client.is_running = True
         started = monotonic()
-        if started - self._told_at > INSTANT_S:
+        if started > self._stale_at:
             self._tell_time(started)
         call.now = keyspace.now
-        taken = large = 0
         try:
-            for argv in commands:
-                taken += 1
-                command = get(argv[0])
-                if (
-                    command is None
-                    or command.refuses & (state.mode | client.mode)
-                    or not command.low <= len(argv) <= command.high
+            for argv in left:
+                if command is not None and (
+                    count >= most or argv[0] != name or not command.low <= len(argv) <= command.high
                 ):
-                    self.process(client, call, argv)
-                    if client.blocked is not None or client.mode & CLOSING:
-                        break
-                    started = monotonic()
-                else:
-                    call.argv = argv
-                    db = call.db
-                    try:
-                        reply = command.run(call)
-                    except Failure as failure:
-                        # Both lead to every frame of the call, and those back here: a cycle, large values in it.
-                        failure.__traceback__ = failure.__context__ = None
-                        reply = failure
-                    if keyspace.pending or call.effects is not None or (db.dirty and journal.is_heard):
+                    ended = self._look_at_clock(call)
+                    self._count(client, command, call.argv, count, ended - started)
+                    started = ended
+                    command = None
+                if command is None:
+                    name = argv[0]
+                    found = self.commands.get(name)
+                    if (
+                        found is None
+                        or found.refuses & (state.mode | client.mode)
+                        or not found.low <= len(argv) <= found.high
+                    ):
+                        self.process(client, call, argv)
+                        if client.blocked is not None or client.mode & CLOSING:
+                            taken -= length_hint(left)
+                            break
+                        if late or keyspace.ready:
+                            self._follow_up(client)
+                        started = self._look_at_clock(call)
+                        continue
+                    command = found
+                    count = 0
+                    most = TIMED_TOGETHER if command.is_brief and state.slow_us >= TIMED_ALONE_US else 1
+                count += 1
+                call.argv = argv
+                db = call.db
+                try:
+                    reply = command.run(call)
+                except Failure as failure:
+                    # Both lead to every frame of the call, and those back here: a cycle, large values in it.
+                    failure.__traceback__ = failure.__context__ = None
+                    reply = failure
+                if keyspace.pending or call.effects is not None:
+                    self.conclude(call, command)
+                elif db.dirty:
+                    if self.journal.is_heard:
                         self.conclude(call, command)
-                    elif db.dirty:
+                    else:
                         state.dirty += db.dirty
                         db.dirty = 0
-                    ended = monotonic()
-                    elapsed_us = int((ended - started) * 1e6)
-                    started = ended
-                    command.calls += 1
-                    command.microseconds += elapsed_us
-                    command.histogram[elapsed_us.bit_length()] += 1
-                    if elapsed_us >= slow_us:
-                        self.log_slow(client, command, argv, elapsed_us)
-                    kind = type(reply)
-                    if kind is bytes:
-                        size = len(reply)
-                        if size < 1024:
-                            append(_BULK_LINES[size] + reply + b"\r\n")
-                        else:
-                            append(b"$%d\r\n%b\r\n" % (size, reply))
-                            large += size
-                    elif kind is Status:
-                        append(reply.encoded)
-                    elif kind is int:
-                        append(_INTEGER_LINES[reply] if 0 <= reply < 1024 else b":%d\r\n" % reply)
+                kind = type(reply)
+                if kind is bytes:
+                    size = len(reply)
+                    if size < 1024:
+                        append(_BULK_LINES[size] + reply + b"\r\n")
                     else:
-                        if kind is Failure:
-                            self.count_failure(command, reply)
-                        data = encode(reply, client.resp)
-                        append(data)
-                        large += len(data)
-                    if large > FLUSH_BYTES:
-                        large = 0
-                        client.flush()
-                if late:
-                    client.out += late
-                    late.clear()
-                if keyspace.ready:
-                    self.serve_ready()
-                if started - self._told_at > INSTANT_S:
-                    self._tell_time(started)
-                    call.now = keyspace.now
-                    slow_us = state.slow_us
+                        append(b"$%d\r\n%b\r\n" % (size, reply))
+                        large += size
+                elif kind is Status:
+                    append(reply.encoded)
+                elif kind is int:
+                    append(_INTEGER_LINES[reply] if 0 <= reply < 1024 else b":%d\r\n" % reply)
+                else:
+                    if kind is Failure:
+                        self.count_failure(command, reply)
+                    data = encode(reply, client.resp)
+                    append(data)
+                    large += len(data)
+                if large > FLUSH_BYTES:
+                    large = most = 0  # whether it may go on is to be asked again
+                    client.flush()
+                if late or keyspace.ready:
+                    self._follow_up(client)
+            if command is not None:
+                self._count(client, command, call.argv, count, monotonic() - started)
         finally:
             client.is_running = False
         if client.out:
@@ -215,9 +231,34 @@ class Engine:
             self.resume_unblocked()
         return taken
 
+    def _count(self, client: Client, command: Command, argv: list[bytes], count: int, elapsed_s: float) -> None:
+        """So many calls of a command took so long together; `argv` is the last of them."""
+        elapsed_us = int(elapsed_s * 1e6)
+        command.calls += count
+        command.microseconds += elapsed_us
+        command.histogram[(elapsed_us // count).bit_length()] += count
+        if elapsed_us >= self.state.slow_us:
+            self.log_slow(client, command, argv, elapsed_us)
+
+    def _follow_up(self, client: Client) -> None:
+        """Between two commands of a client: messages behind its last reply, others whose keys became ready."""
+        if client.late:
+            client.out += client.late
+            client.late.clear()
+        if self.keyspace.ready:
+            self.serve_ready()
+
+    def _look_at_clock(self, call: Call) -> float:
+        """The monotonic time. The instant of the next unit is asked for when the last one is stale."""
+        now = self.state.clock.monotonic()
+        if now > self._stale_at:
+            self._tell_time(now)
+            call.now = self.keyspace.now
+        return now
+
     def _tell_time(self, monotonic: float) -> None:
         """The instant of the units to come."""
-        self._told_at = monotonic
+        self._stale_at = monotonic + INSTANT_S
         self.keyspace.tell_time(self.state.clock.wall_ms())
 
     def _begin(self, call: Call) -> None:
@@ -310,7 +351,7 @@ class Engine:
         except Failure as failure:
             failure.__traceback__ = failure.__context__ = None  # see run
             reply = failure
-        elapsed_us = int((monotonic() - started) * 1e6)
+        elapsed_s = monotonic() - started
         if quiet:
             self.keyspace.leave_clock(False)
         call.argv = argv
@@ -320,11 +361,7 @@ class Engine:
         if client.mode & TRACKING and command.flags & READONLY:
             client.tracking.remember(command.spec, argv)
         if reply is not BLOCKED:
-            command.calls += 1
-            command.microseconds += elapsed_us
-            command.histogram[elapsed_us.bit_length()] += 1
-            if elapsed_us >= state.slow_us:
-                self.log_slow(client, command, argv, elapsed_us)
+            self._count(client, command, argv, 1, elapsed_s)
             if isinstance(reply, Failure):
                 self.count_failure(command, reply)
         return reply

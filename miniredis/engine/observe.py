@@ -10,7 +10,7 @@ from collections import deque
 from typing import Final, NamedTuple
 
 from miniredis.engine.client import Client
-from miniredis.engine.registry import CommandTable, Handler, Spec
+from miniredis.engine.registry import FAST, READONLY, WRITE, CommandTable, Handler, Spec
 from protocol.resp.values import Failure
 
 # Redis' own bounds of a slow log entry: words kept, bytes kept of each.
@@ -28,8 +28,8 @@ class Command:
     """Counters are since start or CONFIG RESETSTAT. `refuses`: see engine/guards.py."""
 
     __slots__ = (
-        "calls", "failed", "flags", "high", "histogram", "low", "microseconds", "refuses", "rejected", "run", "spec",
-        "subcommands",
+        "calls", "failed", "flags", "high", "histogram", "is_brief", "low", "microseconds", "refuses", "rejected",
+        "run", "spec", "subcommands",
     )  # fmt: skip
 
     def __init__(self, spec: Spec, refuses: int) -> None:
@@ -38,6 +38,8 @@ class Command:
         self.low = spec.low
         self.high = spec.high
         self.flags = spec.flags
+        # Its calls take about equally long, whatever is stored: in a row they are timed together.
+        self.is_brief = bool(spec.flags & (READONLY | WRITE)) and bool(spec.flags & FAST or spec.complexity == "O(1)")
         self.refuses = refuses
         self.subcommands: dict[bytes, Command] = {}
         self.reset()
@@ -151,7 +153,7 @@ def redacted(argv: list[bytes]) -> list[bytes]:
     return argv
 
 
-_UNPRINTABLE: Final = re.compile(rb'[^ !#-\[\]-~]')
+_UNPRINTABLE: Final = re.compile(rb"[^ !#-\[\]-~]")
 _ESCAPES: Final = {
     **{bytes((byte,)): b"\\x%02x" % byte for byte in range(256)},
     b"\\": b"\\\\", b'"': b'\\"', b"\n": b"\\n", b"\r": b"\\r", b"\t": b"\\t", b"\a": b"\\a", b"\b": b"\\b",

@@ -78,7 +78,12 @@ class Turn:
             self._before_flush()
         dirty, self._dirty = self._dirty, []
         for connection in dirty:
-            connection.flush()
+            queue = connection._queue
+            if len(queue) == 1:  # by far the most: what follows is `flush` without a call
+                connection._queue = []
+                connection.transport.write(queue[0])
+            else:
+                connection.flush()
 
 
 class Connection(asyncio.BaseProtocol):
@@ -177,9 +182,10 @@ class Connection(asyncio.BaseProtocol):
 
     def write(self, data: Buffer) -> None:
         """Queue `data`; it leaves at the end of the turn."""
-        if not self._queue:
+        queue = self._queue
+        if not queue:
             self._turn.add(self)
-        self._queue.append(data)
+        queue.append(data)
 
     def write_parts(self, parts: Sequence[Buffer]) -> None:
         """Queue several buffers without joining them."""

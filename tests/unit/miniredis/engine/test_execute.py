@@ -7,7 +7,7 @@ import gc
 import time
 from dataclasses import replace
 
-from miniredis.engine.client import REPLY_OFF, REPLY_SKIP
+from miniredis.engine.client import REPLY_OFF, REPLY_SKIP, Client
 from miniredis.engine.observe import quoted
 from miniredis.engine.settings import Settings
 from miniredis.engine.state import LOADING, MONITORED, OUT_OF_MEMORY
@@ -242,3 +242,37 @@ def test_pause_holds_writes_and_lets_them_go_in_order() -> None:
     assert other.blocked is not None
     world.engine.unpause()
     assert other.blocked is None
+
+
+def test_calls_in_a_row_are_all_counted() -> None:
+    """INFO commandstats would tell fewer calls than a pipeline made, or give them to the wrong command."""
+    world = World()
+    lines = ["SET a 1"] * 100 + ["GET a", "SET a", "GET a", "get a", "SET a 1", "INCR a", "NOSUCH", "INCR a"]
+    assert world.send(*lines).count(b"\r\n") == 100 + 2 + 1 + 2 + 2 + 1 + 1 + 1 + 1
+    counted = {name: world.engine.commands[name] for name in (b"set", b"get", b"incr")}
+    assert {name: command.calls for name, command in counted.items()} == {b"set": 101, b"get": 3, b"incr": 2}
+    assert all(sum(command.histogram) == command.calls for command in counted.values())
+    assert counted[b"set"].rejected == 1
+
+
+def test_a_slow_log_of_everything_names_every_call() -> None:
+    """With a threshold of 0 each call belongs into the slow log, however many came together."""
+    world = World(replace(Settings(), slowlog_log_slower_than=0))
+    world.send("SET a 1", "SET a 2", "SET a 3")
+    assert [entry.argv[2] for entry in world.state.observer.slow] == [b"3", b"2", b"1"]
+
+
+def test_nothing_is_run_for_a_client_that_was_closed_for_its_output() -> None:
+    """A pipeline of reads would go on filling memory for a client that is being thrown out."""
+    world = World()
+    world.send("SET a " + "x" * 100_000)
+    client = Overflowing(99, world.state.dbs[0])
+    world.engine.admit(client)
+    assert world.engine.run(client, [[b"GET", b"a"]] * 20) == 4
+
+
+class Overflowing(Client):
+    """Its output is found to be too much as soon as it is handed over."""
+
+    def flush(self) -> None:
+        self.close_after_reply()
