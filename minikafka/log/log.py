@@ -29,7 +29,7 @@ from minikafka.log.handles import Handle, Handles
 from minikafka.log.producers import NO_PRODUCER, Producers, sequence_after
 from minikafka.log.recovery import recover, replay
 from minikafka.log.segment import FoundTimestamp, Segment
-from minikafka.log.validate import MAX_CODEC, Admitted, admit, admit_own
+from minikafka.log.validate import LEAST_RECORD_BYTES, MAX_CODEC, Admitted, admit, admit_own
 from protocol.checksums import crc32c
 from protocol.disk.files import Buffer
 from protocol.kafka.batch import (
@@ -213,7 +213,7 @@ class Log:
             if first_offset >= 0:
                 return Appended(first_offset, self.log_end_offset - 1, -1, False, len(view))
             admitted = admit(view, self.config, now_ms, self.directory.rpartition("/")[2])
-            if admitted.header.producer_id != NO_PRODUCER:
+            if admitted.header.producer_id > NO_PRODUCER:
                 seen = self.producers.duplicate_of(admitted.header)
                 if seen is not None:
                     return Appended(seen[1] - seen[2], seen[1], seen[3], True, 0)
@@ -241,6 +241,7 @@ class Log:
             or not 0 <= attributes <= MAX_CODEC
             or count <= 0
             or delta + 1 != count
+            or (not attributes and count * LEAST_RECORD_BYTES > size - HEADER_SIZE)
             or base_timestamp > max_timestamp
             or max_timestamp - now_ms > config.timestamp_after_max_ms
             or leader_epoch != self.epochs.latest
@@ -337,7 +338,7 @@ class Log:
         self.log_end_offset = last_offset + 1
         self.size += size
         producers = self.producers
-        if header.producer_id == NO_PRODUCER:
+        if header.producer_id <= NO_PRODUCER:
             producers.end_offset = last_offset + 1
         else:
             aborted = producers.record(header, first_offset, marker)

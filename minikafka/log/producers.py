@@ -169,7 +169,7 @@ class Producers:
         """Note an appended batch; return the transaction it aborted, if it is such a marker."""
         last_offset = first_offset + header.last_offset_delta
         self.end_offset = last_offset + 1
-        if header.producer_id == NO_PRODUCER:
+        if header.producer_id <= NO_PRODUCER:
             return None
         producer = self.by_id.get(header.producer_id)
         if producer is None:

@@ -20,6 +20,7 @@ from minikafka.log.handles import Handles
 from minikafka.log.index import MAX_RELATIVE, CorruptIndex, OffsetIndex, TimeIndex
 from protocol.disk.files import Buffer
 from protocol.kafka.batch import HEADER_SIZE, LENGTH_FROM, MAGIC, BatchHeader
+from protocol.kafka.primitives import ProtocolError
 from protocol.kafka.records import each_record
 
 __all__ = ["CorruptLog", "FoundTimestamp", "LegacyFormat", "Segment"]
@@ -287,9 +288,13 @@ class Segment:
     def _find_in_batch(
         self, position: int, header: BatchHeader, timestamp: int, start_offset: int
     ) -> FoundTimestamp | None:
-        for record in each_record(self.batch_at(position, header)):
-            if record.timestamp >= timestamp and record.offset >= start_offset:
-                return FoundTimestamp(record.timestamp, record.offset, header.leader_epoch)
+        try:
+            for record in each_record(self.batch_at(position, header)):
+                if record.timestamp >= timestamp and record.offset >= start_offset:
+                    return FoundTimestamp(record.timestamp, record.offset, header.leader_epoch)
+        except ProtocolError:
+            # A producer's batch was taken by its header, and that is all there is to go by.
+            return FoundTimestamp(header.max_timestamp, max(header.base_offset, start_offset), header.leader_epoch)
         return None
 
     def find_max_timestamp(self) -> FoundTimestamp | None:

@@ -13,6 +13,7 @@ Law 1: record bytes are never copied. What changes is the header: offset and lea
 Law 2: a batch is taken or refused as a whole; refused records are named one by one (KIP-467).
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from minikafka.log.config import FOREVER, LogConfig
@@ -37,13 +38,18 @@ from protocol.kafka.errors import (
     UnknownServerError,
 )
 from protocol.kafka.primitives import ProtocolError
-from protocol.kafka.records import Record, read_records, rebuild_batch
+from protocol.kafka.records import Record, recompressed_batch, unfold, walk
 
 __all__ = ["Admitted", "InvalidRecords", "InvalidTimestamps", "MalformedRequest", "UnknownMagic", "admit", "admit_own"]
 
 MAX_CODEC = 4
 NO_TIMESTAMP = -1
 ERRORS_SHOWN = 3  # as many as Kafka's message quotes
+LEAST_RECORD_BYTES = 7  # of a record: size, attributes, two deltas, key and value that are null, no headers
+
+# What one batch may cost where its records are walked. Clients that send larger ones split them when told so.
+WALKED_RECORDS = 200_000
+WALKED_BYTES = 32 << 20  # decompressed
 
 RecordErrors = list[tuple[int, str]]  # (index in the batch, what is wrong)
 
@@ -146,6 +152,8 @@ def _check_client(header: BatchHeader) -> None:
         raise InvalidRecord(
             f"Inconsistent batch offset range [0, {header.last_offset_delta}] and count of records {header.count}"
         )
+    if not header.attributes & CODEC_MASK and header.count * LEAST_RECORD_BYTES > header.size - HEADER_SIZE:
+        raise InvalidRecord(f"{header.count} records are declared where {header.size - HEADER_SIZE} bytes follow")
     if header.attributes & CONTROL:
         raise InvalidRecord("Clients are not allowed to write control records")
     if header.attributes & CODEC_MASK > MAX_CODEC:
@@ -163,20 +171,19 @@ def _admit_closely(batch: memoryview, header: BatchHeader, config: LogConfig, no
     codec = header.attributes & CODEC_MASK
     changes_codec = config.compression is not None and config.compression != codec
     if not config.stamps_append_time or config.is_compacted or changes_codec or config.walks_records:
+        if header.count > WALKED_RECORDS:
+            raise MessageTooLarge(f"A batch of {header.count} records, more than the {WALKED_RECORDS} looked through")
         try:
-            records = read_records(batch)
+            unfolded = unfold(batch, WALKED_BYTES)
+            greatest = _check_records(walk(unfolded, header), header, config, now_ms, partition)
         except ProtocolError as error:
             raise InvalidRecord(str(error)) from None
-        if len(records) != header.count:
-            raise InvalidRecord(f"Incorrect declared batch size: {header.count} records declared, {len(records)} found")
-        _check_records(records, header, config, now_ms, partition)
-        greatest = max(record.timestamp for record in records)
     else:
-        records, greatest = [], header.max_timestamp
+        unfolded, greatest = b"", header.max_timestamp
         if header.attributes & LOG_APPEND_TIME:
             raise InvalidTimestamps([(0, "Producer should not set timestamp type to LogAppendTime.")])
     if changes_codec:
-        return _rebuilt(records, header, config, now_ms)
+        return _recompressed(unfolded, header._replace(max_timestamp=greatest), config, now_ms)
     if config.stamps_append_time:
         return restamped(batch, header, now_ms, is_append_time=True)
     if greatest != header.max_timestamp or header.attributes & LOG_APPEND_TIME:
@@ -184,17 +191,29 @@ def _admit_closely(batch: memoryview, header: BatchHeader, config: LogConfig, no
     return Admitted(header, batch, b"")
 
 
-def _check_records(records: list[Record], header: BatchHeader, config: LogConfig, now_ms: int, partition: str) -> None:
+def _check_records(
+    records: Iterator[Record], header: BatchHeader, config: LogConfig, now_ms: int, partition: str
+) -> int:
+    """The greatest timestamp of a batch's records, which must be as many as it says."""
     errors: RecordErrors = []
     is_timestamp = False
+    greatest, found = NO_TIMESTAMP, 0
     for at, record in enumerate(records):
+        found = at + 1
+        if found > header.count:
+            break
+        if at == 0 or record.timestamp > greatest:
+            greatest = record.timestamp
         if config.is_compacted and record.key is None:
             errors.append((at, f"Compacted topic cannot accept message without key in topic partition {partition}"))
         elif why := _timestamp_error(record, header, config, now_ms):
             errors.append((at, why))
             is_timestamp = True
+    if found != header.count:
+        raise InvalidRecord(f"Incorrect declared batch size: {header.count} records declared, others found")
     if errors:
         raise InvalidTimestamps(errors) if is_timestamp else InvalidRecords(errors)
+    return greatest
 
 
 def _timestamp_error(record: Record, header: BatchHeader, config: LogConfig, now_ms: int) -> str:
@@ -222,12 +241,12 @@ def restamped(batch: memoryview, header: BatchHeader, max_timestamp: int, *, is_
     return Admitted(changed, batch, HEADER.pack(*changed)[16:])
 
 
-def _rebuilt(records: list[Record], header: BatchHeader, config: LogConfig, now_ms: int) -> Admitted:
+def _recompressed(unfolded: bytes, header: BatchHeader, config: LogConfig, now_ms: int) -> Admitted:
     """The same records under the topic's own codec."""
     assert config.compression is not None
     data = memoryview(
-        rebuild_batch(
-            records,
+        recompressed_batch(
+            unfolded,
             header._replace(attributes=header.attributes & ~LOG_APPEND_TIME),
             config.compression,
             level=config.compression_level,

@@ -48,6 +48,9 @@ __all__ = [
     "read_end_marker",
     "read_records",
     "rebuild_batch",
+    "recompressed_batch",
+    "unfold",
+    "walk",
 ]
 
 ABORT, COMMIT = 0, 1
@@ -77,21 +80,31 @@ def each_record(batch: Buffer, limit_bytes: int = compression.MAX_UNCOMPRESSED_B
     How many there should be is not compared with the header: a batch may say one thing and hold another, and who has
     to care has the header at hand.
     """
-    header = BatchHeader.peek(batch)
-    if header.magic != MAGIC or header.size != len(batch):
-        raise ProtocolError(f"not a batch of format 2: magic {header.magic}, {len(batch)} of {header.size} bytes")
-    data = memoryview(batch)[HEADER_SIZE:]
-    if header.attributes & CODEC_MASK:
-        data = memoryview(compression.decompress(header.attributes & CODEC_MASK, data, limit_bytes))
-    try:
-        yield from _walk(bytes(data), header)
-    except IndexError:
-        raise ProtocolError("a record runs past the end of its batch") from None
+    yield from walk(unfold(batch, limit_bytes), BatchHeader.peek(batch))
 
 
 def read_records(batch: Buffer, limit_bytes: int = compression.MAX_UNCOMPRESSED_BYTES) -> list[Record]:
     """The records of a whole batch. Raises ProtocolError."""
     return list(each_record(batch, limit_bytes))
+
+
+def unfold(batch: Buffer, limit_bytes: int = compression.MAX_UNCOMPRESSED_BYTES) -> bytes:
+    """What follows the header of a whole batch, decompressed. Raises ProtocolError."""
+    header = BatchHeader.peek(batch)
+    if header.magic != MAGIC or header.size != len(batch):
+        raise ProtocolError(f"not a batch of format 2: magic {header.magic}, {len(batch)} of {header.size} bytes")
+    data = memoryview(batch)[HEADER_SIZE:]
+    if header.attributes & CODEC_MASK:
+        return bytes(compression.decompress(header.attributes & CODEC_MASK, data, limit_bytes))
+    return bytes(data)
+
+
+def walk(data: bytes, header: BatchHeader) -> Iterator[Record]:
+    """The records in what `unfold` gave, one after the other. Raises ProtocolError."""
+    try:
+        yield from _walk(data, header)
+    except IndexError:
+        raise ProtocolError("a record runs past the end of its batch") from None
 
 
 def _walk(data: bytes, header: BatchHeader) -> Iterator[Record]:
@@ -240,6 +253,17 @@ def rebuild_batch(
         attributes=attributes, base_timestamp=base_timestamp, max_timestamp=max_timestamp, count=len(records)
     )
     return _seal(changed, compression.compress(codec, body, level) if codec else body)
+
+
+def recompressed_batch(
+    data: bytes, header: BatchHeader, codec: int, *, level: int | None = None, append_time_ms: int | None = None
+) -> bytes:
+    """The batch of `header` with all of its records, as `unfold` gave them, under another codec. `append_time_ms` makes
+    it the time of every record."""
+    header = header._replace(attributes=header.attributes & ~CODEC_MASK | codec)
+    if append_time_ms is not None:
+        header = header._replace(attributes=header.attributes | LOG_APPEND_TIME, max_timestamp=append_time_ms)
+    return _seal(header, compression.compress(codec, data, level) if codec else data)
 
 
 def _seal(header: BatchHeader, body: bytes) -> bytes:
