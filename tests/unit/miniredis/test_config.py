@@ -422,8 +422,20 @@ def _lfu_decay(world: World, config: Config) -> None:
     assert world("OBJECT FREQ k") == 0
 
 
+def _busy_threshold(client: Client) -> None:
+    client.set("busy-reply-threshold", "1")
+    endless = Link(client.server.port)
+    began = time.monotonic()
+    endless.send(b"*3\r\n$4\r\nEVAL\r\n$17\r\nwhile true do end\r\n$1\r\n0\r\n")
+    assert until(lambda: client("PING").startswith("BUSY"))
+    assert time.monotonic() - began < 4.5, "that is when the default of 5 s would have told"
+    assert client("SCRIPT", "KILL") == "OK"
+    assert endless.reply().startswith(b"-ERR Script killed by user with SCRIPT KILL")
+
+
 EFFECTS: dict[str, Callable[[Client], None]] = {
     "active-expire-effort": _active_expire_effort,
+    "busy-reply-threshold": _busy_threshold,
     "client-output-buffer-limit": _output_limit,
     "client-query-buffer-limit": _query_limit,
     "dir": _directory,
