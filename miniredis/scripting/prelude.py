@@ -36,6 +36,7 @@ local rawget, rawset, rawequal, raw_xpcall, raw_pcall, raw_unpack, raw_pairs, ra
   rawget, rawset, rawequal, xpcall, pcall, unpack, pairs, ipairs
 local raw_loadstring, setfenv = loadstring, setfenv
 local string_byte, string_find, string_sub, raw_rep = string.byte, string.find, string.sub, string.rep
+local string_match, string_gsub = string.match, string.gsub
 local table_concat, table_insert, table_remove, table_sort, table_setn =
   table.concat, table.insert, table.remove, table.sort, table.setn
 local co_create, co_resume, co_status = coroutine.create, coroutine.resume, coroutine.status
@@ -86,7 +87,16 @@ local function explained(err, info)
   return text
 end
 
+-- An error of Lua's own function that one of ours had called: it happened where ours was called, under its own name.
+local function moved(err, info)
+  local rest = type(err) == 'string' and string_match(err, '^prelude:%d+: (.*)$')
+  if not rest then return err end
+  rest = string_gsub(string_gsub(rest, "'raw_(%l+)'", "'%1'"), "'table_(%l+)'", "'%1'")
+  return info and string_sub(info.source, 2) .. ':' .. info.currentline .. ': ' .. rest or rest
+end
+
 local function handler(err)
+  if type(err) == 'string' then return moved(err, place()) end
   if type(err) == 'userdata' and err ~= null then return explained(err, place()) end
   return err
 end
@@ -94,6 +104,7 @@ end
 local function outermost(err)
   local info = place()
   if type(err) == 'userdata' and err ~= null then err = explained(err, info) end
+  err = moved(err, info)
   local seen = {}
   if type(err) == 'table' then
     local text = rawget(err, 'err')
@@ -141,11 +152,12 @@ end
 
 -- Coroutines.
 
+local quiet = {[place] = true, [explained] = true, [moved] = true, [handler] = true, [outermost] = true}
 local function hook()
   if H.is_killed() then
-    -- From now on before every instruction, so that no pcall goes on; our own functions may finish what they do.
+    -- From now on before every instruction, so that no pcall goes on.
     sethook(hook, '', 1)
-    if getinfo(2, 'S').source == PRELUDE then return end
+    if quiet[getinfo(2, 'f').func] then return end
     error({err = 'ERR Script killed by user with SCRIPT KILL...'}, 0)
   end
 end
@@ -373,6 +385,8 @@ local function run(chunk, keys, arguments, is_one_line)
   if type(result) ~= 'table' then return 'failed', tostring(result) end
   return 'error', result.err, result.counted, result.source, result.line
 end
+
+quiet[run] = true
 
 local function add(library, name, value) libraries[library][name] = value end
 local function seal()

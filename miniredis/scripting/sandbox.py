@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # What all scripts together may hold at one time. Lua frees what it can before it refuses.
 MEMORY_MAX_BYTES: Final = 256 * 1024 * 1024
+# For what an answer of ours takes beside its bytes.
+ANSWER_ROOM_BYTES: Final = 64 * 1024
 # Flat values fetched at a time: Lua's C stack holds 8,000.
 PIECE: Final = 4_000
 
@@ -59,11 +61,14 @@ class Sandbox:
         self._lua_error: type[BaseException] = lua51.LuaError
         runtime = lua51.LuaRuntime(
             encoding=None, register_eval=False, register_builtins=False, unpack_returned_tuples=True,
-            attribute_filter=_deny, max_memory=MEMORY_MAX_BYTES,
+            attribute_filter=_deny, max_memory=0,
         )  # fmt: skip
         self._runtime = runtime
+        self._memory_max = MEMORY_MAX_BYTES
+        self.is_overdrawn = False
+        self._always = (self._explain, self._is_killed)
         self.builder = Builder(runtime.table_from)
-        functions = {name.encode(): function for name, function in self._functions().items()}
+        functions = {name.encode(): self._with_room(function) for name, function in self._functions().items()}
         lua = runtime.execute(
             prelude.SOURCE + patterns.SOURCE + prelude.ENDING, runtime.table_from(functions), prelude.HOOK_INTERVAL,
             prelude.UNPACK_MAX, prelude.STRING_MAX_BYTES, prelude.WALK_MAX_ITEMS, name="@prelude",
@@ -94,10 +99,12 @@ class Sandbox:
         table = self._runtime.table_from
         try:
             key_table, argument_table = table(keys), table(arguments)
+            self._runtime.set_max_memory(self._memory_max)
             host.leave()
             try:
                 result = self._run(script.chunk, key_table, argument_table, b"\n" not in script.body)
             finally:
+                self._runtime.set_max_memory(0)
                 host.enter()
             if self.fault is not None:
                 raise self.fault
@@ -110,7 +117,7 @@ class Sandbox:
         finally:
             self.host = None
             # Lua 5.1 refuses memory without looking for garbage first: the next script shall not pay for this one.
-            if host.is_killed() or self._runtime.get_memory_used() > self._spent_bytes:
+            if host.is_killed() or self.is_overdrawn or self._runtime.get_memory_used() > self._spent_bytes:
                 self.is_spent = True
 
     def _answer(self, result: tuple[Any, ...], sha: bytes, host: Host) -> Reply:
@@ -130,6 +137,33 @@ class Sandbox:
         failure = Failure(text)
         failure.is_counted = bool(is_counted)
         return failure
+
+    def _with_room(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Lua's memory bound is for the script: where it met us in a function of ours, Lua would end the process.
+        So the bound is lifted here, and left so high that the answer fits; who is beyond it gets an error, and who
+        goes on from there is ended."""
+        runtime = self._runtime
+
+        def roomy(*arguments: Any) -> Any:
+            runtime.set_max_memory(0)
+            size = 0
+            try:
+                used = runtime.get_memory_used()
+                if used > 2 * self._memory_max and self.host is not None:
+                    self.is_overdrawn = True
+                if used > self._memory_max and self.host is not None and function not in self._always:
+                    raise ScriptError("not enough memory")
+                answer = function(*arguments)
+                size = len(answer) if type(answer) is bytes else 0
+                return answer
+            finally:
+                room = runtime.get_memory_used() + size + ANSWER_ROOM_BYTES
+                runtime.set_max_memory(max(self._memory_max, room))
+
+        return roomy
+
+    def _is_killed(self) -> bool:
+        return self.is_overdrawn or (self.host is not None and self.host.is_killed())
 
     # Values.
 
@@ -155,7 +189,7 @@ class Sandbox:
         functions: dict[str, Callable[..., Any]] = {
             "explain": self._explain,
             "fail": _fail,
-            "is_killed": lambda: self.host is not None and self.host.is_killed(),
+            "is_killed": self._is_killed,
             "math_random": self._math_random,
             "math_randomseed": self._math_randomseed,
             "redis.call": self._call,

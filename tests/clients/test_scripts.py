@@ -108,6 +108,9 @@ ENDLESS = [
     "return (string.gsub('aaa', 'a', function() while true do end end))",
     "load(function() while true do end end)",
     "local function f() return f() end return f()",
+    "return string.find(('a'):rep(2000), '.-.-.-.-.-b')",
+    "return string.gsub(('a'):rep(50000), 'a*a*b', '')",
+    "for word in string.gmatch(('a'):rep(20000), '(.-)(.-)%1b') do end",
 ]
 
 
