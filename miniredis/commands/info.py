@@ -115,7 +115,7 @@ def _clients(call: Call) -> Fields:
         "pubsub_clients": len(listening),
         "watching_clients": len([client for client in clients if client.watched]),
         "clients_in_timeout_table": len([waiter for waiter in state.blocked.waiters if waiter.deadline]),
-        "total_watched_keys": len({(db, key) for client in clients for db, key, _ in client.watched}),
+        "total_watched_keys": len({watch for client in clients for watch in client.watched}),
         "total_blocking_keys": sum(map(len, waiting)),
         "total_blocking_keys_on_nokey": 0,
     }

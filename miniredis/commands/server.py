@@ -81,6 +81,7 @@ def swapdb(call: Call) -> Reply:
     if not (0 <= first < len(dbs) and 0 <= second < len(dbs)):
         raise Failure("ERR DB index is out of range")
     if first != second:
+        call.state.watches.swapping(dbs[first], dbs[second])
         dbs[first].swap(dbs[second])
     call.db.dirty += 1
     return OK

@@ -65,7 +65,7 @@ class Client:
         self.created_at = 0.0  # loop time
         self.last_command = b""  # full name, for CLIENT LIST
         self.queue: list[Any] = []  # (Command, argv) collected since MULTI
-        self.watched: list[tuple[Db, bytes, bool]] = []
+        self.watched: dict[tuple[Db, bytes], bool] = {}  # whether the key had expired when it was watched
         self.blocked: Waiter | None = None
         self.channels: dict[bytes, None] = {}  # in the order of subscribing
         self.patterns: dict[bytes, None] = {}

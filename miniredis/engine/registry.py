@@ -334,6 +334,7 @@ class CommandTable:
         subcommands: list[Spec] = []
         for spec in specs:
             if spec.syntax.subcommand is None:
+                assert spec.name not in self.by_name, f"{spec.name!r} is declared twice"
                 self.by_name[spec.name] = spec
                 spec.subcommands.clear()
             else:

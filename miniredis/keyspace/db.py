@@ -267,11 +267,7 @@ class Db:
         return count
 
     def swap(self, other: Db) -> None:
-        """SWAPDB: exchange what is in two databases. Touches every key that is in either."""
-        if self.keyspace.heeds_touches:
-            for key in {*self.table, *other.table}:
-                self.touch(key)
-                other.touch(key)
+        """SWAPDB: exchange what is in two databases. No touch: see `Watches.swapping`."""
         self.table, other.table = other.table, self.table
         self.deadlines, other.deadlines = other.deadlines, self.deadlines
         for db in (self, other):

@@ -7,12 +7,14 @@ import gc
 import time
 from dataclasses import replace
 
+import pytest
+
 from miniredis.engine.client import REPLY_OFF, REPLY_SKIP, Client
 from miniredis.engine.observe import quoted
 from miniredis.engine.settings import Settings
 from miniredis.engine.state import LOADING, MONITORED, OUT_OF_MEMORY
 from miniredis.keyspace.notify import format_classes, parse_classes
-from protocol.resp.values import BLOCKED, OK, Failure
+from protocol.resp.values import BLOCKED, NULL_ARRAY, OK, Failure
 from tests.unit.miniredis.world import World
 
 
@@ -218,6 +220,36 @@ def test_a_key_is_watched_once() -> None:
     assert len(world.client.watched) == 40_000
     world("UNWATCH")
     assert not world.state.watches.watchers
+
+
+@pytest.mark.parametrize("here", ["missing", "stale", "alive"])
+@pytest.mark.parametrize("there", ["missing", "stale", "alive"])
+def test_swapped_databases_and_watch(here: str, there: str) -> None:
+    """A transaction would fail, or go on, where Redis does the other thing: dead keys count as missing."""
+    world = World()
+    world.state.expires_actively = False
+    for index, what in enumerate((here, there)):
+        world(f"SELECT {index}")
+        if what != "missing":
+            world("SET k v PX 1" if what == "stale" else "SET k v")
+    world("SELECT 0")
+    world.later(10)
+    assert world("WATCH k") is OK
+    assert world("SWAPDB 0 1") is OK
+    assert world("MULTI") is OK
+    world("PING")
+    assert isinstance(world("EXEC"), list) == ("alive" not in (here, there))
+
+
+def test_a_key_that_dies_after_watch_and_is_swapped_away() -> None:
+    """The transaction would not notice that its key has ended."""
+    world = World()
+    world("SET k v PX 5")
+    world("WATCH k")
+    world.later(10)
+    world("SWAPDB 0 1")
+    world("MULTI")
+    assert world("EXEC") is NULL_ARRAY
 
 
 def test_events_in_order() -> None:
