@@ -327,30 +327,6 @@ def move(call: Call) -> Reply:
     return 1
 
 
-@command(
-    "SWAPDB index1:integer index2:integer", WRITE | FAST, since="4.0.0", group="server", acl=("keyspace", "dangerous"),
-    complexity="O(N) where N is the count of clients watching or blocking on keys from both databases.",
-)  # fmt: skip
-def swapdb(call: Call) -> Reply:
-    """Exchange the contents of two databases."""
-    first = _index(call, 1, "ERR invalid first DB index")
-    second = _index(call, 2, "ERR invalid second DB index")
-    dbs = call.state.dbs
-    if not (0 <= first < len(dbs) and 0 <= second < len(dbs)):
-        raise Failure("ERR DB index is out of range")
-    if first != second:
-        dbs[first].swap(dbs[second])
-    call.db.dirty += 1
-    return OK
-
-
-def _index(call: Call, at: int, error: str) -> int:
-    number = call.integer(at, error)
-    if not -INT32_MAX - 1 <= number <= INT32_MAX:
-        raise Failure(error)
-    return number
-
-
 def _database(call: Call, at: int) -> Db:
     number = call.integer(at)
     if not -INT32_MAX - 1 <= number <= INT32_MAX:
