@@ -97,7 +97,7 @@ class Server:
         state.apply_settings(settings)
         self.stopping = asyncio.Event()
         self.expiry = ActiveExpiry(state.keyspace, clock.monotonic)
-        self.turn = Turn(loop, self.settle)
+        self.turn = Turn(loop, self.settle, lambda: not state.journal.is_heard)
         self.listeners: list[Listener] = []  # TCP
         self.unix_listener: Listener | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}

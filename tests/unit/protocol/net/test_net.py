@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from protocol.net.address import Endpoint, parse_endpoint, parse_host_port
-from protocol.net.connection import Connection, Turn
+from protocol.net.connection import HURRIED_CONNECTIONS, Connection, Turn
 from protocol.net.dialer import Dialer
 from protocol.net.listener import Listener
 from tests.sim.world import SimLoop, run
@@ -98,6 +98,36 @@ async def test_writes_of_a_turn_leave_together_after_what_must_come_first() -> N
     connection.write(b"b" * 100_000)
     await asyncio.sleep(0)
     assert order[2:] == ["before", "abbbbbbb"]
+
+
+async def test_a_turn_hurries_only_while_nothing_must_come_first() -> None:
+    """Fifty clients and their server would wait for each other by turns; or replies overtake the append-only file."""
+    sent: list[bytes] = []
+
+    class Transport(asyncio.Transport):
+        def write(self, data: bytes | bytearray | memoryview) -> None:
+            sent.append(bytes(data))
+
+        def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
+    may_hurry = True
+    loop = asyncio.get_running_loop()
+    turn = Turn(loop, lambda: sent.append(b"before"), lambda: may_hurry)
+    connections = [Connection(loop, turn, Recorder, lambda _: None) for _ in range(HURRIED_CONNECTIONS + 1)]
+    for connection in connections:
+        connection.connection_made(Transport())
+    for connection in connections:
+        connection.write(b"reply")
+    assert sent == [b"reply"] * HURRIED_CONNECTIONS
+    await asyncio.sleep(0)
+    assert sent[HURRIED_CONNECTIONS:] == [b"before", b"reply"]
+    sent.clear()
+    may_hurry = False
+    for connection in connections:
+        connection.write(b"reply")
+    assert sent == []
+    await asyncio.sleep(0)
+    assert sent == [b"before"] + [b"reply"] * len(connections)
 
 
 async def test_a_session_lends_the_memory_it_is_received_into() -> None:
