@@ -49,7 +49,10 @@ def batch(
 
 
 def make_log(
-    directory: object, config: LogConfig | None = None, clock: Clock | None = None, disk: Disk | None = None,
+    directory: object,
+    config: LogConfig | None = None,
+    clock: Clock | None = None,
+    disk: Disk | None = None,
     handles: Handles | None = None,
 ) -> Log:
     """A log that is not open yet."""

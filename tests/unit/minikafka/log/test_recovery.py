@@ -47,7 +47,8 @@ async def test_cut_at_every_byte_of_its_last_two_batches(tmp_path: Path, was_cle
         appended = again.append(batch(2), leader_epoch=2, now_ms=NOW_MS)
         assert appended.first_offset == end
         assert [header.base_offset for header, _ in iterate(await read_all(again))] == [
-            *(start for start, _ in [(0, 0), *ends] if start < end), end,
+            *(start for start, _ in [(0, 0), *ends] if start < end),
+            end,
         ]
         again.close(clean=False)
 
@@ -191,4 +192,3 @@ async def test_random_stops(tmp_path: Path) -> None:
             torn = bytearray(batch(5, size=50))
             stamp(torn, log.log_end_offset, run)
             active.write_bytes(active.read_bytes() + torn[: chance.randint(1, len(torn) - 1)])
-

@@ -237,8 +237,14 @@ async def test_a_failed_sync_takes_the_log_offline(tmp_path: Path) -> None:
 def test_options_by_kafkas_names() -> None:
     """A topic option would be accepted and reach nothing."""
     options = {
-        "segment.bytes": 5, "cleanup.policy": "compact", "compression.type": "zstd", "compression.zstd.level": 7,
-        "message.timestamp.type": "LogAppendTime", "retention.ms": -1, "min.insync.replicas": 2, "flush.ms": 9,
+        "segment.bytes": 5,
+        "cleanup.policy": "compact",
+        "compression.type": "zstd",
+        "compression.zstd.level": 7,
+        "message.timestamp.type": "LogAppendTime",
+        "retention.ms": -1,
+        "min.insync.replicas": 2,
+        "flush.ms": 9,
     }
     config = log_config(options)
     assert (config.segment_bytes, config.is_compacted, config.is_retained) == (5, True, False)

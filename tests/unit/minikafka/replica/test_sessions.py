@@ -26,8 +26,12 @@ def asked(partition: int, offset: int = 0) -> FetchPartition:
 
 def answer(partition: int, high_watermark: int = 5, records: bytes = b"", error: int = 0) -> FetchPartitionData:
     return FetchPartitionData(
-        partition_index=partition, high_watermark=high_watermark, records=records, error_code=error,
-        aborted_transactions=None, log_start_offset=0,
+        partition_index=partition,
+        high_watermark=high_watermark,
+        records=records,
+        error_code=error,
+        aborted_transactions=None,
+        log_start_offset=0,
     )
 
 
