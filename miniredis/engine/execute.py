@@ -345,6 +345,7 @@ class Engine:
         if quiet:
             self.keyspace.leave_clock(True)
         call.argv = argv
+        is_repeated = client.blocked is not None
         started = monotonic()
         try:
             reply = command.run(call)
@@ -355,7 +356,7 @@ class Engine:
         if quiet:
             self.keyspace.leave_clock(False)
         call.argv = argv
-        if state.mode & MONITORED and not command.flags & (SKIP_MONITOR | ADMIN) and client.blocked is None:
+        if state.mode & MONITORED and not command.flags & (SKIP_MONITOR | ADMIN) and not is_repeated:
             self.observer.feed_monitors(client, call.db.index, argv, state.clock.wall_us())
         self.conclude(call, command)
         if client.mode & TRACKING and command.flags & READONLY:
@@ -556,19 +557,24 @@ class Engine:
     def release_expired(self, now: int) -> None:
         """Those whose timeout has passed get the null their command answers then."""
         for waiter in self.state.blocked.expired(now):
-            self.release(waiter.client, NULL_ARRAY)
+            self._release_unserved(waiter, NULL_ARRAY)
         self.resume_unblocked()
+
+    def _release_unserved(self, waiter: Waiter, reply: Reply) -> None:
+        command = self.lookup(waiter.argv)
+        assert command is not None
+        command.calls += 1
+        if isinstance(reply, Failure):
+            self.count_failure(command, reply)
+        self.release(waiter.client, reply)
 
     def unblock(self, client: Client, *, with_error: bool) -> bool:
         """CLIENT UNBLOCK: as if timed out, or with an error. Whether it was waiting for keys."""
-        if client.blocked is None:
-            return False
-        if with_error:
-            failure = Failure("UNBLOCKED client unblocked via CLIENT UNBLOCK")
-            self.observer.count_error(failure)
-            self.release(client, failure)
-        else:
-            self.release(client, NULL_ARRAY)
+        waiter = client.blocked
+        if waiter is None or waiter not in self.state.blocked.waiters:
+            return False  # or it waits for the end of a pause, or of its own script
+        failure = Failure("UNBLOCKED client unblocked via CLIENT UNBLOCK")
+        self._release_unserved(waiter, failure if with_error else NULL_ARRAY)
         return True
 
     def resume_unblocked(self) -> None:

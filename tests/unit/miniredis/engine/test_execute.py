@@ -197,6 +197,42 @@ def test_monitor_hears_commands() -> None:
     assert shown == [b'"SET" "a" "1"', b'"MULTI"', b'"GET" "a"', b'"EXEC"']
 
 
+def test_monitor_hears_who_waits_once() -> None:
+    """MONITOR would show a blocking command never, or again when it is served."""
+    world = World()
+    watcher, other = world.connect(), world.connect()
+    world.state.observer.monitors[watcher] = None
+    world.state.mode |= MONITORED
+    assert world("BLPOP l 0") is BLOCKED
+    world("RPUSH l x", other)
+    shown = [line.split(b"] ", 1)[1] for line in b"".join(watcher.out).split(b"\r\n")[:-1]]
+    assert shown == [b'"BLPOP" "l" "0"', b'"RPUSH" "l" "x"']
+
+
+def test_who_waited_in_vain_is_counted() -> None:
+    """INFO commandstats would know nothing of commands that timed out or were unblocked."""
+    world = World()
+    other = world.connect()
+    blpop = world.engine.commands[b"blpop"]
+    assert world("BLPOP l 1") is BLOCKED
+    world.later(2000)
+    assert (blpop.calls, blpop.failed) == (1, 0)
+    assert world("BLPOP l 0") is BLOCKED
+    assert world(f"CLIENT UNBLOCK {world.client.id} ERROR", other) == 1
+    assert (blpop.calls, blpop.failed) == (2, 1)
+    assert world.state.observer.errors[b"UNBLOCKED"] == 1
+
+
+def test_a_pause_is_no_waiting_for_keys() -> None:
+    """CLIENT UNBLOCK would answer null to a command that has not even been run."""
+    world = World()
+    other = world.connect()
+    world("CLIENT PAUSE 1000 WRITE", other)
+    world.engine.run(world.client, [b"SET a 1".split()])
+    assert world(f"CLIENT UNBLOCK {world.client.id}", other) == 0
+    assert world.client.blocked is not None
+
+
 def test_monitor_shows_any_byte() -> None:
     """A line of MONITOR could be broken, or forged, by what a client sends."""
     every = bytes(range(256))
