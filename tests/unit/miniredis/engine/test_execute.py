@@ -216,6 +216,7 @@ def test_who_waited_in_vain_is_counted() -> None:
     blpop = world.engine.commands[b"blpop"]
     assert world("BLPOP l 1") is BLOCKED
     world.later(2000)
+    world.engine.release_expired(world.engine.begin_unit())
     assert (blpop.calls, blpop.failed) == (1, 0)
     assert world("BLPOP l 0") is BLOCKED
     assert world(f"CLIENT UNBLOCK {world.client.id} ERROR", other) == 1
