@@ -11,6 +11,7 @@ this server unmodified.
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 from random import Random
 from typing import Any, Final
@@ -47,6 +48,13 @@ MAX_CONNECTIONS: Final = 1_000_000
 # Timers that come due while a script keeps everybody waiting look again after this; a script told to end has so long.
 BUSY_RETRY_S: Final = 0.05
 SCRIPT_END_S: Final = 1.0
+
+# The server counts its clients itself, whichever way they came.
+ANY_NUMBER: Final = 1 << 31
+
+_UNKNOWN_PROTOCOL: Final = {
+    errno.ENOPROTOOPT, errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT, errno.EPFNOSUPPORT, errno.EAFNOSUPPORT,
+}  # fmt: skip
 
 _LEVELS: Final = {
     "debug": Level.DEBUG, "verbose": Level.VERBOSE, "notice": Level.NOTICE, "warning": Level.WARNING,
@@ -99,6 +107,7 @@ class Server:
         self.expiry = ActiveExpiry(state.keyspace, clock.monotonic)
         self.turn = Turn(loop, self.settle, lambda: not state.journal.is_heard)
         self.listeners: list[Listener] = []  # TCP
+        self.left_listeners: list[Listener] = []  # no longer listening, but some of their connections live
         self.unix_listener: Listener | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._deadline_ms = 0
@@ -121,11 +130,10 @@ class Server:
                 f"{allowed + SPARE_DESCRIPTORS}. maxclients has been reduced to {self.max_clients}."
             )
         await self._listen(config["bind"], config["port"])
+        config.values["port"] = self.state.port  # the one found where any free one would do
         if config["unixsocket"]:
             await self._listen_unix(config["unixsocket"], config["unixsocketperm"])
-        self.state.listening = [("tcp", tuple(word.removeprefix("-") for word in config["bind"]), self.state.port)]
-        if self.unix_listener is not None:
-            self.state.listening.append(("unix", (config["unixsocket"],), 0))
+        self._tell_listening()
         self.state.startup_bytes = self.process.resident_bytes()
         self._call_later("tick", 1 / self.state.settings.hz, self.tick)
 
@@ -135,7 +143,7 @@ class Server:
             timer.cancel()
         await self._end_script()
         self.turn.settle()
-        for listener in self.listeners:
+        for listener in self.listeners + self.left_listeners:
             await listener.drain(grace_s)
         if self.unix_listener is not None:
             await self.unix_listener.drain(grace_s)
@@ -149,33 +157,53 @@ class Server:
             await asyncio.sleep(0.01)
 
     async def _listen(self, addresses: tuple[str, ...], port: int) -> None:
-        """Bind every address; one written with a dash in front may be missing. Port 0 takes a free one for all."""
-        opened: list[Listener] = []
-        try:
-            for address in addresses:
-                is_optional = address.startswith("-")
-                host = address.removeprefix("-")
-                host = {"*": "0.0.0.0", "::*": "::"}.get(host, host)
-                listener = self._new_listener()
-                try:
-                    await listener.open(host, port, backlog=self.config["tcp-backlog"])
-                except OSError as error:
-                    if is_optional and not _is_in_use(error):
-                        continue
+        """Bind every address. Port 0 takes a free one for all. Raises CannotListen."""
+        for address in addresses:
+            host = _host(address)
+            listener = self._new_listener()
+            try:
+                await listener.open(host, port, backlog=self.config["tcp-backlog"])
+            except OSError as error:
+                if not _may_be_missing(address, error):
+                    self._close_listeners()
                     where = f"{host}:{port}"
                     raise CannotListen(f"Could not create server TCP listening socket {where}: {_why(error)}") from None
+            else:
                 port = listener.port
-                opened.append(listener)
-            if not opened:
-                raise CannotListen("Configured to not listen anywhere, exiting.")
-        except CannotListen:
-            for listener in opened:
-                listener.close()
-            raise
-        self.listeners, before = opened, self.listeners
-        for listener in before:
-            listener.close()
+                self.listeners.append(listener)
+        if addresses and not self.listeners:
+            raise CannotListen("Configured to not listen anywhere, exiting.")
         self.state.port = port
+
+    def _rebind(self) -> bool:
+        """Leave the addresses of before for those of now, port 0 for none; connections stay. Whether all are bound."""
+        self._close_listeners()
+        port = self.state.port = self.config["port"]
+        for address in self.config["bind"] if port else ():
+            host = _host(address)
+            try:
+                listener = self._new_listener().open_at_once(host, port, backlog=self.config["tcp-backlog"])
+            except OSError as error:
+                self.log.warning(f"Warning: Could not create server TCP listening socket {host}:{port}: {_why(error)}")
+                if not _may_be_missing(address, error):
+                    self._close_listeners()
+                    return False
+            else:
+                self.listeners.append(listener)
+        self._tell_listening()
+        return True
+
+    def _close_listeners(self) -> None:
+        for listener in self.listeners:
+            listener.close()
+        self.left_listeners = [each for each in self.left_listeners + self.listeners if each.connections]
+        self.listeners = []
+
+    def _tell_listening(self) -> None:
+        config = self.config
+        self.state.listening = [("tcp", config["bind"], self.state.port)] if self.state.port else []
+        if self.unix_listener is not None:
+            self.state.listening.append(("unix", (config["unixsocket"],), 0))
 
     async def _listen_unix(self, path: str, mode: int) -> None:
         listener = self._new_listener()
@@ -198,6 +226,9 @@ class Server:
         if self._is_denied(connection):
             state.connections_rejected += 1
             return Refused(connection, _DENIED)
+        if len(state.clients) >= self.max_clients:
+            state.connections_rejected += 1
+            return Refused(connection, b"-ERR max number of clients reached\r\n")
         if len(state.clients) >= self.max_clients:
             state.connections_rejected += 1
             return Refused(connection, b"-ERR max number of clients reached\r\n")
@@ -235,8 +266,8 @@ class Server:
             "maxclients": self._set_max_clients,
             "loglevel": self._set_log_level,
             "dir": self._change_dir,
-            "port": _only_at_start,
-            "bind": _only_at_start,
+            "port": self._set_port,
+            "bind": self._set_bind,
         })  # fmt: skip
 
     def _settings_changed(self, settings: Settings) -> None:
@@ -257,6 +288,12 @@ class Server:
             return f"The operating system is not able to handle the specified number of clients, try with {allowed}"
         self.max_clients = count
         return None
+
+    def _set_port(self, port: int) -> str | None:
+        return None if self._rebind() else "Unable to listen on this port. Check server logs."
+
+    def _set_bind(self, addresses: tuple[str, ...]) -> str | None:
+        return None if self._rebind() else "Failed to bind to specified addresses."
 
     def _change_dir(self, path: str) -> str | None:
         try:
@@ -387,8 +424,16 @@ class Server:
             self.log.notice("Ready to accept connections unix")
 
 
-def _only_at_start(value: Any) -> str:
-    return "this server binds its addresses when it starts"
+def _host(address: str) -> str:
+    """The name to bind of a word of `bind`, where a dash in front says that the address may be missing."""
+    host = address.removeprefix("-")
+    return {"*": "0.0.0.0", "::*": "::"}.get(host, host)
+
+
+def _may_be_missing(address: str, error: OSError) -> bool:
+    """No such address on this machine where that was allowed; a kind of address this machine does not know at all."""
+    is_optional = address.startswith("-") and error.errno not in (errno.EADDRINUSE, errno.EACCES)
+    return is_optional or error.errno in _UNKNOWN_PROTOCOL
 
 
 def _is_in_use(error: OSError) -> bool:
@@ -396,5 +441,7 @@ def _is_in_use(error: OSError) -> bool:
 
 
 def _why(error: OSError) -> str:
-    text = str(error)
-    return "Address already in use" if _is_in_use(error) else text
+    """The system's words; asyncio puts its own around them."""
+    if _is_in_use(error):
+        return "Address already in use"
+    return (error.strerror or str(error)).partition(" (while")[0].rpartition("] ")[2]

@@ -1,7 +1,8 @@
 """Listening sockets: TCP or unix, plain or TLS, with a limit on connections and a graceful end."""
 
 import asyncio
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING
 
 from protocol.net.connection import Connection, LendingConnection, Session, Turn
@@ -48,6 +49,14 @@ class Listener:
         self._server = await self._loop.create_server(self._connection, host, port, ssl=ssl, backlog=backlog)
         return self
 
+    def open_at_once(self, host: str, port: int, *, backlog: int = 511) -> "Listener":
+        """As `open`, for a caller who must not wait: when this returns, the address is bound. OSError as there."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        bound = socket.create_server((host, port), family=family, backlog=backlog)
+        bound.setblocking(False)
+        self._server = _finished(self._loop.create_server(self._connection, sock=bound, backlog=backlog))
+        return self
+
     async def open_unix(self, path: str, *, backlog: int = 511) -> "Listener":
         self._server = await self._loop.create_unix_server(self._connection, path, backlog=backlog)
         return self
@@ -90,6 +99,16 @@ class Listener:
         self.connections.pop(connection, None)
         if self._empty is not None and not self.connections and not self._empty.done():
             self._empty.set_result(None)
+
+
+def _finished(steps: Coroutine[None, None, asyncio.Server]) -> asyncio.Server:
+    """The result of a coroutine that waits for nothing: a loop that is given a bound socket has nothing to wait for."""
+    while True:
+        try:
+            steps.send(None)
+        except StopIteration as done:
+            server: asyncio.Server = done.value
+            return server
 
 
 class Refused:

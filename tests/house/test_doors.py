@@ -21,7 +21,7 @@ DOORS = {
     "subprocess": set(),
     "resource": {"protocol/ops/process.py"},
     "platform": {"protocol/ops/process.py"},
-    "socket": {"protocol/net/connection.py"},  # constants of socket options
+    "socket": {"protocol/net/connection.py", "protocol/net/listener.py"},  # socket options; an address bound at once
     "select": set(),
     "signal": {"protocol/net/loop.py"},
     "secrets": set(),

@@ -152,8 +152,8 @@ def our_server(*directives: str) -> Server:
 class Link:
     """One connection, as raw as it gets: commands out, the bytes of whole replies in."""
 
-    def __init__(self, port: int, timeout_s: float = DEADLINE_S) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
+    def __init__(self, port: int, timeout_s: float = DEADLINE_S, *, host: str = "127.0.0.1") -> None:
+        self.socket = socket.create_connection((host, port), timeout=timeout_s)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.timeout_s = timeout_s
         self.buffer = b""
