@@ -40,13 +40,16 @@ _CRUMB_BYTES: Final = 4096  # arrivals smaller than this are glued to the piece 
 _COUNTS: Final = {b"*%d" % count: count for count in range(1, 1025)}
 _SIZES: Final = [b"$%d" % size for size in range(4097)]
 _SIZE_OF: Final = dict(enumerate(_SIZES))
+_SIZE_BY_LINE: Final = {line: size for size, line in enumerate(_SIZES)}
+_DIGIT_SIZE: Final = {b"$%d\r" % size: size for size in range(10)}
+_SIZE_LINE_BYTES: Final = max(map(len, _SIZES))
 _ONLY_COMMAND_WORDS: Final = 16  # a chunk that is one command of up to so many words takes the shortest way
 # The first line of such a command, by how many lines the chunk has; None where no command has so many.
 _ONLY_COUNT: Final = [b"*%d" % (lines // 2) if lines % 2 and lines > 1 else None
                       for lines in range(2 * _ONLY_COMMAND_WORDS + 2)]  # fmt: skip
 
 # Blank lines and empty arrays, a run of which is skipped at once: they are the cheapest way to keep a server busy.
-_NOTHING: Final = re.compile(rb"(?:[ \t\r]{0,8}\n|\*(?:0|-[1-9][0-9]{0,17})\r\n)+")
+_NOTHING: Final = re.compile(rb"(?:[ \t\v\f\r]{0,64}+\n|\*(?:0|-[1-9][0-9]{0,17})\r\n)+")
 
 _STAR: Final = ord("*")
 _DOLLAR: Final = ord("$")
@@ -74,6 +77,7 @@ class Parser:
         "_argv",
         "_bulk",
         "_gathered",
+        "_is_odd",
         "_missing",
         "_offset",
         "_remaining",
@@ -99,6 +103,7 @@ class Parser:
         self._offset = 0  # where in `_rest` they begin
         self._argv: list[bytes] = []  # the arguments so far of a command under way
         self._remaining = 0  # how many it lacks; 0 between commands
+        self._is_odd = False  # its arguments do not fit the plain way: no use trying with every chunk
         self._bulk = -1  # the announced size of the next one; -1 while unknown
         self._gathered: list[bytes] = []  # the pieces of a big argument under way
         self._missing = 0  # bytes it lacks, with its line end; 0 while none is under way
@@ -173,6 +178,9 @@ class Parser:
             data = data[self._argument(data, 0, commands) :]
             if not data:
                 return
+        if self._is_odd:
+            self._exact(data, commands)
+            return
         self._cut(data.split(b"\r\n"), commands)
 
     def _cut(self, pieces: list[bytes], commands: list[list[bytes]]) -> None:
@@ -207,10 +215,8 @@ class Parser:
         count = min(self._remaining, (len(pieces) - 1 - position) // 2)
         final = position + 2 * count
         argv = pieces[position + 1 : final : 2]
-        try:
-            if pieces[position:final:2] != [_SIZES[len(word)] for word in argv]:
-                return position
-        except IndexError:
+        if pieces[position:final:2] != list(map(_SIZE_OF.get, map(len, argv))):
+            self._is_odd = True
             return position
         self._argv += argv
         self._took(count, commands)
@@ -223,6 +229,7 @@ class Parser:
         if not self._remaining:
             commands.append(self._argv)
             self._argv = []
+            self._is_odd = False
 
     def _parse_windows(self, data: bytes, commands: list[list[bytes]]) -> None:
         """A large chunk, a window at a time."""
@@ -247,6 +254,8 @@ class Parser:
         known = len(commands)
         while position < size and len(commands) - known != limit:
             if self._remaining:
+                if self._remaining > 1 and self._bulk < 0:
+                    position = self._small_arguments(data, position)
                 after = self._argument(data, position, commands)
             elif nothing := _NOTHING.match(data, position):
                 after = nothing.end()
@@ -317,6 +326,32 @@ class Parser:
         self._argv.append(data[position:final])
         self._took(1, commands)
         return final + 2
+
+    def _small_arguments(self, data: bytes, position: int) -> int:
+        """Take what is there of small arguments, whatever is in them, but for the command's last; the position after.
+
+        It is nothing `_argument` would not do: an array of a million line breaks is read at a third of the cost.
+        """
+        argv = self._argv
+        take = argv.append
+        digit = _DIGIT_SIZE.get
+        size = len(data)
+        before = len(argv)
+        for _ in range(self._remaining - 1):
+            start = position + 4
+            bulk = digit(data[position : position + 3])
+            if bulk is None:
+                end = data.find(b"\r", position, position + _SIZE_LINE_BYTES + 1)
+                bulk = _SIZE_BY_LINE.get(data[position:end]) if end > 0 else None
+                if bulk is None:
+                    break
+                start = end + 2
+            if start + bulk + 2 > size:
+                break
+            take(data[start : start + bulk])
+            position = start + bulk + 2
+        self._remaining -= len(argv) - before
+        return position
 
     def _size(self, data: bytes, position: int, end: int) -> int:
         if data[position] != _DOLLAR:

@@ -4,7 +4,7 @@
     _  #t  ,1.5  (123  =6 txt:ab  !5 ERR x  %1 …  ~2 …  >2 …  |1 …             what RESP3 adds
 
 Law 1: the replies are the same however the bytes were cut into chunks.
-Law 2: nothing is allocated because of an announced length or count; nesting has a bound.
+Law 2: nothing is allocated because of an announced length or count; nesting and the values of one reply have bounds.
 Law 3: what comes back are the shapes of `values`, so that `encode` of it gives the same bytes again, but for numbers
        that can be spelled in several ways. A map whose keys Python cannot hash is read as `Pairs`.
 """
@@ -29,6 +29,7 @@ from protocol.resp.values import (
 
 MAX_LINE_BYTES: Final = 64 * 1024  # as on the command side; error lines of Redis stay far below
 MAX_BULK_BYTES: Final = 512 * 1024 * 1024
+MAX_VALUES: Final = 16 * 1024  # of one reply: an error of three bytes becomes an object of 300. A link reads few.
 MAX_DEPTH: Final = 128  # arrays in arrays: COMMAND DOCS, the deepest reply of Redis, needs a dozen
 MAX_DIGITS: Final = 4000  # of a big number: Python itself refuses to read more than 4,300
 
@@ -54,10 +55,12 @@ class _Frame:
 class Reader:
     """The replies of one server. `take` raises ProtocolError; the reader is of no use after that."""
 
-    __slots__ = ("_bulk", "_gathered", "_kind", "_missing", "_rest", "_stack", "max_bulk")
+    __slots__ = ("_bulk", "_gathered", "_kind", "_missing", "_rest", "_stack", "_values", "max_bulk", "max_values")
 
-    def __init__(self, *, max_bulk: int = MAX_BULK_BYTES) -> None:
+    def __init__(self, *, max_bulk: int = MAX_BULK_BYTES, max_values: int = MAX_VALUES) -> None:
         self.max_bulk = max_bulk
+        self.max_values = max_values  # announced inside one reply; who trusts his server may read more
+        self._values = 0  # announced so far inside the reply under way
         self._rest = b""
         self._stack: list[_Frame] = []
         self._kind = 0  # of the bulk under way
@@ -149,7 +152,11 @@ class Reader:
             raise ProtocolError("invalid multibulk length")
         if len(self._stack) >= MAX_DEPTH:
             raise ProtocolError("too deeply nested")
-        self._stack.append(_Frame(kind, count * _AGGREGATES[kind]))
+        missing = count * _AGGREGATES[kind]
+        self._values = missing + (self._values if self._stack else 0)
+        if self._values > self.max_values:
+            raise ProtocolError("too many values")
+        self._stack.append(_Frame(kind, missing))
         if count == 0:
             self._close(replies)
 

@@ -220,7 +220,7 @@ def test_hostile_frames_are_cheap() -> None:
     ]
     choose.shuffle(cases)
     worst: list[tuple[float, str]] = []
-    for kind, version in cases[: max(8, INPUTS // 4000)]:
+    for kind, version in cases[: min(40, max(8, INPUTS // 4000))]:
         for body in hostile(kind, version):
             frame = struct.pack(">i", len(body)) + body
             peak, seconds = cost(lambda k=kind, v=version, f=frame: receive(f, lambda data: k.decode(v, data)))
