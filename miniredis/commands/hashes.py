@@ -7,6 +7,7 @@ from typing import Final
 from miniredis.engine.call import SYNTAX_ERROR, Call
 from miniredis.engine.registry import DENYOOM, FAST, READONLY, WRITE, command
 from miniredis.engine.scanning import choose, parse_cursor, scan_options
+from miniredis.keyspace.db import WRONG_TYPE
 from miniredis.keyspace.notify import HASH
 from miniredis.structures.hash import Hash
 from protocol.resp.numbers import (
@@ -38,8 +39,10 @@ def hset(call: Call) -> Reply:
     if len(argv) == 4:
         db = call.db
         key = argv[1]
-        fields = db.typed(key, Hash, True)
-        if fields is None:
+        fields = db.find_for_write(key)
+        if type(fields) is not Hash:
+            if fields is not None:
+                raise Failure(WRONG_TYPE)
             fields = Hash()
             db.put(key, fields)
         settings = call.state.settings

@@ -13,6 +13,7 @@ from typing import Final
 
 from miniredis.engine.call import SYNTAX_ERROR, Call
 from miniredis.engine.registry import BLOCKING, DENYOOM, FAST, READONLY, WRITE, command
+from miniredis.keyspace.db import WRONG_TYPE
 from miniredis.keyspace.notify import LIST
 from miniredis.structures.chunks import List
 from protocol.resp.values import NULL_ARRAY, OK, Failure, Reply
@@ -44,8 +45,10 @@ def lpush(call: Call) -> Reply:
     argv = call.argv
     db = call.db
     key = argv[1]
-    values = db.typed(key, List, True)
-    if values is None:
+    values = db.find_for_write(key)
+    if type(values) is not List:
+        if values is not None:
+            raise Failure(WRONG_TYPE)
         values = List()
         db.put(key, values)
     length = values.push_head(argv[2:], call.state.settings.list_max_listpack_size)
@@ -65,8 +68,10 @@ def rpush(call: Call) -> Reply:
     argv = call.argv
     db = call.db
     key = argv[1]
-    values = db.typed(key, List, True)
-    if values is None:
+    values = db.find_for_write(key)
+    if type(values) is not List:
+        if values is not None:
+            raise Failure(WRONG_TYPE)
         values = List()
         db.put(key, values)
     length = values.push_tail(argv[2:], call.state.settings.list_max_listpack_size)

@@ -12,7 +12,7 @@ from miniredis.engine.call import SYNTAX_ERROR, Call
 from miniredis.engine.registry import DENYOOM, FAST, READONLY, WRITE, KeySpec, command
 from miniredis.keyspace import notify
 from miniredis.keyspace.db import WRONG_TYPE, Db
-from miniredis.keyspace.value import String, Value, compact, is_string, string_bytes
+from miniredis.keyspace.value import INTEGER_MAX_BYTES, String, Value, compact, is_string, string_bytes
 from protocol.resp.numbers import add_long_doubles, format_long_double, long_double, parse_int, parse_long_double
 from protocol.resp.values import OK, Failure, Reply
 
@@ -44,7 +44,8 @@ def set_(call: Call) -> Reply:
     key = argv[1]
     if db.deadlines.size:
         db.expire_if_due(key)
-    db.put(key, compact(argv[2]))
+    value = argv[2]
+    db.put(key, compact(value) if len(value) <= INTEGER_MAX_BYTES else value)
     db.dirty += 1
     if db.keyspace.events_mask:
         db.notify(notify.STRING, b"set", key)
@@ -285,6 +286,17 @@ def decrby(call: Call) -> Reply:
 def _add(call: Call, amount: int) -> int:
     db = call.db
     key = call.argv[1]
+    number = db.increase(key, amount)
+    if number is None:
+        number = _add_any(db, key, amount)
+    db.dirty += 1
+    if db.keyspace.events_mask:
+        db.notify(notify.STRING, b"incrby", key)
+    return number
+
+
+def _add_any(db: Db, key: bytes, amount: int) -> int:
+    """Whatever is under the key: nothing, another kind of string, or no string at all."""
     value = db.find_for_write(key)
     if type(value) is int:
         number = value + amount
@@ -298,9 +310,6 @@ def _add(call: Call, amount: int) -> int:
         db.put(key, number)
     else:
         db.replace(key, number)
-    db.dirty += 1
-    if db.keyspace.events_mask:
-        db.notify(notify.STRING, b"incrby", key)
     return number
 
 

@@ -224,6 +224,27 @@ class Db:
         if self.keyspace.heeds_touches:
             self.touch(key)
 
+    def increase(self, key: bytes, amount: int) -> int | None:
+        """Add to the `int` under a key, as `find_for_write` and `replace` would in two looks; the sum.
+
+        None, and nothing has happened, where it is not that plain: no key, no `int`, a sum beyond 64 bits, LFU."""
+        keyspace = self.keyspace
+        shard = self.table.shards[hash(key) & MASK]
+        slot = shard.index.get(key)
+        if slot is None or not keyspace.plain_clock or (self.deadlines.size and self.expire_if_due(key)):
+            return None
+        value = shard.values[slot]
+        if type(value) is not int:
+            return None
+        value += amount
+        if -0x8000000000000000 <= value <= 0x7FFFFFFFFFFFFFFF:
+            shard.clocks[slot] = keyspace.clock
+            shard.values[slot] = value
+            if keyspace.heeds_touches:
+                self.touch(key)
+            return value
+        return None
+
     def delete(self, key: bytes) -> bool:
         """Remove a key without an event; whether it was there. Touches."""
         if self.deadlines.size:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import ClassVar, Protocol, TypeAlias
 
 EMBSTR_MAX_BYTES = 44
+INTEGER_MAX_BYTES = 20  # of the text of a 64-bit integer
 # sizeof(robj) + the sds header of a short string + its NUL, as MEMORY USAGE of a real server counts them.
 STRING_OVERHEAD_BYTES = 20
 
@@ -48,7 +49,7 @@ def string_bytes(value: String) -> bytes:
 
 def compact(value: bytes) -> bytes | int:
     """The form a new string is kept in: an `int` where the text is exactly what a 64-bit integer prints as."""
-    if len(value) > 20:
+    if len(value) > INTEGER_MAX_BYTES:
         return value
     if value.isdigit() or (value[:1] == b"-" and value[1:].isdigit()):
         number = int(value)
