@@ -94,6 +94,7 @@ def jars() -> Path:
 
 def _fetch(cache: Path) -> None:
     goal = ["dependency:copy-dependencies", f"-DoutputDirectory={cache / 'libs'}", "-DincludeScope=runtime"]
+    goal.append(f"-Duser.home={Path.home()}")  # Java asks the user database instead of HOME
     for _attempt in range(FETCHES):
         done = subprocess.run(["mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), *goal], capture_output=True, text=True)
         if not done.returncode:
