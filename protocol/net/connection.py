@@ -164,6 +164,8 @@ class Connection(asyncio.BaseProtocol):
         session = getattr(self, "session", None)
         if session is not None:
             session.lost()
+            # The two know each other: half a request of 100 MB must not stay until the collector comes by.
+            del self.session
 
     # What sessions call.
 
@@ -279,6 +281,11 @@ class LendingConnection(Connection, asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._lender = cast("LendingSession", self.session)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        if hasattr(self, "_lender"):  # not where opening the session failed
+            del self._lender
 
     def get_buffer(self, sizehint: int) -> bytearray | memoryview:
         return self._lender.room()

@@ -243,6 +243,7 @@ def test_idle_connections_are_closed_and_busy_ones_not() -> None:
         _, caller = await world.create_connection(
             lambda: Connection(world, turn, Quiet, lambda _: None), "127.0.0.1", listener.port
         )
+        called = caller.session
         for _ in range(3):
             await asyncio.sleep(8)
             caller.write(b"still here")
@@ -250,7 +251,7 @@ def test_idle_connections_are_closed_and_busy_ones_not() -> None:
         assert sessions[0].events == []
         await asyncio.sleep(2)
         assert sessions[0].events == ["lost"]
-        assert caller.session.events == ["lost"]
+        assert called.events == ["lost"]
 
     run(7, main)
 
