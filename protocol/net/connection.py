@@ -140,6 +140,14 @@ class Connection(asyncio.BaseProtocol):
         self.local_address = _address(transport.get_extra_info("sockname"))
         self.tls = transport.get_extra_info("sslcontext") is not None
         self.session = self._open_session(self)
+        if self._paused:
+            self.loop.call_soon(self._pause_again)
+
+    def _pause_again(self) -> None:
+        """Before Python 3.11.3 asyncio begins to read after connection_made, whatever was asked for meanwhile."""
+        if self._paused and not self.is_closing:
+            self.transport.resume_reading()
+            self.transport.pause_reading()
 
     def data_received(self, data: bytes) -> None:
         self.last_active = self.loop.time()
