@@ -40,6 +40,8 @@ HURRIED_TICK_S: Final = 0.01
 # Garbage of the oldest generation is looked for after so long without a command, and not before there were so many.
 IDLE_BEFORE_COLLECTION_S: Final = 2.0
 COMMANDS_BEFORE_COLLECTION: Final = 100_000
+# Freed memory is given back at such a time too (it takes some 60 ms per GB in use), once so much has come and gone.
+TRAFFIC_BEFORE_RELEASE_BYTES: Final = 16 * 1024 * 1024
 # Descriptors that are not connections: the loop's own, the log, persistence.
 SPARE_DESCRIPTORS: Final = 32
 DRAIN_S: Final = 1.0
@@ -113,7 +115,7 @@ class Server:
         self._deadline_ms = 0
         self._expiry_us = 0
         self._idle_checked_at = self._busy_at = loop.time()
-        self._calls_seen = self._calls_collected = 0
+        self._calls_seen = self._calls_collected = self._traffic_released = 0
         self._connect_config()
 
     # Beginning and end.
@@ -326,7 +328,7 @@ class Server:
         deadline = self.state.blocked.next_deadline()
         if deadline is not None and ("deadline" not in self._timers or deadline < self._deadline_ms):
             self._deadline_ms = deadline
-            self._call_later("deadline", (deadline - self.state.clock.wall_ms()) / 1000, self._reach_deadline)
+            self._call_later("deadline", (deadline + 1 - self.state.clock.wall_ms()) / 1000, self._reach_deadline)
 
     def _reach_deadline(self) -> None:
         if self.state.mode & BUSY_SCRIPT:  # nobody is answered in the middle of a script's unit
@@ -408,12 +410,14 @@ class Server:
         if calls != self._calls_seen:
             self._calls_seen = calls
             self._busy_at = now
-        elif (
-            now - self._busy_at > IDLE_BEFORE_COLLECTION_S
-            and calls - self._calls_collected > COMMANDS_BEFORE_COLLECTION
-        ):
-            self._calls_collected = calls
-            gc.collect()
+        elif now - self._busy_at > IDLE_BEFORE_COLLECTION_S:
+            if calls - self._calls_collected > COMMANDS_BEFORE_COLLECTION:
+                self._calls_collected = calls
+                gc.collect()
+            traffic = self.state.traffic.input_bytes + self.state.traffic.output_bytes
+            if abs(traffic - self._traffic_released) > TRAFFIC_BEFORE_RELEASE_BYTES:
+                self._traffic_released = traffic
+                self.process.release_memory()
 
     def announce(self) -> None:
         """The lines by which a start is known to have succeeded."""

@@ -166,7 +166,7 @@ def _line(state: State, client: Client, now_ms: int) -> bytes:
         "ssub": len(client.shard_channels),
         "multi": len(client.queue) if client.mode & IN_MULTI else -1,
         "watch": len(client.watched),
-        "qbuf": client.buffered_bytes,
+        "qbuf": client.buffered_bytes + (_framed_bytes(argv) if client.is_running else 0),
         "qbuf-free": 0,
         "argv-mem": sum(map(len, argv)) if client.is_running else 0,
         "multi-mem": queued_bytes,
@@ -186,6 +186,11 @@ def _line(state: State, client: Client, now_ms: int) -> bytes:
     }
     line = " ".join([f"{name}={value}" for name, value in fields.items()])
     return line.encode("utf-8", "surrogateescape") + b"\n"
+
+
+def _framed_bytes(argv: list[bytes]) -> int:
+    """What the command took on the wire, when it came as an array."""
+    return len(b"*%d\r\n" % len(argv)) + sum([len(b"$%d\r\n\r\n" % len(word)) + len(word) for word in argv])
 
 
 def _text(value: bytes) -> str:

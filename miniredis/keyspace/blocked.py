@@ -85,10 +85,13 @@ class Blocked:
         return deadlines[0][0] if deadlines else None
 
     def expired(self, now: int) -> list[Waiter]:
-        """Waiters whose deadline has passed, earliest first; they are still to be removed."""
+        """Waiters whose deadline has passed, earliest first; they are still to be removed.
+
+        The millisecond of the deadline must be over: the instant it was counted from had begun when they came.
+        """
         found = []
         deadlines = self._deadlines
-        while deadlines and deadlines[0][0] <= now:
+        while deadlines and deadlines[0][0] < now:
             waiter = heappop(deadlines)[2]
             if not waiter.is_done:
                 found.append(waiter)

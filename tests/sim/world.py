@@ -296,6 +296,9 @@ class SimProcess(Process):
     def resident_bytes(self) -> int:
         return 64 << 20
 
+    def release_memory(self) -> None:
+        """The simulated machine has no pages."""
+
     def peak_resident_bytes(self) -> int:
         return 64 << 20
 
