@@ -201,6 +201,28 @@ async def test_any_chunking_gives_the_same_answers() -> None:
 
 
 @on_both_loops
+async def test_memory_is_given_back_when_nobody_waits() -> None:
+    """A server that once held much would stay as large for ever: the allocator keeps what lies between live blocks."""
+    async with running() as server:
+        releases: list[float] = []
+        server.process.release_memory = lambda: releases.append(0.0)  # type: ignore[method-assign]
+        wire = await Wire.to(server)
+        wire.send(f"SET big {'y' * 60_000}\n")
+        await wire.expect(b"+OK\r\n")
+        server._collect_when_idle(1.0)
+        server._collect_when_idle(100.0)
+        assert not releases  # hardly anything has come and gone
+        for _ in range(300):
+            wire.send("GET big\n")
+            await wire.read(len(b"$60000\r\n") + 60_002)
+        server._collect_when_idle(200.0)
+        assert not releases  # somebody was served a moment ago
+        server._collect_when_idle(300.0)
+        server._collect_when_idle(400.0)
+        assert len(releases) == 1
+    Process().release_memory()
+
+
 async def test_too_many_clients_are_told() -> None:
     """A client over the limit would hang, or throw out others."""
     async with running("--maxclients", "2") as server:
