@@ -40,8 +40,10 @@ HURRIED_TICK_S: Final = 0.01
 # Garbage of the oldest generation is looked for after so long without a command, and not before there were so many.
 IDLE_BEFORE_COLLECTION_S: Final = 2.0
 COMMANDS_BEFORE_COLLECTION: Final = 100_000
-# Freed memory is given back at such a time too (it takes some 60 ms per GB in use), once so much has come and gone.
+# Freed memory is given back at such a time too, when something was written or so much has come and gone; and since it
+# may take 60 ms per GB in use, only after so many times what it took last.
 TRAFFIC_BEFORE_RELEASE_BYTES: Final = 16 * 1024 * 1024
+RELEASE_PATIENCE: Final = 1000
 # Descriptors that are not connections: the loop's own, the log, persistence.
 SPARE_DESCRIPTORS: Final = 32
 DRAIN_S: Final = 1.0
@@ -115,7 +117,9 @@ class Server:
         self._deadline_ms = 0
         self._expiry_us = 0
         self._idle_checked_at = self._busy_at = loop.time()
-        self._calls_seen = self._calls_collected = self._traffic_released = 0
+        self._calls_seen = self._calls_collected = 0
+        self._traffic_released = self._dirty_released = 0
+        self._release_from = 0.0  # loop time
         self._connect_config()
 
     # Beginning and end.
@@ -414,10 +418,19 @@ class Server:
             if calls - self._calls_collected > COMMANDS_BEFORE_COLLECTION:
                 self._calls_collected = calls
                 gc.collect()
-            traffic = self.state.traffic.input_bytes + self.state.traffic.output_bytes
-            if abs(traffic - self._traffic_released) > TRAFFIC_BEFORE_RELEASE_BYTES:
-                self._traffic_released = traffic
-                self.process.release_memory()
+            if now >= self._release_from:
+                self._release_memory(now)
+
+    def _release_memory(self, now: float) -> None:
+        state = self.state
+        traffic = state.traffic.input_bytes + state.traffic.output_bytes
+        if state.dirty == self._dirty_released and abs(traffic - self._traffic_released) < TRAFFIC_BEFORE_RELEASE_BYTES:
+            return
+        self._traffic_released = traffic
+        self._dirty_released = state.dirty
+        started = state.clock.monotonic()
+        self.process.release_memory()
+        self._release_from = now + RELEASE_PATIENCE * (state.clock.monotonic() - started)
 
     def announce(self) -> None:
         """The lines by which a start is known to have succeeded."""

@@ -207,19 +207,19 @@ async def test_memory_is_given_back_when_nobody_waits() -> None:
         releases: list[float] = []
         server.process.release_memory = lambda: releases.append(0.0)  # type: ignore[method-assign]
         wire = await Wire.to(server)
-        wire.send(f"SET big {'y' * 60_000}\n")
-        await wire.expect(b"+OK\r\n")
-        server._collect_when_idle(1.0)
+        wire.send("GET big\n")
+        await wire.expect(b"$-1\r\n")
         server._collect_when_idle(100.0)
-        assert not releases  # hardly anything has come and gone
-        for _ in range(300):
-            wire.send("GET big\n")
-            await wire.read(len(b"$60000\r\n") + 60_002)
         server._collect_when_idle(200.0)
-        assert not releases  # somebody was served a moment ago
-        server._collect_when_idle(300.0)
-        server._collect_when_idle(400.0)
-        assert len(releases) == 1
+        assert not releases  # nothing has come or gone
+        for number, line in enumerate((f"SET big {'y' * 60_000}\n", "DEL big\n"), 1):
+            wire.send(line)
+            await wire.read(len(b"+OK") + 2 if number == 1 else len(b":1") + 2)
+            server._collect_when_idle(number * 1000.0)
+            assert len(releases) == number - 1  # somebody was served a moment ago
+            server._collect_when_idle(number * 1000.0 + 100)
+            server._collect_when_idle(number * 1000.0 + 200)
+            assert len(releases) == number
     Process().release_memory()
 
 
