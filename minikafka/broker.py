@@ -31,7 +31,7 @@ from minikafka.log.config import LogConfig
 from minikafka.log.log import Log, Origin
 from minikafka.log.store import Store
 from minikafka.metadata.configs import Configs
-from minikafka.metadata.image import Delta, Image
+from minikafka.metadata.image import Delta, Image, MetadataFault
 from minikafka.metadata.records import (
     FEATURES,
     METADATA_TOPIC,
@@ -48,11 +48,11 @@ from minikafka.raft.storage import BOOTSTRAP_CHECKPOINT, SnapshotId, Storage, id
 from minikafka.replica.manager import Manager
 from minikafka.session import Route, Session
 from protocol.disk.files import AlreadyLocked, Disk
-from protocol.kafka.errors import KafkaError
+from protocol.kafka.errors import KafkaError, KafkaStorageError
 from protocol.kafka.framing import Scratch
 from protocol.kafka.messages.brokers import BrokerHeartbeatRequest, BrokerRegistrationRequest, Feature, Listener
 from protocol.kafka.messages.metadata import ControllerEndpoint, ControllerFeature, RegisterControllerRecord
-from protocol.kafka.primitives import Buffer
+from protocol.kafka.primitives import Buffer, ProtocolError
 from protocol.net.address import Endpoint
 from protocol.net.connection import Connection, Turn
 from protocol.net.listener import Listener as SocketListener
@@ -178,6 +178,9 @@ class Broker:
             await self._register()
             self._bring_up_partitions()
             is_up = True
+        except (KafkaStorageError, MetadataFault, ProtocolError) as error:
+            directory = self.store.path_of(METADATA_TOPIC, 0)
+            raise StartError(f"the metadata in {directory} cannot be used: {error}") from None
         finally:
             if not is_up:
                 for listener in self.listeners:

@@ -14,7 +14,7 @@ Law 3: the file of the active segment is preallocated (sparse zeros) to its grea
        map, and cut to its entries when the segment is closed. A tail of zeros is therefore no entry.
 """
 
-from struct import Struct
+from struct import Struct, unpack
 
 from minikafka.log.handles import Handle
 
@@ -132,7 +132,8 @@ class Index:
 
 
 class OffsetIndex(Index):
-    """From an offset to the file position where looking for it may begin."""
+    """From an offset to the file position where looking for it may begin. Both grow from entry to entry: one that does
+    not would have readers pass over records that are there, so that is looked at once, when the file is taken up."""
 
     def __init__(self, handle: Handle, base_offset: int, max_bytes: int) -> None:
         super().__init__(handle, base_offset, max_bytes, OFFSET_ENTRY)
@@ -144,9 +145,11 @@ class OffsetIndex(Index):
 
     def load(self) -> None:
         super().load()
+        entries = unpack(f">{2 * self.count}i", self.handle.file().read(0, self.count * self.entry_bytes))
+        for column in (entries[::2], entries[1::2]):
+            if column and (column[0] < 0 or column != tuple(sorted(column))):
+                raise CorruptIndex(f"{self.handle.path}: its entries do not grow")
         self._recall_last()
-        if self.count and self.last_offset < self.base_offset:
-            raise CorruptIndex(f"{self.handle.path}: last offset {self.last_offset} is below the segment's base")
 
     def _recall_last(self) -> None:
         self.last_offset = self.base_offset + (self._at(self.count - 1)[0] if self.count else 0)

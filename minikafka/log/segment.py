@@ -87,6 +87,8 @@ class Segment:
                 raise CorruptIndex(f"{self.log.path} lacks an index")
             self.offset_index.load()
             self.time_index.load()
+            if self.size and not self.time_index.count:
+                raise CorruptIndex(f"{self.time_index.handle.path} lacks its last entry")
             if self.offset_index.last_position() >= self.size > 0:
                 raise CorruptIndex(f"{self.offset_index.handle.path} points behind the end of the log")
             self.offset_index.trim()  # of a tail that was preallocated and never cut

@@ -25,6 +25,7 @@ from minikafka.raft.storage import (
     VOTERS_RECORD,
     SnapshotId,
     Storage,
+    UnusableMetadata,
     control_batch,
     control_records,
     data_batch,
@@ -124,7 +125,7 @@ class Node:
         self._load_snapshot()
         await self._replay()
         if self.recorded_voters is not None and len(self.recorded_voters) > 1:
-            raise RuntimeError("this directory belongs to a quorum of several voters")
+            raise UnusableMetadata("the data directory belongs to a quorum of several voters")
         outcome = self.machine.start(self.journal.end_offset)
         for election in outcome.persist:
             self.storage.write_election(election)
@@ -151,6 +152,7 @@ class Node:
         """The log of an only voter is agreed as far as it goes: nobody else can have decided otherwise."""
         offset = max(self.last_snapshot.end_offset, self.journal.start_offset)
         while offset < self.journal.end_offset:
+            begin = offset
             for header, one in iterate(await self.journal.read(offset, READ_BYTES)):
                 offset = header.base_offset + header.last_offset_delta + 1
                 if offset <= self.last_snapshot.end_offset:
@@ -163,6 +165,8 @@ class Node:
                     self.last_offset, self.last_epoch = offset - 1, header.leader_epoch
                     continue
                 self._hand_down(Committed(values_in(one), offset - 1, header.leader_epoch, header.max_timestamp))
+            if offset == begin:
+                raise UnusableMetadata(f"the metadata log holds nothing at offset {offset}, and should")
 
     def _open_epoch(self) -> None:
         """The first batch of an epoch: who leads, and, where the log does not say so yet, who votes and where."""

@@ -23,7 +23,7 @@ from minikafka.raft.quorum import KRAFT_VERSION, Endpoint, Voter, Voters
 from protocol.disk.files import Disk
 from protocol.kafka.batch import CONTROL, iterate, verify_crc
 from protocol.kafka.messages import quorum
-from protocol.kafka.primitives import Buffer
+from protocol.kafka.primitives import Buffer, ProtocolError
 from protocol.kafka.records import build_batch, build_control_batch, control_type, each_record
 from protocol.kafka.schema import Message
 
@@ -64,6 +64,10 @@ class SnapshotId(NamedTuple):
         return f"{self.end_offset:020d}-{self.epoch:010d}.checkpoint"
 
 
+class UnusableMetadata(ValueError):
+    """Metadata on disk a broker cannot start on; the text says which file, and why."""
+
+
 class Storage:
     """The files of the quorum in the metadata log's directory."""
 
@@ -78,13 +82,19 @@ class Storage:
         path = f"{self.directory}/{QUORUM_STATE}"
         if not self.disk.exists(path):
             return Election()
-        state = json.loads(self.disk.read(path))
-        return Election(
-            state["leaderEpoch"],
-            state["leaderId"],
-            state.get("votedId", -1),
-            id_bytes(state["votedDirectoryId"]) if "votedDirectoryId" in state else bytes(16),
-        )
+        try:
+            state = json.loads(self.disk.read(path))
+            return Election(
+                state["leaderEpoch"],
+                state["leaderId"],
+                state.get("votedId", -1),
+                id_bytes(state["votedDirectoryId"]) if "votedDirectoryId" in state else bytes(16),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UnusableMetadata(
+                f"{path} is damaged, and says no more how this node voted ({error}). "
+                "A node that is its quorum's only voter can do without: remove the file."
+            ) from None
 
     def write_election(self, election: Election) -> None:
         """Remember; on disk when this returns."""
@@ -142,10 +152,19 @@ class Snapshot(NamedTuple):
 
 
 def read_snapshot(disk: Disk, path: str) -> Snapshot:
-    """The records of a snapshot file, each batch checked."""
-    voters, values, last_append_ms = None, [], -1
-    for header, one in iterate(disk.read(path)):
-        verify_crc(one)
+    """The records of a snapshot file, each batch checked. UnusableMetadata when it is not whole: half of the topics
+    would be worse than none, for the others' partitions would be taken for strays."""
+    try:
+        return _read_snapshot(disk.read(path))
+    except ProtocolError as error:
+        raise UnusableMetadata(f"the metadata snapshot {path} is damaged: {error}") from None
+
+
+def _read_snapshot(data: bytes) -> Snapshot:
+    voters, values, last_append_ms, is_whole = None, [], -1, False
+    for header, one in iterate(data):
+        if not verify_crc(one):
+            raise ProtocolError(f"the batch at {header.base_offset} has another checksum than it says")
         if not header.attributes & CONTROL:
             values += values_in(one)
             continue
@@ -154,6 +173,10 @@ def read_snapshot(disk: Disk, path: str) -> Snapshot:
                 last_append_ms = quorum.SnapshotHeaderRecord.decode(0, value).last_contained_log_timestamp
             elif kind == VOTERS_RECORD:
                 voters = voters_of(value)
+            elif kind == SNAPSHOT_FOOTER:
+                is_whole = True
+    if not is_whole:
+        raise ProtocolError("it ends before its last record")
     return Snapshot(voters, values, last_append_ms)
 
 

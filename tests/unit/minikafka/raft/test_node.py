@@ -15,6 +15,7 @@ from minikafka.raft.storage import (
     VOTERS_RECORD,
     SnapshotId,
     Storage,
+    UnusableMetadata,
     control_records,
     id_bytes,
     id_text,
@@ -216,7 +217,7 @@ async def test_a_directory_of_several_voters_is_refused(tmp_path: Path) -> None:
     storage.write_snapshot(SnapshotId(7, 2), Voters([ME, TWO, THREE]), [], 0, 0)
     world = World(tmp_path, journal)
     journal.start_offset = 7
-    with pytest.raises(RuntimeError, match="several voters"):
+    with pytest.raises(UnusableMetadata, match="several voters"):
         await world.node.start()
 
 
