@@ -79,8 +79,8 @@ PARSERS := protocol/resp/parser.py,protocol/resp/inline.py,protocol/resp/reader.
 	protocol/kafka/primitives.py,protocol/kafka/schema.py
 
 fuzz: $(VENV)/.dev ## a million inputs for each parser, and what of the parsers the first thousands of them reach
-	@FUZZ_INPUTS=10000 COVERAGE_FILE=.coverage.fuzz $(BIN)/coverage run --branch --include=$(PARSERS) -m pytest tests/fuzz -k "not hostile"
-	@COVERAGE_FILE=.coverage.fuzz $(BIN)/coverage report --fail-under=90; status=$$?; rm -f .coverage.fuzz; exit $$status
+	@mkdir -p .cache; FUZZ_INPUTS=10000 COVERAGE_FILE=.cache/coverage.fuzz $(BIN)/coverage run --branch --include=$(PARSERS) -m pytest tests/fuzz -k "not hostile"
+	@COVERAGE_FILE=.cache/coverage.fuzz $(BIN)/coverage report --fail-under=90; status=$$?; rm -f .cache/coverage.fuzz; exit $$status
 	FUZZ_INPUTS=$(FUZZ_INPUTS) $(BIN)/python -m pytest tests/fuzz --timeout 3600 -n 2
 
 oracle: $(VENV)/.dev ## play every script to the real servers and to ours

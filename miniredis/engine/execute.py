@@ -52,7 +52,7 @@ from miniredis.engine.state import BUSY_SCRIPT, MONITORED, PAUSED_ALL, PAUSED_WR
 from miniredis.keyspace.blocked import Waiter
 from miniredis.keyspace.db import EXPIRES, HIDES
 from protocol.resp.encoder import encode
-from protocol.resp.values import BLOCKED, NULL_ARRAY, QUEUED, Failure, Many, Push, Reply, Status
+from protocol.resp.values import BLOCKED, NULL_ARRAY, QUEUED, Failure, Many, Push, Reply, Spoken, Status
 
 # The clock is looked at again after so long: commands of one pipeline, and of clients read in one turn, mostly share an
 # instant, as they do in Redis.
@@ -445,6 +445,7 @@ class Engine:
         call.deny_blocking = True
         self.depth += 1
         replies: list[Reply] = []
+        spoken, since = client.resp, 0
         try:
             for command, argv in queue:
                 denied = state.access.check(client.user, command.spec, argv) if state.access is not None else None
@@ -453,6 +454,9 @@ class Engine:
                     replies.append(denied)
                 else:
                     replies.append(self.perform(client, call, command, argv))
+                if client.resp != spoken:  # HELLO: what was answered before it is in the protocol of before
+                    replies[since:-1] = [Spoken(reply, spoken) for reply in replies[since:-1]]
+                    spoken, since = client.resp, len(replies) - 1
         finally:
             self.depth -= 1
             call.deny_blocking = False

@@ -36,6 +36,7 @@ from protocol.resp.values import (
     Pairs,
     Push,
     Reply,
+    Spoken,
     Status,
     Verbatim,
 )
@@ -186,6 +187,10 @@ def _many(parts: list[bytes], value: Many, proto: int) -> None:
     _append_all(parts, value.replies, proto)
 
 
+def _spoken(parts: list[bytes], value: Spoken, proto: int) -> None:
+    parts.append(encode(value.reply, value.proto))
+
+
 def _blocked(parts: list[bytes], value: Blocked, proto: int) -> None:
     raise AssertionError("a blocked call has no reply yet: whoever runs it has to see that")
 
@@ -210,6 +215,7 @@ _WRITERS: Final[dict[type, Writer]] = {
     BigNumber: _big_number,
     Attributed: _attributed,
     Many: _many,
+    Spoken: _spoken,
     Blocked: _blocked,
 }
 

@@ -185,6 +185,19 @@ class Many:
         return f"Many({self.replies!r})"
 
 
+class Spoken:
+    """A reply in a protocol version of its own: one of a transaction that changed the version after it."""
+
+    __slots__ = ("proto", "reply")
+
+    def __init__(self, reply: Reply, proto: int) -> None:
+        self.reply = reply
+        self.proto = proto
+
+    def __repr__(self) -> str:
+        return f"Spoken({self.reply!r}, {self.proto})"
+
+
 class Blocked:
     """No reply now: the client waits, and is answered when it is woken."""
 

@@ -1,0 +1,57 @@
+"""INFO has the sections and fields of 7.4.1, under its names and in its order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.peers.redis import ROOT, Link, Server, our_server
+
+# Names by section, as a 7.4.1 without replicas, modules or persistence tells them.
+REAL: dict[str, list[str]] = json.loads((ROOT / "tests" / "golden" / "redis-7.4.1-info.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with our_server() as running:
+        yield running
+
+
+def told(link: Link, section: str) -> dict[str, dict[str, str]]:
+    """Every section, by the name in its heading."""
+    found: dict[str, dict[str, str]] = {}
+    for line in link.command("INFO", section).decode().split("\r\n")[1:]:
+        if line.startswith("# "):
+            fields = found[line[2:]] = {}
+        elif line:
+            name, _, value = line.partition(":")
+            fields[name] = value
+    return found
+
+
+def test_every_field_is_there(server: Server) -> None:
+    """A monitoring tool that parses INFO would miss a field, or find a section where none is."""
+    sections = told(Link(server.port), "everything")
+    named = {name: list(fields) for name, fields in sections.items() if name in REAL}
+    for name, fields in REAL.items():
+        # As many listeners as there are addresses; the rest does not depend on the machine.
+        assert [field for field in named[name] if field[:-1] != "listener"] == [
+            field for field in fields if field[:-1] != "listener"
+        ], name
+    shown = [name for name in sections if name in REAL]
+    assert shown == list(REAL)
+
+
+def test_memory_is_told_without_contradiction(server: Server) -> None:
+    """A tool would warn of fragmentation, or of a peak that was lower than what is used."""
+    link = Link(server.port)
+    memory = told(link, "memory")["Memory"]
+    used, resident, peak = (int(memory[name]) for name in ("used_memory", "used_memory_rss", "used_memory_peak"))
+    assert 0 < used <= resident
+    assert used <= peak
+    assert used == int(memory["used_memory_overhead"]) + int(memory["used_memory_dataset"])
+    assert 0.9 < float(memory["mem_fragmentation_ratio"]) < 1.5
+    link.command("SET", "large", "x" * 30_000_000)
+    assert int(told(link, "memory")["Memory"]["used_memory"]) > used + 25_000_000
