@@ -1,7 +1,7 @@
 """miniredis from the command line, as redis-server is: `miniredis [redis.conf] [--directive value …] [-]`.
 
-    miniredis --version | --help
-    miniredis commands                the table of commands, as Markdown
+miniredis --version | --help
+miniredis commands                the table of commands, as Markdown
 """
 
 from __future__ import annotations

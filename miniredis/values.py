@@ -238,9 +238,7 @@ def _shown_pairs(value: tuple[tuple[int, int], ...]) -> str:
 
 def _shown_limits(value: Limits) -> str:
     names = ("normal", "slave", "pubsub")
-    return " ".join(
-        f"{name} {hard} {soft} {seconds}" for name, (hard, soft, seconds) in zip(names, value, strict=True)
-    )
+    return " ".join(f"{name} {hard} {soft} {seconds}" for name, (hard, soft, seconds) in zip(names, value, strict=True))
 
 
 def _shown_primary(value: tuple[str, int] | None) -> str:

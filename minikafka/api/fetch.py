@@ -244,9 +244,7 @@ class Fetching:
             return Warming(self, answers, cold).done
         return self.respond(answers)
 
-    def _read(
-        self, asked: Asked, left: int, is_first: bool
-    ) -> tuple[FetchPartitionData, Read | Future[Read] | None]:
+    def _read(self, asked: Asked, left: int, is_first: bool) -> tuple[FetchPartitionData, Read | Future[Read] | None]:
         """The partition's answer without its records, and those."""
         if asked.error is not None:
             raise asked.error
@@ -352,5 +350,3 @@ class Warming:
         self._left -= 1
         if self._left == 0 and not self.done.done():
             self.done.set_result(self._fetching.respond(self._answers))
-
-

@@ -1,9 +1,9 @@
 """Offsets: which one belongs to a time or to an end of the log, where a leader epoch ended, and dropping what is old.
 
-    time -1   latest: high watermark, or last stable offset for readers of committed data
-         -2   earliest                     -4   earliest that lies here, not in a remote tier (the same here)
-         -3   the record with the greatest timestamp
-         -5   latest that lies in a remote tier, -6 earliest that is still to be copied there: none, offset -1
+time -1   latest: high watermark, or last stable offset for readers of committed data
+     -2   earliest                     -4   earliest that lies here, not in a remote tier (the same here)
+     -3   the record with the greatest timestamp
+     -5   latest that lies in a remote tier, -6 earliest that is still to be copied there: none, offset -1
 """
 
 from __future__ import annotations
@@ -222,5 +222,3 @@ def _delete(broker: Context, topic: str, asked: DeleteRecordsPartition) -> int:
         raise OffsetOutOfRange
     log.delete_before(offset)
     return log.log_start_offset
-
-

@@ -83,13 +83,13 @@ class List:
     type_name: ClassVar[bytes] = b"list"
 
     def __init__(self) -> None:
-        self._items: list[bytes] = []               # the run of a small list; empty once chained
-        self._packed = HEADER_BYTES                 # packed bytes of all runs together
-        self._runs: deque[Run] | None = None        # the chain of a large one
-        self._count = 0                             # elements, counted only while chained
-        self._size_limit = 0                        # limits of a run of the chain
+        self._items: list[bytes] = []  # the run of a small list; empty once chained
+        self._packed = HEADER_BYTES  # packed bytes of all runs together
+        self._runs: deque[Run] | None = None  # the chain of a large one
+        self._count = 0  # elements, counted only while chained
+        self._size_limit = 0  # limits of a run of the chain
         self._count_limit = 0
-        self._starts: deque[int] | None = None      # Law 2; entry 0 is not kept up to date
+        self._starts: deque[int] | None = None  # Law 2; entry 0 is not kept up to date
 
     # What it is
 

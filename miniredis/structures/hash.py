@@ -32,7 +32,7 @@ class Hash:
     def __init__(self) -> None:
         self._fields: dict[bytes, bytes] = {}
         self._is_small = True
-        self._bytes = 0                     # lengths of all fields and values
+        self._bytes = 0  # lengths of all fields and values
         self._roster: Roster | None = None
 
     def __len__(self) -> int:

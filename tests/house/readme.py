@@ -1,6 +1,6 @@
 """The generated parts of README.md: read from the registries, written between markers.
 
-    python -m tests.house.readme        write them anew (make readme)
+python -m tests.house.readme        write them anew (make readme)
 """
 
 import re

@@ -35,7 +35,7 @@ def test_against_a_dict(seed: int) -> None:
         else:
             assert ours.delete(field) == (plain.pop(field, None) is not None)
         if chance.random() < 0.01:
-            ours.scan(0, 10)                            # from here on a roster has to keep up
+            ours.scan(0, 10)  # from here on a roster has to keep up
     assert ours.items() == list(plain.items())
     assert ours._bytes == sum(len(field) + len(value) for field, value in plain.items())
     copied = ours.copy()
@@ -57,7 +57,7 @@ def test_against_a_dict(seed: int) -> None:
         ([b"f", b"v" * 65], b"hashtable"),
         ([b"f" * 65, b"v"], b"hashtable"),
         ([b"f", b"v"] * 128, b"listpack"),
-        ([b"f", b"v"] * 129, b"hashtable"),             # asked before it is known that they are one field
+        ([b"f", b"v"] * 129, b"hashtable"),  # asked before it is known that they are one field
     ],
 )
 def test_when_a_hash_converts(pairs: list[bytes], encoding: bytes) -> None:
@@ -119,7 +119,7 @@ def test_random_fields(size: int) -> None:
     """HRANDFIELD prefers some fields, repeats where it must not, or returns a deleted one."""
     built, chance = filled(size), random.Random(7)
     built.random(chance)
-    for name in names(size)[:: 2]:
+    for name in names(size)[::2]:
         built.delete(name)
     left = set(built.fields())
     assert len(set(built.sample(5, chance))) == 5
@@ -127,7 +127,7 @@ def test_random_fields(size: int) -> None:
     assert set(built.sample(size // 2 - 1, chance)) < left
     drawn = built.draw(size * 50, chance)
     assert set(drawn) == left
-    assert max(Counter(drawn).values()) < 200               # 100 on average
+    assert max(Counter(drawn).values()) < 200  # 100 on average
 
 
 def test_a_roster_sweeps_its_dead() -> None:
