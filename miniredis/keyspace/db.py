@@ -225,13 +225,17 @@ class Db:
             self.touch(key)
 
     def increase(self, key: bytes, amount: int) -> int | None:
-        """Add to the `int` under a key, as `find_for_write` and `replace` would in two looks; the sum.
+        """Add to the `int` under a key, or to the 0 of a missing one, as `find_for_write` and `replace` or `put` would
+        in several looks; the sum.
 
-        None, and nothing has happened, where it is not that plain: no key, no `int`, a sum beyond 64 bits, LFU."""
+        None, and nothing has changed, where it is not that plain: a due key, no `int`, a sum beyond 64 bits, LFU."""
         keyspace = self.keyspace
         shard = self.table.shards[hash(key) & MASK]
         slot = shard.index.get(key)
-        if slot is None or not keyspace.plain_clock or (self.deadlines.size and self.expire_if_due(key)):
+        if slot is None:
+            self.put(key, amount)
+            return amount
+        if not keyspace.plain_clock or (self.deadlines.size and self.expire_if_due(key)):
             return None
         value = shard.values[slot]
         if type(value) is not int:
