@@ -62,7 +62,7 @@ def offsets(one: Broker) -> list[int]:
     return found
 
 
-async def check(directory: Path) -> None:
+async def check(directory: Path, *, times_hold: bool = True) -> None:
     """All records are there, are found by time, and the last batch is known to have come."""
     one = broker(directory)
     await one.start()
@@ -71,7 +71,7 @@ async def check(directory: Path) -> None:
         assert offsets(one) == list(range(0, BATCHES * RECORDS, RECORDS))
         found = partition.log.offset_for_time(START_MS)
         assert found is not None
-        assert found.offset == 0
+        assert found.offset == 0 or not times_hold
         for offset in range(0, BATCHES * RECORDS, 17):
             read = partition.log.read(offset, 1, up_to=partition.log.log_end_offset)
             assert not isinstance(read, asyncio.Future)
@@ -111,7 +111,9 @@ async def test_every_file_beside_the_log(tmp_path: Path, damage: str, is_clean: 
             (one / file).write_bytes(data)
         refused = ""
         try:
-            await check(one)
+            # One bit of an entry makes another plausible time, which nothing beside it contradicts (nor does it in
+            # Kafka): a look-up by time may then begin late until the index is made anew. Records are not touched.
+            await check(one, times_hold=(file.suffix, damage) != (".timeindex", "a bit"))
         except (StartError, UnusableMetadata) as line:
             refused = str(line)
         except BaseException as problem:
