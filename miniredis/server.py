@@ -235,9 +235,6 @@ class Server:
         if len(state.clients) >= self.max_clients:
             state.connections_rejected += 1
             return Refused(connection, b"-ERR max number of clients reached\r\n")
-        if len(state.clients) >= self.max_clients:
-            state.connections_rejected += 1
-            return Refused(connection, b"-ERR max number of clients reached\r\n")
         session = Session(
             state.next_client_id, state.dbs[0], self.engine, connection, self.log.warning, self._arm_deadline
         )
