@@ -1,6 +1,8 @@
 """What each command means. One family a file; importing this package declares them all (engine/registry.py)."""
 
 from miniredis.commands import (
+    bitfields,
+    bitmaps,
     clients,
     command_docs,
     config,
@@ -22,7 +24,7 @@ from miniredis.commands import (
 )
 
 FAMILIES = (
-    clients, command_docs, config, connection, debug, hashes, info, keys, lists, pubsub, scripting,
+    bitfields, bitmaps, clients, command_docs, config, connection, debug, hashes, info, keys, lists, pubsub, scripting,
     server, sets, strings,
     transactions, zset_algebra, zset_ranges, zsets,
 )  # fmt: skip

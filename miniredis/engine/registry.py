@@ -77,6 +77,7 @@ _GROUP_OF_MODULE: Final = {
     "zset_ranges": "sorted-set", "zset_algebra": "sorted-set",
     "streams": "stream", "transactions": "transactions", "bitmaps": "bitmap", "config": "server", "acl": "server",
     "replication": "server", "memory": "server", "observe": "server", "command_docs": "server",
+    "bitfields": "bitmap", "hash_expiry": "hash", "sorting": "generic",
     "info": "server", "debug": "server", "scripting": "scripting", "clients": "connection",
 }  # fmt: skip
 

@@ -6,7 +6,8 @@
     name  name:type  an argument; types: string (assumed), key, integer, double, pattern, unix-time
                      ("key" and "pattern" need no type)
     [ … ]            may be left out          < … >   must be there; groups what it holds
-    a | b            one of                   [x …]   after x: x may be repeated ("key [key ...]")
+    a | b            one of                   [x ...]  after x: x may be repeated ("key [key ...]")
+                                              [x ...]  not after x: any number of x, or none
     name=WORD        a literal token with a name of its own
     … @6.2.0         the version that brought the argument or group just before; @-6.2.0: that deprecated it
     name/shown       an argument that people are shown by another word
@@ -150,6 +151,7 @@ class _Reader:
     def __init__(self, pieces: list[str]) -> None:
         self.pieces = pieces
         self.at = 0
+        self.was_repeated = False  # the bracket closed last ended in "..."
 
     def peek(self) -> str:
         return self.pieces[self.at] if self.at < len(self.pieces) else ""
@@ -164,6 +166,9 @@ class _Reader:
         while self.peek() == "|":
             self.take()
             found.append(self.sequence())
+        self.was_repeated = self.peek() == "..."
+        if self.was_repeated:
+            self.take()
         if self.take() != closer:
             raise ValueError(f"{closer!r} expected in {' '.join(self.pieces)}")
         return found
@@ -172,7 +177,7 @@ class _Reader:
         arguments: list[Argument] = []
         while True:
             piece = self.peek()
-            if piece in ("", "|", "]", ">"):
+            if piece in ("", "|", "]", ">", "..."):
                 return arguments
             if piece.startswith("@-"):
                 arguments[-1].deprecated_since = self.take()[2:]
@@ -180,25 +185,26 @@ class _Reader:
                 arguments[-1].since = self.take()[1:]
             elif piece.endswith("=") and self.at + 1 < len(self.pieces) and self.pieces[self.at + 1] == "[":
                 self.take()
-                arguments.append(self.named_option(piece[:-1]))
+                argument = self.option()
+                argument.name = piece[:-1]
+                arguments.append(argument)
             elif piece == "[":
+                start = self.at
                 repeated = self.repetition()
-                if repeated:
-                    _repeat(arguments, repeated)
-                else:
-                    self.take()
-                    argument = _grouped(self.alternatives("]"))
-                    argument.is_optional = True
-                    arguments.append(argument)
+                if not repeated or not _repeat(arguments, repeated):
+                    self.at = start
+                    arguments.append(self.option())
             else:
                 arguments.append(self.one())
 
-    def named_option(self, name: str) -> Argument:
-        """A named optional group."""
+    def option(self) -> Argument:
+        """What may be left out: a group in brackets."""
         self.take()
         argument = _grouped(self.alternatives("]"))
         argument.is_optional = True
-        argument.name = name
+        if self.was_repeated:
+            argument.is_multiple = True
+            argument.repeats_token = argument.token is not None
         return argument
 
     def one(self) -> Argument:
@@ -243,19 +249,22 @@ class _Reader:
         raise ValueError(f"unbalanced brackets in {' '.join(self.pieces)}")
 
 
-def _repeat(arguments: list[Argument], inside: list[str]) -> None:
-    """`key value [key value ...]`: what was read as two arguments is one block that may come again."""
+def _repeat(arguments: list[Argument], inside: list[str]) -> bool:
+    """`key value [key value ...]`: what was read as two arguments is one block that may come again.
+
+    False: what is in the brackets is not what stands before them."""
     shape = _Reader(list(inside)).sequence()
     count = len(shape)
     if [argument.name for argument in arguments[-count:]] != [argument.name for argument in shape]:
-        raise ValueError(f"[{' '.join(inside)} ...] repeats what is not before it")
+        return False
     if count == 1:
         arguments[-1].is_multiple = True
         arguments[-1].repeats_token = shape[0].token is not None
-        return
+        return True
     block = Argument("data", BLOCK, is_multiple=True, arguments=arguments[-count:])
     del arguments[-count:]
     arguments.append(block)
+    return True
 
 
 def _grouped(alternatives: list[list[Argument]]) -> Argument:

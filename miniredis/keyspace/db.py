@@ -192,7 +192,32 @@ class Db:
             raise Failure(WRONG_TYPE)
         return string_bytes(cast("String", value))
 
+    def text(self, key: bytes) -> bytes | bytearray | None:
+        """A string value for reading on the spot, however long without a copy: it may change with the next command."""
+        value = self.find(key)
+        if type(value) is bytes or type(value) is bytearray or value is None:
+            return value
+        if not is_string(value):
+            raise Failure(WRONG_TYPE)
+        return string_bytes(cast("String", value))
+
     # Changing.
+
+    def text_for_write(self, key: bytes) -> bytearray | None:
+        """A string value in the form that is changed in place. The caller touches, if he changes it."""
+        value = self.find_for_write(key)
+        if type(value) is bytearray or value is None:
+            return value
+        if not is_string(value):
+            raise Failure(WRONG_TYPE)
+        text = bytearray(string_bytes(cast("String", value)))
+        self.reshape(key, text)
+        return text
+
+    def reshape(self, key: bytes, value: Value) -> None:
+        """The same value in another form, under a key that is there: no change that anybody hears of."""
+        shard = self.table.shards[hash(key) & MASK]
+        shard.values[shard.index[key]] = value
 
     def put(self, key: bytes, value: Value, *, keep_ttl: bool = False) -> None:
         """A new value under this key, or another one. Its expiry goes unless kept."""

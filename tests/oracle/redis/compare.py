@@ -61,6 +61,11 @@ def _least_long(argv: list[bytes], theirs: Reply, ours: Reply) -> bool:
     return b"-9223372036854775808" in argv and _text(ours).startswith(b"ERR value is out of range, value must between")
 
 
+@known("7.4 reads the words of BITCOUNT and BITPOS before it looks at the key")
+def _range_of_bits(argv: list[bytes], theirs: Reply, ours: Reply) -> bool:
+    return argv[0].upper() in (b"BITCOUNT", b"BITPOS") and ours.is_error
+
+
 def _text(reply: Reply) -> bytes:
     return reply.value if isinstance(reply.value, bytes) else b""
 

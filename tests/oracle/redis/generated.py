@@ -59,6 +59,8 @@ INSTANTS = {
     "unix-time-milliseconds": (9_000_000_000_000, 9_000_000_000_003),
 }  # fmt: skip
 OVER = [b"0", b"-1", b"9223372036854775807", b"x"]
+FIELD_TYPES = [b"u8", b"i8", b"u1", b"i5", b"u16", b"i64", b"u63", b"i33"]
+UNFIT_FIELD_TYPES = [b"u64", b"i65", b"u0", b"x8", b"i", b"8"]
 TIMEOUTS = [b"0.01", b"0.001"]
 UNFIT_TIMEOUTS = [b"-1", b"x", b"inf", b"", b"1e20"]
 BLOCKING_TYPES = {"timeout"}
@@ -212,7 +214,10 @@ class Draw:
 
     def integer(self, name: str, fits: bool) -> bytes:
         if name == "offset" and self.spec.group in ("string", "bitmap"):
-            return self.chance.choice([b"0", b"1", b"7", b"20"] if fits else [b"-1", b"x", b"4294967296"])
+            fields = [b"#0", b"#2"] if b"BITFIELD" in self.spec.name.upper() else []
+            return self.chance.choice([b"0", b"1", b"7", b"20", *fields] if fits else [b"-1", b"x", b"4294967296"])
+        if name in ("bit", "value") and self.spec.name in (b"setbit", b"bitpos") and fits:
+            return self.chance.choice([b"0", b"1"])
         if name == "offset" and self.is_old and self.spec.group == "sorted-set":
             # 7.0 gives nothing for a negative offset into a skiplist, 7.2 and later count from the range's end.
             return self.chance.choice([b"0", b"1", b"2"] if fits else [b"x", b"", b"1.5"])
@@ -238,6 +243,8 @@ class Draw:
             elif self.spec.name.startswith(b"zrange"):
                 plain = plain * 2 + lexical + scores
             return self.chance.choice(plain if fits else [*lexical, *scores, b"x", b""])
+        if name == "encoding":
+            return self.chance.choice(FIELD_TYPES if fits else UNFIT_FIELD_TYPES)
         if name == "increment" and not fits:
             return b"x"
         return self.chance.choice(NAMES)
