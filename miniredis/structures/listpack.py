@@ -161,6 +161,27 @@ def _long(blob: bytes, at: int, found: list[bytes | int]) -> int:
     return tail
 
 
+def unpack(blob: bytes, at: int) -> tuple[bytes, int]:
+    """The element at `at` as text, and where the next one is; of a listpack this server made."""
+    mark = blob[at]
+    if mark < 0x80:
+        return b"%d" % mark, at + 2
+    if mark < 0xC0:
+        tail = at + 1 + (mark & 0x3F)
+        return blob[at + 1 : tail], tail + 1
+    found: list[bytes | int] = []
+    if mark < 0xE0:
+        number = (mark & 0x1F) << 8 | blob[at + 1]
+        return b"%d" % (number - 0x2000 if number & 0x1000 else number), at + 3
+    if mark < 0xF0:
+        tail = at + 2 + ((mark & 0x0F) << 8 | blob[at + 1])
+        found.append(blob[at + 2 : tail])
+    else:
+        tail = _long(blob, at, found)
+    item = found[0]
+    return item if isinstance(item, bytes) else b"%d" % item, tail + backlen_size(tail - at)
+
+
 def count(blob: bytes) -> int:
     """How many elements a listpack of this server has."""
     known = int.from_bytes(blob[4:6], "little")
