@@ -209,7 +209,9 @@ class Fetching:
             if partition is None or not partition.is_leader:
                 return True
             log, offset = partition.log, item.fetch_offset
-            if not log.log_start_offset <= offset <= log.log_end_offset or item.last_fetched_epoch >= 0:
+            if not log.log_start_offset <= offset <= log.log_end_offset:
+                return True
+            if item.last_fetched_epoch >= 0 and partition.has_diverged(offset, item.last_fetched_epoch):
                 return True
             end = self._end(partition)
             if offset < end:

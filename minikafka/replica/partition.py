@@ -265,3 +265,10 @@ class Partition:
         if epoch < 0 or end < 0:
             raise OffsetOutOfRange(f"no leader epoch at or below {last_epoch} is known")
         return (epoch, end) if epoch < last_epoch or end < offset else None
+
+    def has_diverged(self, offset: int, last_epoch: int) -> bool:
+        """Whether `diverging` has anything to say, be it an error."""
+        try:
+            return self.diverging(offset, last_epoch) is not None
+        except OffsetOutOfRange:
+            return True

@@ -21,6 +21,7 @@ SESSION_MS = 5000  # a killed member is missed after this; one on a slow machine
 HEARTBEAT_MS = 300
 COMMIT_MS = 200
 DEADLINE_S = 100
+FIRST_POLL_MS = 10_000
 
 
 class Stop:
@@ -117,7 +118,10 @@ def kafka_python_consume(bootstrap: str, topic: str, group: str) -> None:
 
     consumer.subscribe([topic], listener=_kafka_python_listener())
     while not stop.is_set:
-        for records in consumer.poll(timeout_ms=100).values():
+        # kafka-python 3.0.12 forgets a rebalance when a poll ends in the middle of one that it began because it learned
+        # of the topic's partitions only after it had assigned them: need_rejoin() is False by then, nobody takes the
+        # answer of SyncGroup, the heartbeat stays off (coordinator/base.py, join_group_async). So the first poll lasts.
+        for records in consumer.poll(timeout_ms=100 if consumer.assignment() else FIRST_POLL_MS).values():
             for record in records:
                 tell(f"got {record.partition} {record.offset} {record.value.decode()}")
     consumer.close()
