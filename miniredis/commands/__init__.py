@@ -8,6 +8,7 @@ from miniredis.commands import (
     config,
     connection,
     debug,
+    functions,
     hashes,
     info,
     keys,
@@ -24,7 +25,7 @@ from miniredis.commands import (
 )
 
 FAMILIES = (
-    bitfields, bitmaps, clients, command_docs, config, connection, debug, hashes, info, keys, lists, pubsub, scripting,
+    bitfields, bitmaps, clients, command_docs, config, connection, debug, functions, hashes, info, keys, lists, pubsub, scripting,
     server, sets, strings,
     transactions, zset_algebra, zset_ranges, zsets,
 )  # fmt: skip

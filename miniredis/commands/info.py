@@ -8,7 +8,7 @@ process occupies: `used_memory` is the resident memory, and the ratios built upo
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from miniredis.engine.call import Call
 from miniredis.engine.observe import Command
@@ -16,6 +16,9 @@ from miniredis.engine.registry import LOADING, STALE, command
 from miniredis.engine.settings import show_percentile
 from miniredis.engine.version import VERSION
 from protocol.resp.values import Reply, Verbatim
+
+if TYPE_CHECKING:
+    from miniredis.engine.scripts import Scripts
 
 Fields = dict[str, Any]
 
@@ -147,19 +150,7 @@ def _memory(call: Call) -> Fields:
         "allocator_muzzy": 0,
         "total_system_memory": total,
         "total_system_memory_human": human(total),
-        "used_memory_lua": 0,
-        "used_memory_vm_eval": 0,
-        "used_memory_lua_human": human(0),
-        "used_memory_scripts_eval": 0,
-        "number_of_cached_scripts": 0,
-        "number_of_functions": 0,
-        "number_of_libraries": 0,
-        "used_memory_vm_functions": 0,
-        "used_memory_vm_total": 0,
-        "used_memory_vm_total_human": human(0),
-        "used_memory_functions": 0,
-        "used_memory_scripts": 0,
-        "used_memory_scripts_human": human(0),
+        **_script_memory(state.engine.scripts),
         "maxmemory": maxmemory,
         "maxmemory_human": human(maxmemory),
         "maxmemory_policy": state.settings.maxmemory_policy,
@@ -183,6 +174,27 @@ def _memory(call: Call) -> Fields:
         "active_defrag_running": 0,
         "lazyfree_pending_objects": 0,
         "lazyfreed_objects": 0,
+    }
+
+
+def _script_memory(scripts: Scripts) -> Fields:
+    """What scripts and functions take: their interpreters (`vm`), and what is kept of them beside."""
+    of_scripts, of_functions = scripts.vm_bytes, scripts.functions.vm_bytes
+    kept, kept_functions = scripts.size_bytes, scripts.functions.size_bytes
+    return {
+        "used_memory_lua": of_scripts,
+        "used_memory_vm_eval": of_scripts,
+        "used_memory_lua_human": human(of_scripts),
+        "used_memory_scripts_eval": kept,
+        "number_of_cached_scripts": len(scripts.known),
+        "number_of_functions": len(scripts.functions.functions),
+        "number_of_libraries": len(scripts.functions.by_name),
+        "used_memory_vm_functions": of_functions,
+        "used_memory_vm_total": of_scripts + of_functions,
+        "used_memory_vm_total_human": human(of_scripts + of_functions),
+        "used_memory_functions": kept_functions,
+        "used_memory_scripts": kept + kept_functions,
+        "used_memory_scripts_human": human(kept + kept_functions),
     }
 
 
@@ -249,7 +261,7 @@ def _stats(call: Call) -> Fields:
         "expire_cycle_cpu_milliseconds": expiry_us // 1000,
         "evicted_keys": 0,
         "evicted_clients": 0,
-        "evicted_scripts": 0,
+        "evicted_scripts": state.engine.scripts.evicted,
         "total_eviction_exceeded_time": 0,
         "current_eviction_exceeded_time": 0,
         "keyspace_hits": keyspace.hits,

@@ -125,5 +125,5 @@ def script_flush(call: Call) -> Reply:
 )  # fmt: skip
 def script_kill(call: Call) -> Reply:
     """End the script that is running, unless it has written something."""
-    call.state.engine.scripts.kill()
+    call.state.engine.scripts.kill(is_eval=True)
     return OK

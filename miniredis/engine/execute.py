@@ -289,7 +289,7 @@ class Engine:
             self._answer(client, failure)
             return
         assert command is not None
-        if guards.is_paused(self.state, client, command):
+        if guards.is_paused(self.state, client, command, argv):
             self._postpone(client, call, argv)
             return
         reply = self._queue_or_perform(client, call, command, argv)

@@ -76,8 +76,7 @@ RULES: Final = (
     Rule(STALE_REPLICA, "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
          lacking=registry.STALE),
     Rule(LOADING, "LOADING Redis is loading the dataset in memory", lacking=registry.LOADING),
-    Rule(BUSY_SCRIPT, "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
-         lacking=registry.ALLOW_BUSY),
+    Rule(BUSY_SCRIPT, "", lacking=registry.ALLOW_BUSY),  # names the way out
     Rule(REPLICA, "ERR Replica can't interact with the keyspace", having=_KEYSPACE),
 )  # fmt: skip
 
@@ -104,11 +103,12 @@ def _applies(rule: Rule, flags: int, always: int) -> bool:
 
 def refusal(state: State, client: Client, command: Command, argv: list[bytes]) -> Failure | None:
     """Why this call may not go on: the first rule that says so. Arity and existence were looked at before."""
-    flags = always = command.flags
+    flags = always = _flags(state, command, argv)
     if command.spec.name == b"exec":
-        for queued, _ in client.queue:
-            flags |= queued.flags & (_KEYSPACE | registry.DENYOOM)
-            always &= queued.flags
+        for queued, words in client.queue:
+            queued_flags = _flags(state, queued, words)
+            flags |= queued_flags & (_KEYSPACE | registry.DENYOOM)
+            always &= queued_flags
     if flags & registry.PROTECTED and not _is_allowed_protected(state, client):
         return Failure(
             'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from '
@@ -127,9 +127,17 @@ def refusal(state: State, client: Client, command: Command, argv: list[bytes]) -
                     b"ERR Can't execute '%b': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed "
                     b"in this context" % command.spec.name
                 )
+            elif rule.mode == BUSY_SCRIPT:
+                return state.engine.scripts.busy()
             else:
                 return Failure(rule.error)
     return None
+
+
+def _flags(state: State, command: Command, argv: list[bytes]) -> int:
+    """A command's flags; for one that runs a script, those the script gave itself."""
+    flags = command.flags
+    return flags if not flags & registry.OUTLASTS else state.engine.scripts.command_flags(flags, argv)
 
 
 def script_refusal(
@@ -165,13 +173,15 @@ _OF_FIRST_WRITE: Final = [
 ]
 
 
-def is_paused(state: State, client: Client, command: Command) -> bool:
+def is_paused(state: State, client: Client, command: Command, argv: list[bytes]) -> bool:
     """Whether CLIENT PAUSE makes this call wait."""
-    flags = command.flags
+    if state.mode & PAUSED_ALL:
+        return True
+    flags = _flags(state, command, argv)
     if command.spec.name == b"exec":
-        for queued, _ in client.queue:
-            flags |= queued.flags
-    return bool(state.mode & PAUSED_ALL or (state.mode & PAUSED_WRITES and flags & _MAY_REPLICATE))
+        for queued, words in client.queue:
+            flags |= _flags(state, queued, words)
+    return bool(state.mode & PAUSED_WRITES and flags & _MAY_REPLICATE)
 
 
 def _is_allowed_protected(state: State, client: Client) -> bool:

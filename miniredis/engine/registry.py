@@ -78,7 +78,7 @@ _GROUP_OF_MODULE: Final = {
     "streams": "stream", "transactions": "transactions", "bitmaps": "bitmap", "config": "server", "acl": "server",
     "replication": "server", "memory": "server", "observe": "server", "command_docs": "server",
     "bitfields": "bitmap", "hash_expiry": "hash", "sorting": "generic",
-    "info": "server", "debug": "server", "scripting": "scripting", "clients": "connection",
+    "info": "server", "debug": "server", "scripting": "scripting", "functions": "scripting", "clients": "connection",
 }  # fmt: skip
 
 UNBOUNDED: Final = 1 << 31  # more words than the parser lets through

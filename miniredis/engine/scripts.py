@@ -8,6 +8,7 @@ Laws:
 2. It makes its calls as a client of its own, with the rights of whoever sent it.
 3. A script that has written cannot be killed: half of its work would stay.
 4. Scripts that came with EVAL are forgotten after 500 others; those loaded with SCRIPT LOAD stay until SCRIPT FLUSH.
+5. Functions (engine/functions.py) run the same way, in an interpreter of their own.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 from miniredis.engine import guards
 from miniredis.engine.call import Call, Origin
 from miniredis.engine.client import NO_TOUCH, Client
+from miniredis.engine.functions import Function, Libraries
 from miniredis.engine.journal import TO_AOF, TO_REPLICAS
-from miniredis.engine.registry import WRITE
+from miniredis.engine.registry import DENYOOM, MAY_REPLICATE, STALE, WRITE
 from miniredis.engine.state import (
     DISK_ERROR,
     MONITORED,
@@ -36,12 +38,16 @@ from protocol.resp.values import Failure, Reply
 if TYPE_CHECKING:
     from miniredis.engine.execute import Engine
 
+KILLED: Final = b"ERR Script killed by user with SCRIPT KILL..."
+# What a known script takes beside its text.
+SCRIPT_BYTES: Final = 250
 # Redis' own bound of scripts that were not loaded on purpose.
 EVAL_SCRIPTS_MAX: Final = 500
 
 
 class Script:
-    __slots__ = ("body", "chunk", "flags", "is_loaded", "sha")
+    __slots__ = ("body", "chunk", "flags", "is_loaded", "only_line", "sha")
+    kill_command = "SCRIPT KILL"
 
     def __init__(self, sha: bytes, body: bytes, flags: int, *, is_loaded: bool) -> None:
         self.sha = sha
@@ -49,17 +55,34 @@ class Script:
         self.flags = flags
         self.is_loaded = is_loaded
         self.chunk: Any = None  # of the sandbox there is now
+        self.only_line = None if b"\n" in body else 1
+
+    @property
+    def name(self) -> bytes:
+        return self.sha
+
+    @property
+    def size_bytes(self) -> int:
+        return SCRIPT_BYTES + len(self.body)
 
 
 class Run:
-    """One script under way."""
+    """One script or function under way."""
 
-    __slots__ = ("allows_oom", "client", "has_written", "is_killed", "is_read_only", "now", "script")
+    __slots__ = (
+        "allows_oom", "argv", "client", "has_written", "is_eval", "is_killed", "is_read_only", "now", "script",
+        "started",
+    )  # fmt: skip
 
-    def __init__(self, script: Script, client: Client, now: int, *, is_read_only: bool, allows_oom: bool) -> None:
+    def __init__(
+        self, script: Script | Function, call: Call, started: float, *, is_read_only: bool, allows_oom: bool
+    ) -> None:  # fmt: skip
         self.script = script
-        self.client = client
-        self.now = now
+        self.client = call.session
+        self.argv = call.argv
+        self.now = call.now
+        self.started = started  # monotonic
+        self.is_eval = isinstance(script, Script)
         self.is_read_only = is_read_only
         self.allows_oom = allows_oom
         self.has_written = False
@@ -75,6 +98,7 @@ class Scripts:
         self.known: dict[bytes, Script] = {}  # by SHA-1 in hexadecimal; those of EVAL in the order of their last use
         self.eval_count = 0
         self.evicted = 0
+        self.size_bytes = 0  # of what is known
         self.running: Run | None = None
         self.sandbox: Any = None
         self.resp = 2  # what the running script speaks
@@ -82,6 +106,12 @@ class Scripts:
         self.client.peer = "lua"
         self._call = self.client.call = Call(self.state, self.client, Origin.SCRIPT)
         self._call.deny_blocking = True
+        self.functions = Libraries(self.state)
+
+    @property
+    def vm_bytes(self) -> int:
+        """What the interpreter holds; none is made before the first script comes."""
+        return self.sandbox.memory_bytes if self.sandbox is not None else 0
 
     # What is known.
 
@@ -107,16 +137,18 @@ class Scripts:
             self._make_room()
             self.eval_count += 1
         self.known[sha] = script
+        self.size_bytes += script.size_bytes
         return script
 
     def _make_room(self) -> None:
         while self.eval_count >= EVAL_SCRIPTS_MAX:
             oldest = next(script.sha for script in self.known.values() if not script.is_loaded)
-            del self.known[oldest]
+            self.size_bytes -= self.known.pop(oldest).size_bytes
             self.eval_count -= 1
             self.evicted += 1
 
-    def _compile(self, script: Script) -> None:
+    def _compile(self, script: Script) -> Any:
+        """The sandbox in which it can run now."""
         if self.sandbox is None or self.sandbox.is_spent:
             from miniredis.scripting.sandbox import Sandbox  # with the first script: Lua is not loaded before
 
@@ -126,25 +158,59 @@ class Scripts:
             script.chunk = None  # it may have been forgotten since
         if script.chunk is None:
             script.chunk = self.sandbox.compile(script.body)
+        return self.sandbox
 
     def flush(self) -> None:
         """SCRIPT FLUSH: everything is forgotten, the interpreter too."""
         self.known.clear()
-        self.eval_count = 0
+        self.eval_count = self.size_bytes = 0
         self.sandbox = None
+
+    def command_flags(self, flags: int, argv: list[bytes]) -> int:
+        """Of a command that runs a script: what the script says it does stands for what the command may do."""
+        declared = self._declared(argv)
+        if declared is None or declared & COMPATIBLE:
+            return flags
+        flags &= ~(STALE | DENYOOM | WRITE | MAY_REPLICATE)
+        if not declared & NO_WRITES:
+            flags |= WRITE | (0 if declared & ALLOW_OOM else DENYOOM)
+        return flags | STALE if declared & ALLOW_STALE else flags
+
+    def _declared(self, argv: list[bytes]) -> int | None:
+        word = argv[1]
+        verb = argv[0].lower()
+        if verb.startswith(b"fcall"):
+            function = self.functions.functions.get(word.lower())
+            return function.flags if function is not None else None
+        if verb.startswith(b"evalsha"):
+            script = self.known.get(word.lower())
+            return script.flags if script is not None else None
+        try:
+            return read_shebang(word)[0]
+        except Failure:
+            return None
 
     # Running one.
 
     def evaluate(self, call: Call, script: Script, keys: list[bytes], arguments: list[bytes], *, ro: bool) -> Reply:
         if not script.is_loaded:  # most recently used is forgotten last
             self.known[script.sha] = self.known.pop(script.sha, script)
+        self.tell_monitors(call)  # before what the script does
+        return self.outlast(call, script, keys, arguments, ro=ro)
+
+    def tell_monitors(self, call: Call) -> None:
+        if self.state.mode & MONITORED:
+            wall_us = self.state.clock.wall_us()
+            self.engine.observer.feed_monitors(call.session, call.db.index, call.argv, wall_us)
+
+    def outlast(
+        self, call: Call, script: Script | Function, keys: list[bytes], arguments: list[bytes], *, ro: bool
+    ) -> Reply:  # fmt: skip
+        """Run it; the loop waits for a while (execute.py)."""
         self._object(script, ro=ro)
-        state = self.state
-        if state.mode & MONITORED:  # before what the script does
-            self.engine.observer.feed_monitors(call.session, call.db.index, call.argv, state.clock.wall_us())
         return self.engine.outlast(call, lambda: self._carry_out(call, script, keys, arguments, ro=ro))
 
-    def _object(self, script: Script, *, ro: bool) -> None:
+    def _object(self, script: Script | Function, *, ro: bool) -> None:
         """A script that declared what it does is refused before it begins."""
         mode, flags = self.state.mode, script.flags
         if flags & COMPATIBLE:
@@ -170,7 +236,7 @@ class Scripts:
             raise Failure("OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'")
 
     def _carry_out(
-        self, call: Call, script: Script, keys: list[bytes], arguments: list[bytes], *, ro: bool
+        self, call: Call, script: Script | Function, keys: list[bytes], arguments: list[bytes], *, ro: bool
     ) -> Reply:  # fmt: skip
         caller, client = call.session, self.client
         client.user = caller.user
@@ -180,13 +246,14 @@ class Scripts:
         self.resp = 2
         declared = 0 if script.flags & COMPATIBLE else script.flags
         self.running = Run(
-            script, caller, call.now, is_read_only=ro or bool(declared & NO_WRITES),
+            script, call, self.state.clock.monotonic(), is_read_only=ro or bool(declared & NO_WRITES),
             allows_oom=bool(declared & ALLOW_OOM),
         )  # fmt: skip
         self.engine.depth += 1
         try:
-            self._compile(script)
-            return self.sandbox.run(script, keys, arguments, self)
+            sandbox = self._compile(script) if isinstance(script, Script) else self.functions.sandbox_of(script)
+            reply: Reply = sandbox.run(script, keys, arguments, self)
+            return reply
         finally:
             self.engine.depth -= 1
             self.engine.journal.targets = TO_AOF | TO_REPLICAS
@@ -197,11 +264,11 @@ class Scripts:
         if run is not None:
             self.state.log(
                 f"Slow script detected: still in execution after {elapsed_ms} milliseconds. You can try killing the "
-                f"script using the SCRIPT KILL command. Script name is: {run.script.sha.decode()}."
+                f"script using the {run.script.kill_command} command. Script name is: {run.script.name.decode()}."
             )
 
-    def kill(self) -> None:
-        """SCRIPT KILL. Raises Failure where nothing runs, or what runs has written."""
+    def kill(self, *, is_eval: bool) -> None:
+        """SCRIPT KILL and FUNCTION KILL. Raises Failure where nothing of the kind runs, or what runs has written."""
         run = self.running
         if run is None:
             raise Failure("NOTBUSY No scripts in execution right now.")
@@ -210,7 +277,14 @@ class Scripts:
                 "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait "
                 "the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command."
             )
+        if run.is_eval != is_eval:
+            raise self.busy()
         run.is_killed = True
+
+    def busy(self) -> Failure:
+        """What others are told while a script runs that has outlasted the loop's patience."""
+        way_out = self.running.script.kill_command if self.running is not None else Script.kill_command
+        return Failure(f"BUSY Redis is busy running a script. You can only call {way_out} or SHUTDOWN NOSAVE.")
 
     def stop(self) -> None:
         """The server ends: so does what runs, whatever it has done."""
@@ -219,8 +293,8 @@ class Scripts:
 
     # The sandbox's host.
 
-    def is_killed(self) -> bool:
-        return self.running is not None and self.running.is_killed
+    def end_reason(self) -> bytes | None:
+        return KILLED if self.running is not None and self.running.is_killed else None
 
     def enter(self) -> None:
         if self.state.companion is not None and self.state.companion.is_working:

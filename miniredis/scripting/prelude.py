@@ -27,14 +27,15 @@ STRING_MAX_BYTES: Final = 128 * 1024 * 1024
 WALK_MAX_ITEMS: Final = 4 * 1024 * 1024
 
 SOURCE: Final = rb"""
-local functions, interval, unpack_max, string_max, walk_max = ...
+local functions, interval, unpack_max, string_max, walk_max, is_for_libraries = ...
 local as_function, collect = python.as_function, collectgarbage
 local getinfo, sethook = debug.getinfo, debug.sethook
 local type, tostring, tonumber, select, error, next, setmetatable, getmetatable =
   type, tostring, tonumber, select, error, next, setmetatable, getmetatable
 local rawget, rawset, rawequal, raw_xpcall, raw_pcall, raw_unpack, raw_pairs, raw_ipairs =
   rawget, rawset, rawequal, xpcall, pcall, unpack, pairs, ipairs
-local raw_loadstring, setfenv = loadstring, setfenv
+local raw_loadstring, getfenv, setfenv, raw_newproxy, raw_dump = loadstring, getfenv, setfenv, newproxy, string.dump
+local string_lower = string.lower
 local string_byte, string_find, string_sub, raw_rep = string.byte, string.find, string.sub, string.rep
 local string_match, string_gsub = string.match, string.gsub
 local table_concat, table_insert, table_remove, table_sort, table_setn =
@@ -44,6 +45,7 @@ local PRELUDE = '@prelude'
 
 -- cjson.null: equal to nothing else, and without a metatable.
 local null = newproxy()
+local everything = _G
 
 local H = {}
 for name, f in next, functions do H[name] = as_function(f) end
@@ -53,8 +55,8 @@ for name, f in next, functions do H[name] = as_function(f) end
 local protected = {}
 local READ_ONLY = 'Attempt to modify a readonly table'
 local function refuse() error(READ_ONLY, 2) end
-local function protect(real)
-  local shown = setmetatable({}, {__index = real, __newindex = refuse, __metatable = false})
+local function protect(real, meta)
+  local shown = setmetatable({}, {__index = real, __newindex = refuse, __metatable = meta or false})
   protected[shown] = real
   return shown
 end
@@ -154,11 +156,12 @@ end
 
 local quiet = {[place] = true, [explained] = true, [moved] = true, [handler] = true, [outermost] = true}
 local function hook()
-  if H.is_killed() then
+  local why = H.end_reason()
+  if why then
     -- From now on before every instruction, so that no pcall goes on.
     sethook(hook, '', 1)
     if quiet[getinfo(2, 'f').func] then return end
-    error({err = 'ERR Script killed by user with SCRIPT KILL...'}, 0)
+    error({err = why}, 0)
   end
 end
 
@@ -185,10 +188,18 @@ end
 -- Globals.
 
 local G = {}
-setmetatable(G, {__index = function(_, name)
+local missing = {__index = function(_, name)
   error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
-end})
-local env = protect(G)
+end}
+setmetatable(G, missing)
+local env = protect(G, protect(missing))
+-- The globals of all code: what is in `env`; for a library while it is loaded, only what it needs for that.
+local stage, stage_meta, L = env, nil, nil
+if is_for_libraries then
+  stage_meta = {__index = env, __newindex = refuse, __metatable = false}
+  stage = setmetatable({}, stage_meta)
+  protected[stage] = G
+end
 G._G = env
 G._VERSION = _VERSION
 
@@ -213,10 +224,58 @@ function G.next(t, key) return next(protected[t] or t, key) end
 function G.rawget(t, key) return rawget(protected[t] or t, key) end
 function G.rawset(t, key, value) return rawset(mine(t), key, value) end
 function G.setmetatable(t, meta) return setmetatable(mine(t), meta) end
+-- A proxy's metatable is handed out as a table that lets everything through but `__gc`: what that names would run
+-- while Lua looks for garbage, with the hooks off.
+local proxies = setmetatable({}, {__mode = 'k'})
+function G.newproxy(model)
+  if model == nil or model == false then return raw_newproxy() end
+  if model ~= true then
+    local meta = proxies[model]
+    if not meta then error("bad argument #1 to 'newproxy' (boolean or proxy expected)", 2) end
+    local proxy = raw_newproxy(model)
+    proxies[proxy] = meta
+    return proxy
+  end
+  local proxy = raw_newproxy(true)
+  local real = getmetatable(proxy)
+  local function let(_, name, value)
+    if name == '__gc' or name == '__mode' or name == '__metatable' then error(READ_ONLY, 2) end
+    real[name] = value
+  end
+  real.__metatable = setmetatable({}, {__index = real, __metatable = false, __newindex = let})
+  proxies[proxy] = real.__metatable
+  return proxy
+end
 function G.getmetatable(value)
   local kind = type(value)
+  if kind == 'userdata' then return proxies[value] end
   if kind ~= 'table' and kind ~= 'string' then return nil end
-  return getmetatable(value)
+  return getmetatable(value) or nil
+end
+
+-- Environments: a script's functions have those it gave them; ours, and Lua's own, stay as they are.
+local function environment_of(f, level)
+  if type(f) == 'function' then return getfenv(f) end
+  local number = f == nil and 1 or tonumber(f)
+  if not number then error("bad argument #1 to '" .. level .. "' (number expected, got " .. type(f) .. ")", 3) end
+  if number < 0 then error("bad argument #1 to '" .. level .. "' (level must be non-negative)", 3) end
+  if number < 1 then return env end
+  local info = getinfo(number + 2, 'f')
+  if not info then error("bad argument #1 to '" .. level .. "' (invalid level)", 3) end
+  return info.func and getfenv(info.func) or env, info.func
+end
+function G.getfenv(f)
+  local found = environment_of(f, 'getfenv')
+  return found == everything and env or found
+end
+function G.setfenv(f, t)
+  if type(t) ~= 'table' then
+    error("bad argument #2 to 'setfenv' (table expected, got " .. (t == nil and 'no value' or type(t)) .. ")", 2)
+  end
+  local now, func = environment_of(f, 'setfenv')
+  if type(f) == 'function' then func = f end
+  if now == everything or not func then error("'setfenv' cannot change environment of given object", 2) end
+  return setfenv(func, t)
 end
 
 local gc_is_touched = false
@@ -237,7 +296,7 @@ end
 local function compile(code, name)
   if string_byte(code, 1) == 27 then return nil, 'attempt to load chunk with wrong mode' end
   local chunk, message = raw_loadstring(code, name)
-  if chunk then setfenv(chunk, env) end
+  if chunk then setfenv(chunk, stage) end
   return chunk, message
 end
 local function chunk_name(name, code)
@@ -283,7 +342,13 @@ function T.setn(t, ...) return table_setn(mine(t), ...) end
 G.table = protect(T)
 
 local S = copied(string)
-S.dump = nil
+function S.dump(f)
+  if type(f) ~= 'function' then
+    error("bad argument #1 to 'dump' (function expected, got " .. (f == nil and 'no value' or type(f)) .. ")", 2)
+  end
+  if getfenv(f) == everything then error('unable to dump given function', 2) end
+  return raw_dump(f)
+end
 function S.rep(text, count)
   if (type(text) == 'string' or type(text) == 'number') and tonumber(count) and tonumber(count) > 0
       and #tostring(text) * tonumber(count) > string_max then
@@ -306,98 +371,22 @@ G.coroutine = protect{
 
 G.os = protect{clock = os.clock}
 
+if not is_for_libraries then
+  function G.__redis__err__handler(err)
+    local info = getinfo(2, 'nSl')
+    if info and info.what == 'C' then info = getinfo(3, 'nSl') end
+    if type(err) ~= 'table' then err = {err = 'ERR ' .. tostring(err)} end
+    if info then
+      mine(err).source = info.source
+      err.line = info.currentline
+    end
+    return err
+  end
+end
+
 local libraries = {redis = {}, cjson = {}, cmsgpack = {}, struct = {}, bit = {}}
 for name, f in next, H do
   local library, member = string.match(name, '^(%l+)%.(.+)$')
   if library then libraries[library][member] = f end
 end
-"""
-
-# After the pattern functions have been put into S (patterns.py).
-ENDING: Final = rb"""
-G.string = protect(S)
-local shared_strings = {}
-for name, value in next, S do shared_strings[name] = value end
-local strings = getmetatable('')
-strings.__index = shared_strings
-strings.__metatable = false
-
--- Values on their way out, flat: a tag before each, tables as their pairs between `t` and `z`. No metatable is asked.
-
-local function walk(value, out, depth)
-  local kind = type(value)
-  local at = out.n
-  if at > walk_max then return end
-  if kind == 'table' then
-    value = protected[value] or value
-    if depth == 0 then
-      out[at + 1] = 'd'
-      out.n = at + 1
-      return
-    end
-    out[at + 1] = 't'
-    out.n = at + 1
-    for key, item in next, value do
-      walk(key, out, depth - 1)
-      walk(item, out, depth - 1)
-    end
-    at = out.n
-    out[at + 1] = 'z'
-    out.n = at + 1
-  elseif kind == 'string' or kind == 'number' or kind == 'boolean' then
-    out[at + 1] = 'v'
-    out[at + 2] = value
-    out.n = at + 2
-  else
-    out[at + 1] = 'o'
-    out[at + 2] = value == null and 'null' or kind
-    out.n = at + 2
-  end
-end
-
-local walked
-local function flatten(value, depth)
-  walked = {n = 0}
-  walk(value, walked, depth)
-  local count = walked.n
-  if count > walk_max then walked = nil end
-  return count
-end
-local function piece(first, last) return raw_unpack(walked, first, last) end
-local function forget() walked = nil end
-
--- What the server does with all this.
-
-local function run(chunk, keys, arguments, is_one_line)
-  only_place = is_one_line and {source = '@user_script', currentline = 1} or nil
-  G.KEYS, G.ARGV = keys, arguments
-  sethook(hook, '', interval)
-  local ok, result = raw_xpcall(chunk, outermost)
-  sethook()
-  G.KEYS, G.ARGV = nil, nil
-  if gc_is_touched then
-    gc_is_touched = false
-    collect('restart')
-    collect('setpause', 200)
-    collect('setstepmul', 200)
-  end
-  if ok then return 'ok', type(result), result end
-  if type(result) ~= 'table' then return 'failed', tostring(result) end
-  return 'error', result.err, result.counted, result.source, result.line
-end
-
-quiet[run] = true
-
-local function add(library, name, value) libraries[library][name] = value end
-local function seal()
-  for name, library in next, libraries do G[name] = protect(library) end
-end
-
-local everything = _G
-for name in next, copied(everything) do everything[name] = nil end
-libraries.cjson.null = null
-
-return {
-  null = null, run = run, compile = compile, flatten = flatten, piece = piece, forget = forget, add = add, seal = seal
-}
 """

@@ -1,6 +1,7 @@
 """One Lua for all scripts of a server, and what it may do.
 
     compile(body)  →  a chunk                   run(script, keys, arguments, host)  →  a Reply; errors are Failures
+    load_library(code)  →  what it registered   (a sandbox of its own: functions outlive the call that made them)
 
 Laws: see prelude.py. Here besides: memory has a bound; whoever reaches it, or is ended, costs the scripts nothing but
 the interpreter, which is made anew (its making takes a millisecond).
@@ -10,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
+from weakref import WeakSet
 
-from miniredis.scripting import patterns, prelude
+from miniredis.scripting import json, patterns, prelude, runs
 from miniredis.scripting.convert import REPLY_MAX_DEPTH, Builder, Other, Table, grown, lua_error, to_reply, to_word
 from miniredis.scripting.errors import ScriptError
 from miniredis.scripting.libraries import libraries
+from miniredis.scripting.shebang import FLAGS, NOT_A_NAME, is_name
 from protocol.resp.values import Failure, Reply
 
 if TYPE_CHECKING:
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 MEMORY_MAX_BYTES: Final = 256 * 1024 * 1024
 # For what an answer of ours takes beside its bytes.
 ANSWER_ROOM_BYTES: Final = 64 * 1024
+# How many cjson of their own scripts may hold at a time (cjson.new).
+JSON_MAX: Final = 1_000
+_KILLED: Final = b"ERR Script killed by user with SCRIPT KILL..."
 # Flat values fetched at a time: Lua's C stack holds 8,000.
 PIECE: Final = 4_000
 
@@ -37,9 +43,32 @@ class Host(Protocol):
     def may_call(self, argv: list[bytes]) -> bool: ...
     def set_targets(self, targets: int) -> None: ...
     def log(self, level: int, line: bytes) -> None: ...
-    def is_killed(self) -> bool: ...
+    def end_reason(self) -> bytes | None: ...
     def enter(self) -> None: ...
     def leave(self) -> None: ...
+
+
+class Runnable(Protocol):
+    """A script, or a function of a library."""
+
+    @property
+    def name(self) -> bytes: ...
+    @property
+    def only_line(self) -> int | None: ...
+
+    chunk: Any
+
+
+class Registered:
+    """What a library said in redis.register_function."""
+
+    __slots__ = ("chunk", "description", "flags", "name")
+
+    def __init__(self, name: bytes, description: bytes | None, flags: int, chunk: Any) -> None:
+        self.name = name
+        self.description = description
+        self.flags = flags
+        self.chunk = chunk
 
 
 def _deny(target: object, name: object, is_setting: bool) -> None:
@@ -47,7 +76,7 @@ def _deny(target: object, name: object, is_setting: bool) -> None:
 
 
 class Sandbox:
-    def __init__(self, version: str, random: Random) -> None:
+    def __init__(self, version: str, random: Random, *, is_for_libraries: bool = False) -> None:
         # Imported when the first script comes: a server without scripts never loads it.
         from lupa import lua51
 
@@ -66,14 +95,18 @@ class Sandbox:
         self._runtime = runtime
         self._memory_max = MEMORY_MAX_BYTES
         self.is_overdrawn = False
-        self._always = (self._explain, self._is_killed)
+        self._always = (self._explain, self._end_reason)
+        self.registered: list[Registered] = []  # by the library being loaded
+        self._jsons: WeakSet[json.Json] = WeakSet()  # what cjson.new has made and scripts still hold
         self.builder = Builder(runtime.table_from)
         functions = {name.encode(): self._with_room(function) for name, function in self._functions().items()}
         lua = runtime.execute(
-            prelude.SOURCE + patterns.SOURCE + prelude.ENDING, runtime.table_from(functions), prelude.HOOK_INTERVAL,
-            prelude.UNPACK_MAX, prelude.STRING_MAX_BYTES, prelude.WALK_MAX_ITEMS, name="@prelude",
+            prelude.SOURCE + patterns.SOURCE + runs.SOURCE, runtime.table_from(functions), prelude.HOOK_INTERVAL,
+            prelude.UNPACK_MAX, prelude.STRING_MAX_BYTES, prelude.WALK_MAX_ITEMS, is_for_libraries, name="@prelude",
         )  # fmt: skip
-        self._run, self._compile = lua[b"run"], lua[b"compile"]
+        self._run, self._run_function, self._compile = lua[b"run"], lua[b"run_function"], lua[b"compile"]
+        self._load_library = lua[b"load_library"]
+        self._runner = self._run_function if is_for_libraries else self._run
         self._flatten, self._piece, self._forget = lua[b"flatten"], lua[b"piece"], lua[b"forget"]
         self.null = lua[b"null"]
         for library, name, value in _constants(version):
@@ -82,45 +115,78 @@ class Sandbox:
 
     # What the server asks.
 
+    @property
+    def memory_bytes(self) -> int:
+        """What the interpreter holds."""
+        return self._runtime.get_memory_used(total=True) or 0
+
     def compile(self, body: bytes) -> Any:
         """A chunk. Raises Failure with Lua's words where it is none."""
+        return self._compiled(body, b"@user_script", b"ERR Error compiling script (new function): ")
+
+    def _compiled(self, body: bytes, name: bytes, complaint: bytes) -> Any:
         try:
-            chunk, message = self._compile(body, b"@user_script")
+            chunk, message = self._compile(body, name)
         except self._lua_error:
             self.is_spent = True
-            raise Failure("ERR Error compiling script (new function): not enough memory") from None
+            raise Failure(complaint + b"not enough memory") from None
         if chunk is None:
-            raise Failure(b"ERR Error compiling script (new function): " + message)
+            raise Failure(complaint + message)
         return chunk
 
-    def run(self, script: Any, keys: list[bytes], arguments: list[bytes], host: Host) -> Reply:
-        """What a script answers; its errors are Failures."""
-        self.host, self.fault, sha = host, None, script.sha
+    def run(self, script: Runnable, keys: list[bytes], arguments: list[bytes], host: Host) -> Reply:
+        """What a script or function answers; its errors are Failures."""
+        name = script.name
         table = self._runtime.table_from
         try:
             key_table, argument_table = table(keys), table(arguments)
-            self._runtime.set_max_memory(self._memory_max)
-            host.leave()
-            try:
-                result = self._run(script.chunk, key_table, argument_table, b"\n" not in script.body)
-            finally:
-                self._runtime.set_max_memory(0)
-                host.enter()
-            if self.fault is not None:
-                raise self.fault
-            return self._answer(result, sha, host)
+            result = self._guarded(host, self._runner, script.chunk, key_table, argument_table, script.only_line)
+            return self._answer(result, name, host)
         except ScriptError as error:  # of the answer's conversion
             return Failure(b"ERR " + error.text)
         except self._lua_error as error:
             self.is_spent = True
-            return Failure(b"ERR Error running script %b, %b" % (sha, str(error).encode()[:100]))
+            return Failure(b"ERR Error running script %b, %b" % (name, str(error).encode()[:100]))
         finally:
-            self.host = None
-            # Lua 5.1 refuses memory without looking for garbage first: the next script shall not pay for this one.
-            if host.is_killed() or self.is_overdrawn or self._runtime.get_memory_used() > self._spent_bytes:
-                self.is_spent = True
+            self._look_after(host)
 
-    def _answer(self, result: tuple[Any, ...], sha: bytes, host: Host) -> Reply:
+    def load_library(self, code: bytes, host: Host) -> list[Registered]:
+        """Run a library's code, once: what it registers. Raises Failure."""
+        chunk = self._compiled(code, b"@user_function", b"ERR Error compiling function: ")
+        self.registered = []
+        try:
+            result = self._guarded(host, self._load_library, chunk, 2 if code.count(b"\n") == 1 else None)
+        except self._lua_error:
+            self.is_spent = True
+            raise Failure("ERR Error registering functions: ERR not enough memory") from None
+        finally:
+            self._look_after(host)
+        if result[0] != b"ok":
+            raise Failure(b"ERR Error registering functions: " + (result[1] or b"(null)"))
+        found, self.registered = self.registered, []
+        return found
+
+    def _guarded(self, host: Host, function: Any, *arguments: Any) -> tuple[Any, ...]:
+        """Call into Lua with its memory bound, the server left meanwhile."""
+        self.host, self.fault = host, None
+        self._runtime.set_max_memory(self._memory_max)
+        host.leave()
+        try:
+            result: tuple[Any, ...] = function(*arguments)
+        finally:
+            self._runtime.set_max_memory(0)
+            host.enter()
+        if self.fault is not None:
+            raise self.fault
+        return result
+
+    def _look_after(self, host: Host) -> None:
+        self.host = None
+        # Lua 5.1 refuses memory without looking for garbage first: the next script shall not pay for this one.
+        if host.end_reason() or self.is_overdrawn or self._runtime.get_memory_used() > self._spent_bytes:
+            self.is_spent = True
+
+    def _answer(self, result: tuple[Any, ...], name: bytes, host: Host) -> Reply:
         if result[0] == b"ok":
             _, kind, value = result
             if kind == b"table":
@@ -129,11 +195,11 @@ class Sandbox:
                 return None
             return to_reply(value, host.resp)
         if result[0] == b"failed":
-            return Failure(b"ERR Error running script %b, %b" % (sha, result[1][:100]))
+            return Failure(b"ERR Error running script %b, %b" % (name, result[1][:100]))
         _, text, is_counted, source, line = (*result, None, None, None, None)[:5]
         text = text or b"(null)"
         if source is not None:
-            text += b" script: %b, on %b:%d." % (sha, source, line)
+            text += b" script: %b, on %b:%d." % (name, source, line)
         failure = Failure(text)
         failure.is_counted = bool(is_counted)
         return failure
@@ -162,8 +228,10 @@ class Sandbox:
 
         return roomy
 
-    def _is_killed(self) -> bool:
-        return self.is_overdrawn or (self.host is not None and self.host.is_killed())
+    def _end_reason(self) -> bytes | None:
+        """Why the script may not go on."""
+        reason = self.host.end_reason() if self.host is not None else None
+        return reason or (_KILLED if self.is_overdrawn else None)
 
     # Values.
 
@@ -189,7 +257,10 @@ class Sandbox:
         functions: dict[str, Callable[..., Any]] = {
             "explain": self._explain,
             "fail": _fail,
-            "is_killed": self._is_killed,
+            "end_reason": self._end_reason,
+            "is_flag": lambda name: name.lower() in FLAGS,
+            "register": self._register,
+            "cjson_new": self._new_json,
             "math_random": self._math_random,
             "math_randomseed": self._math_randomseed,
             "redis.call": self._call,
@@ -218,6 +289,26 @@ class Sandbox:
             self.fault = error  # ours: it goes on when Lua has been left
             return b"plain", b"ERR internal error"
         return b"plain", b"ERR userdata"
+
+    def _register(self, name: bytes, description: Any, flags: bytes, callback: Any) -> None:
+        """redis.register_function, its words looked at (prelude.py)."""
+        if not is_name(name):
+            raise ScriptError(b"ERR " + NOT_A_NAME, kind="plain")
+        if any(known.name == name for known in self.registered):
+            raise ScriptError("ERR Function already exists in the library", kind="plain")
+        bits = sum([FLAGS[flag] for flag in set(flags.lower().split(b",")) if flag])
+        self.registered.append(Registered(name, description or None, bits, callback))
+
+    def _new_json(self) -> Any:
+        """cjson.new: another one, with settings of its own; None where there are too many."""
+        if len(self._jsons) >= JSON_MAX:
+            return None
+        maker = json.Json(self)
+        self._jsons.add(maker)
+        functions = maker.functions()
+        return self._runtime.table_from(
+            {name.encode(): self._with_room(function) for name, function in functions.items()}
+        )
 
     def _words(self, arguments: tuple[Any, ...]) -> list[bytes]:
         if not arguments:
@@ -338,6 +429,8 @@ def _constants(version: str) -> list[tuple[bytes, bytes, Any]]:
     return [(b"redis", name, value) for name, value in redis.items()] + [
         (b"cjson", b"_NAME", b"cjson"), (b"cjson", b"_VERSION", b"2.1.0"),
         (b"cmsgpack", b"_NAME", b"cmsgpack"), (b"cmsgpack", b"_VERSION", b"lua-cmsgpack 0.4.0"),
+        (b"cmsgpack", b"_COPYRIGHT", b"Copyright (C) 2012, Salvatore Sanfilippo"),
+        (b"cmsgpack", b"_DESCRIPTION", b"MessagePack C implementation for Lua"),
     ]  # fmt: skip
 
 
@@ -370,4 +463,4 @@ def _lua_type(value: Any) -> str:
     return names.get(type(value), "table")
 
 
-__all__ = ["Host", "Other", "Sandbox", "Table"]
+__all__ = ["Host", "Other", "Registered", "Runnable", "Sandbox", "Table"]
