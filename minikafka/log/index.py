@@ -159,19 +159,25 @@ class OffsetIndex(Index):
         self._add(offset - self.base_offset, position)
         self.last_offset = offset
 
-    def lookup(self, offset: int) -> int:
-        """The position of the last indexed batch that ends at or before `offset`; 0 if there is none."""
+    def lookup(self, offset: int) -> tuple[int, int]:
+        """The last entry at or before `offset`, and the position of its batch; `(offset, 0)` if there is none."""
         place = self._last_below(offset - self.base_offset, 0)
-        return self._at(place)[1] if place >= 0 else 0
+        if place < 0:
+            return offset, 0
+        relative, position = self._at(place)
+        return self.base_offset + relative, position
 
     def last_position(self) -> int:
         """The position of the last indexed batch, 0 without entries."""
         return self._at(self.count - 1)[1] if self.count else 0
 
-    def batch_before(self, position: int) -> int:
-        """The greatest indexed batch start at or below a file position; 0 if there is none."""
+    def batch_before(self, position: int) -> tuple[int, int]:
+        """The last entry whose batch begins at or below a file position, and where; zeros if there is none."""
         place = self._last_below(position, 1)
-        return self._at(place)[1] if place >= 0 else 0
+        if place < 0:
+            return 0, 0
+        relative, found = self._at(place)
+        return self.base_offset + relative, found
 
     def truncate_to(self, offset: int) -> None:
         """Drop entries at or above `offset`."""
@@ -219,10 +225,13 @@ class TimeIndex(Index):
             self._add(timestamp, offset - self.base_offset)
             self.last_timestamp, self.last_offset = timestamp, offset
 
-    def lookup(self, timestamp: int) -> int:
-        """The offset of the last entry at or before an instant; the base offset if there is none."""
+    def lookup(self, timestamp: int) -> tuple[int, int]:
+        """The last entry at or before an instant, and its offset; `(-1, base offset)` if there is none."""
         place = self._last_below(timestamp, 0)
-        return self.base_offset + (self._at(place)[1] if place >= 0 else 0)
+        if place < 0:
+            return -1, self.base_offset
+        found, relative = self._at(place)
+        return found, self.base_offset + relative
 
     def truncate_to(self, offset: int) -> None:
         """Drop entries at or above `offset`."""

@@ -7,7 +7,8 @@
 Law 1: batches are only ever appended, and in the order of their offsets. A position that once began a batch does so
        until the segment is truncated below it.
 Law 2: whoever reads gets whole batches: from the one that holds the offset asked for, up to the last that fits.
-Law 3: the log is the truth, the indexes are made from it.
+Law 3: the log is the truth, the indexes are made from it. An entry is believed once the batch it speaks of says the
+       same: the last ones when the indexes are taken up, another when it is followed. One that lies costs a new index.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ __all__ = ["CorruptLog", "FoundTimestamp", "LegacyFormat", "Segment"]
 
 DELETED = ".deleted"
 PROBE = Struct(">qi11xi")  # of a batch header: base offset, length, last offset delta
+PROBE_BATCH = Struct(">qi4xb6xi")  # the same, and its magic
 PROBE_LENGTH = Struct(">8xi")  # its length alone, 12 bytes
 WINDOW_BYTES = 8192  # read at a time when looking for a batch: an index interval and what belongs to the next one
 STRIDE_BYTES = 1 << 20  # read at a time when walking a whole segment
@@ -63,6 +65,7 @@ class Segment:
         self.created_ms = now_ms
         self.jitter_ms = 0  # by how much it is rolled before its time
         self.is_loaded = True
+        self.is_active = False
         self._first_timestamp = -1  # of the first batch, once known: rolling by time counts from it
         self._unindexed_bytes = 0  # appended since the last index entry
 
@@ -72,6 +75,7 @@ class Segment:
         """Make the files of an empty active segment."""
         self.log.file().truncate(0)
         self.size = 0
+        self.is_active = True
         self.forget_indexes()
 
     def open(self, size: int) -> None:
@@ -89,8 +93,9 @@ class Segment:
             self.time_index.load()
             if self.size and not self.time_index.count:
                 raise CorruptIndex(f"{self.time_index.handle.path} lacks its last entry")
-            if self.offset_index.last_position() >= self.size > 0:
+            if (self.offset_index.count or self.time_index.count) and self.offset_index.last_position() >= self.size:
                 raise CorruptIndex(f"{self.offset_index.handle.path} points behind the end of the log")
+            self._check_end()
             self.offset_index.trim()  # of a tail that was preallocated and never cut
             self.time_index.trim()
         except CorruptIndex:
@@ -98,13 +103,52 @@ class Segment:
         self.max_timestamp = self.time_index.last_timestamp
         self.offset_of_max_timestamp = self.time_index.last_offset
 
+    def _check_end(self) -> None:
+        """CorruptIndex unless the last entries agree with the log, and nothing behind them is later. Two windows of the
+        log are read, however long it is."""
+        index, times = self.offset_index, self.time_index
+        begin = index.last_position()
+        if begin:
+            self._check_indexed(self.log.file().read(begin, HEADER_SIZE), begin, index.last_offset)
+        try:
+            for _, header in self.headers(begin, WINDOW_BYTES):
+                if header.max_timestamp > times.last_timestamp:
+                    raise CorruptIndex(f"{times.handle.path} lacks its last entry")
+            if times.count:
+                self._check_time(times.last_timestamp, times.last_offset)
+        except CorruptLog:
+            raise CorruptIndex(f"{index.handle.path}: no batch at {begin}") from None
+        except LegacyFormat:
+            return  # its reader is told so
+
+    def _check_time(self, timestamp: int, offset: int) -> None:
+        """CorruptIndex unless `offset` lies in a batch of just that greatest timestamp, and none before it in its
+        neighbourhood reaches it: times that a flipped bit made would have a search begin too late."""
+        indexed, begin = self.offset_index.lookup(offset - 1)
+        if begin:
+            self._check_indexed(self.log.file().read(begin, HEADER_SIZE), begin, indexed)
+        for _, header in self.headers(begin, WINDOW_BYTES):
+            if header.base_offset + header.last_offset_delta < offset:
+                if header.max_timestamp < timestamp:
+                    continue
+            elif header.base_offset <= offset and header.max_timestamp == timestamp:
+                return
+            break
+        raise CorruptIndex(f"{self.time_index.handle.path}: {timestamp} is not the time of offset {offset}")
+
     def rebuild_indexes(self) -> None:
-        """Make both indexes from the log, as they are when a segment is closed."""
+        """Make both indexes from the log, as they are when a segment is closed; room for more if it is active."""
+        was_active = self.is_active
         self.forget_indexes()
-        for position, header in self.headers():
-            last_offset = header.base_offset + header.last_offset_delta
-            self.note_batch(position, LENGTH_FROM + header.length, last_offset, header.max_timestamp)
+        try:
+            for position, header in self.headers():
+                last_offset = header.base_offset + header.last_offset_delta
+                self.note_batch(position, LENGTH_FROM + header.length, last_offset, header.max_timestamp)
+        except CorruptLog:
+            pass  # whoever reads so far is told; the indexes lead to what is before it
         self.deactivate()
+        if was_active:
+            self.activate()
 
     def forget_indexes(self) -> None:
         self.is_loaded = True
@@ -117,6 +161,7 @@ class Segment:
         """Room for more entries: appends follow."""
         if not self.is_loaded:
             self.load()
+        self.is_active = True
         self.offset_index.prepare()
         self.time_index.prepare()
 
@@ -124,6 +169,7 @@ class Segment:
         """Its last entries are written and the preallocated tails cut: no append follows."""
         if not self.is_loaded:
             return  # nobody has touched it: it is as it was closed
+        self.is_active = False
         self.time_index.append(self.max_timestamp, self.offset_of_max_timestamp)
         self.offset_index.trim()
         self.time_index.trim()
@@ -193,13 +239,21 @@ class Segment:
         """The position of the batch that holds `offset`, or of the next one; the segment's size if there is none."""
         if not self.is_loaded:
             self.load()
-        return self._walk_to(offset, self.offset_index.lookup(offset))
+        indexed, position = self.offset_index.lookup(offset)
+        try:
+            return self._walk_to(offset, position, indexed)
+        except CorruptIndex:
+            self.rebuild_indexes()
+            return self._walk_to(offset, 0, 0)
 
-    def _walk_to(self, offset: int, position: int) -> int:
-        file, size = self.log.file(), self.size
+    def _walk_to(self, offset: int, position: int, indexed: int) -> int:
+        """`find` from the start on, or from the position where an index has a batch up to the offset `indexed`."""
+        file, size, first = self.log.file(), self.size, position
         probe, probe_bytes = PROBE.unpack_from, PROBE.size
         while position < size:
             window = file.read(position, min(WINDOW_BYTES, size - position))
+            if position == first and position:
+                self._check_indexed(window, position, indexed)
             at = 0
             while at + probe_bytes <= len(window):
                 base, length, delta = probe(window, at)
@@ -211,12 +265,28 @@ class Segment:
             position += at
         return size
 
+    def _check_indexed(self, window: bytes, position: int, indexed: int) -> None:
+        """CorruptIndex unless what lies at a position looks like a batch that goes up to `indexed` at most."""
+        if len(window) >= HEADER_SIZE:
+            base, length, magic, delta = PROBE_BATCH.unpack_from(window)
+            size = LENGTH_FROM + length
+            is_batch = magic == MAGIC and HEADER_SIZE <= size <= self.size - position
+            if is_batch and self.base_offset <= base <= base + delta <= indexed:
+                return
+        raise CorruptIndex(f"{self.offset_index.handle.path}: no batch up to offset {indexed} at {position}")
+
     def whole_end(self, position: int, limit: int) -> int:
         """The end of the last whole batch between a batch's start and a limit."""
         if not self.is_loaded:
             self.load()
-        position = max(position, self.offset_index.batch_before(limit))
+        indexed, before = self.offset_index.batch_before(limit)
         file, length_of = self.log.file(), PROBE_LENGTH.unpack_from
+        if before > position:
+            try:
+                self._check_indexed(file.read(before, HEADER_SIZE), before, indexed)
+                position = before
+            except CorruptIndex:
+                self.rebuild_indexes()
         while position + LENGTH_FROM <= limit:
             window = file.read(position, min(WINDOW_BYTES, limit - position))
             at = 0
@@ -230,11 +300,11 @@ class Segment:
             position += at
         return position
 
-    def headers(self, position: int = 0) -> Iterator[tuple[int, BatchHeader]]:
-        """Every batch's position and header, from a batch on."""
+    def headers(self, position: int = 0, stride: int = STRIDE_BYTES) -> Iterator[tuple[int, BatchHeader]]:
+        """Every batch's position and header, from a batch on; so many bytes are read at a time."""
         file = self.log.file()
         while position < self.size:
-            window = file.read(position, STRIDE_BYTES)
+            window = file.read(position, stride)
             at = 0
             while at + HEADER_SIZE <= len(window) and position + at < self.size:
                 header = BatchHeader.peek(window, at)
@@ -279,13 +349,24 @@ class Segment:
         """The first record at or after an instant, not before `start_offset`."""
         if not self.is_loaded:
             self.load()
-        indexed = max(self.time_index.lookup(timestamp), start_offset)
-        for position, header in self.headers(self.offset_index.lookup(indexed)):
+        indexed = max(self._indexed_before(timestamp), start_offset)
+        for position, header in self.headers(self.find(indexed)):
             if header.max_timestamp < timestamp or header.base_offset + header.last_offset_delta < start_offset:
                 continue
             if found := self._find_in_batch(position, header, timestamp, start_offset):
                 return found
         return None
+
+    def _indexed_before(self, timestamp: int) -> int:
+        """An offset before which no record is at or after an instant."""
+        found, offset = self.time_index.lookup(timestamp)
+        try:
+            if offset > self.base_offset:
+                self._check_time(found, offset)
+        except (CorruptIndex, CorruptLog):
+            self.rebuild_indexes()
+            offset = self.time_index.lookup(timestamp)[1]
+        return offset
 
     def _find_in_batch(
         self, position: int, header: BatchHeader, timestamp: int, start_offset: int
@@ -305,7 +386,7 @@ class Segment:
             self.load()
         if self.max_timestamp < 0:
             return None
-        for position, header in self.headers(self.offset_index.lookup(self.offset_of_max_timestamp)):
+        for position, header in self.headers(self.find(self.offset_of_max_timestamp)):
             if header.max_timestamp == self.max_timestamp:
                 return self._find_in_batch(position, header, self.max_timestamp, header.base_offset)
         return None
@@ -335,7 +416,7 @@ class Segment:
     def _recall_max_timestamp(self) -> None:
         self.max_timestamp = self.time_index.last_timestamp
         self.offset_of_max_timestamp = self.time_index.last_offset
-        for _, header in self.headers(self.offset_index.lookup(self.offset_of_max_timestamp)):
+        for _, header in self.headers(self.find(self.offset_of_max_timestamp)):
             if header.max_timestamp > self.max_timestamp:
                 self.max_timestamp = header.max_timestamp
                 self.offset_of_max_timestamp = header.base_offset + header.last_offset_delta
