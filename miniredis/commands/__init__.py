@@ -8,8 +8,10 @@ from miniredis.commands import (
     config,
     connection,
     debug,
+    dump,
     functions,
     hashes,
+    hyperloglog,
     info,
     keys,
     lists,
@@ -17,6 +19,9 @@ from miniredis.commands import (
     scripting,
     server,
     sets,
+    stream_groups,
+    stream_info,
+    streams,
     strings,
     transactions,
     zset_algebra,
@@ -25,7 +30,8 @@ from miniredis.commands import (
 )
 
 FAMILIES = (
-    bitfields, bitmaps, clients, command_docs, config, connection, debug, functions, hashes, info, keys, lists, pubsub, scripting,
-    server, sets, strings,
+    bitfields, bitmaps, hyperloglog,
+    clients, command_docs, config, connection, debug, dump, functions, hashes, info, keys, lists, pubsub, scripting,
+    server, sets, stream_groups, stream_info, streams, strings,
     transactions, zset_algebra, zset_ranges, zsets,
 )  # fmt: skip

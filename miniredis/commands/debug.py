@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from miniredis.engine.call import Call
+from miniredis.engine.call import NO_SUCH_KEY, Call
 from miniredis.engine.registry import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, command
+from miniredis.keyspace.db import LRU_BITS_MASK, Db
+from miniredis.keyspace.value import Value, encoding, reference_count
+from miniredis.persist.digest import DIGEST_BYTES, dataset_digest, value_digest
+from miniredis.persist.rdb_format import Reader
+from miniredis.persist.rdb_load import restore
+from miniredis.persist.rdb_save import encode
+from miniredis.structures import listpack
+from miniredis.structures.chunks import List
+from miniredis.structures.sets import Set
 from protocol.resp.numbers import parse_float
 from protocol.resp.values import (
     OK,
@@ -21,24 +30,41 @@ from protocol.resp.values import (
     Verbatim,
 )
 
+ANY_NUMBER: Final = 1 << 31
 # Keys that DEBUG POPULATE makes in one call, at most: more would hold the server for minutes.
 MAX_POPULATE: Final = 50_000_000
 
 _HELP: Final = (
     "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "CHANGE-REPL-ID",
+    "    Give this server another replication id.",
+    "DIGEST",
+    "    Answer with one sum over all keys of all databases.",
+    "DIGEST-VALUE <key> [<key> ...]",
+    "    Answer with a sum over the value of each key.",
     "ERROR <string>",
     "    Answer with an error of this text.",
+    "LISTPACK <key>",
+    "    Write the bytes of a listpack to the server's log.",
     "LOG <message>",
     "    Write a line to the server's log.",
+    "OBJECT <key>",
+    "    Answer with how a value is kept: encoding, length when written down, access clock.",
     "POPULATE <count> [<prefix>] [<size>]",
     "    Make keys <prefix>:0, <prefix>:1, … that do not exist yet (prefix: key).",
     "PROTOCOL <type>",
     "    Answer with a value of a type: string, integer, double, null, array, set, map, attrib, push, verbatim, true,",
     "    false, bignum.",
+    "RELOAD",
+    "    Write every key down, empty all databases and read the keys back.",
     "SET-ACTIVE-EXPIRE (0|1)",
     "    Stop or start removing expired keys that nobody asks for.",
+    "SET-SKIP-CHECKSUM-VALIDATION (0|1)",
+    "    Believe payloads of RESTORE without their checksum, or no longer.",
     "SLEEP <seconds>",
     "    Hold the whole server for a time.",
+    "STRUCTSIZE",
+    "    Answer with the bits of the machine's words.",
     "HELP",
     "    Print this help.",
 )
@@ -100,6 +126,123 @@ def _populate(call: Call) -> Reply:
     return OK
 
 
+# ── what is stored ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _digest(call: Call) -> Reply:
+    return Status(_hex(dataset_digest(call.state.dbs)))
+
+
+def _digest_value(call: Call) -> Reply:
+    """Keys past their instant count: nothing is removed to answer this."""
+    db = call.db
+    found: list[Reply] = []
+    for key in call.argv[2:]:
+        value = db.table.get(key)
+        total = 0 if value is None else value_digest(value, db.expiry(key) is not None)
+        found.append(Status(_hex(total)))
+    return found
+
+
+def _hex(total: int) -> bytes:
+    return b"%0*x" % (2 * DIGEST_BYTES, total)
+
+
+def _stored(call: Call) -> Value:
+    value = call.db.table.get(call.argv[2])
+    if value is None:
+        raise Failure(NO_SUCH_KEY)
+    return value
+
+
+def _object(call: Call) -> Reply:
+    value = _stored(call)
+    clock = call.db.table.clock(call.argv[2])
+    # Without its type byte, as Redis counts.
+    length = len(encode(value, is_compressed=call.settings.rdbcompression)) - 1
+    idle = 0 if call.db.keyspace.is_lfu else (call.now // 1000 - clock) & LRU_BITS_MASK
+    text = b"Value at:0x%x refcount:%d encoding:%b serializedlength:%d lru:%d lru_seconds_idle:%d" % (
+        id(value), reference_count(value), encoding(value), length, clock, idle,
+    )  # fmt: skip
+    if isinstance(value, List) and value.encoding == b"quicklist":
+        text += _chain_text(value, call.settings.list_max_listpack_size)
+    return Status(text)
+
+
+def _chain_text(value: List, fill: int) -> bytes:
+    runs = value.runs()
+    size = sum([run.size for run in runs])
+    return b" ql_nodes:%d ql_avg_node:%.2f ql_listpack_max:%d ql_compressed:0 ql_uncompressed_size:%d" % (
+        len(runs), len(value) / len(runs), fill, size,
+    )  # fmt: skip
+
+
+def _listpack(call: Call) -> Reply:
+    """The bytes are those of the type's RDB form, whose only element a listpack is."""
+    value = _stored(call)
+    if encoding(value) not in (b"listpack", b"listpackex"):
+        raise Failure("ERR Not a listpack encoded object.")
+    items = _packed_items(value)
+    blob = listpack.encode(items)
+    call.state.log(f"{{total bytes {len(blob)}}} {{num entries {len(items)}}}")
+    for at, item in enumerate(items):
+        call.state.log(f"{at}: {listpack.entry(item).hex()}")
+    return Status(b"Listpack structure printed on stdout")
+
+
+def _packed_items(value: Value) -> list[bytes | int]:
+    body = encode(value, is_compressed=False)
+    items: list[bytes | int] = []
+    if isinstance(value, List | Set):
+        items += value
+    else:
+        reader = Reader(body, 1 if encoding(value) == b"listpack" else 9)
+        items += listpack.elements(reader.string())
+    return items
+
+
+def _reload(call: Call) -> Reply:
+    """Nothing is left of the old values: each is made anew from its bytes."""
+    if len(call.argv) > 2:
+        raise Failure("ERR DEBUG RELOAD has no options here: there is no file to leave out or to merge.")
+    for db in call.state.dbs:
+        _reload_database(db, call)
+    call.state.log("DB reloaded by DEBUG RELOAD")
+    return OK
+
+
+def _reload_database(db: Db, call: Call) -> None:
+    written: list[tuple[bytes, bytes, int | None]] = []
+    for key, value in db.table.items():
+        written.append((key, encode(value, is_compressed=call.settings.rdbcompression), db.expiry(key)))
+    db.table.clear()
+    db.deadlines.clear()
+    for key, body, deadline in written:
+        # As when a file is loaded: what is over is not read, unless a primary is to say so.
+        if deadline is not None and deadline < call.now and not call.state.is_replica:
+            continue
+        db.table.add(key, restore(body, call.settings), db.keyspace.clock)
+        if deadline is not None:
+            db.expire_at(key, deadline)
+
+
+# ── the server's own ways ──────────────────────────────────────────────────────────────────────────────
+
+
+def _change_repl_id(call: Call) -> Reply:
+    call.state.replication_id = f"{call.state.secrets.getrandbits(160):040x}".encode()
+    return OK
+
+
+def _skip_checksums(call: Call) -> Reply:
+    call.state.checks_sums = call.argv[2] == b"0"
+    return OK
+
+
+def _structsize(call: Call) -> Reply:
+    return b"bits:64 "
+
+
 def _number(call: Call, at: int, high: int) -> int:
     error = "ERR value is out of range, must be positive"
     number = call.integer(at, error)
@@ -154,4 +297,12 @@ _SUBCOMMANDS: Final[dict[bytes, tuple[int, int, Callable[[Call], Reply]]]] = {
     b"LOG": (3, 3, _log),
     b"POPULATE": (3, 5, _populate),
     b"PROTOCOL": (3, 3, _protocol),
+    b"CHANGE-REPL-ID": (2, 2, _change_repl_id),
+    b"DIGEST": (2, 2, _digest),
+    b"DIGEST-VALUE": (2, ANY_NUMBER, _digest_value),
+    b"LISTPACK": (3, 3, _listpack),
+    b"OBJECT": (3, 3, _object),
+    b"RELOAD": (2, ANY_NUMBER, _reload),
+    b"SET-SKIP-CHECKSUM-VALIDATION": (3, 3, _skip_checksums),
+    b"STRUCTSIZE": (2, 2, _structsize),
 }

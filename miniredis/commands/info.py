@@ -284,7 +284,7 @@ def _stats(call: Call) -> Fields:
         "tracking_total_prefixes": 0,
         "unexpected_error_replies": 0,
         "total_error_replies": observer.error_replies,
-        "dump_payload_sanitizations": 0,
+        "dump_payload_sanitizations": state.sanitized_payloads,
         "total_reads_processed": traffic.reads,
         "total_writes_processed": traffic.writes,
         "io_threaded_reads_processed": 0,

@@ -17,14 +17,12 @@ from miniredis.engine.registry import (
 from miniredis.engine.scanning import parse_cursor, scan_options
 from miniredis.keyspace import notify
 from miniredis.keyspace.db import LRU_BITS_MASK, Db
-from miniredis.keyspace.value import Value, copied, encoding, type_name
+from miniredis.keyspace.value import Value, copied, encoding, reference_count, type_name
 from miniredis.structures.glob import matcher
 from protocol.resp.values import OK, Failure, Reply, Status
 
 INT64_MAX: Final = 0x7FFFFFFFFFFFFFFF
 INT32_MAX: Final = 0x7FFFFFFF
-# Redis keeps one shared object for each of these numbers; REFCOUNT then answers INT_MAX.
-SHARED_INTEGERS: Final = 10_000
 
 _TYPES: Final = {name: Status(name) for name in (b"none", b"string", b"list", b"set", b"zset", b"hash", b"stream")}
 
@@ -405,7 +403,7 @@ def object_refcount(call: Call) -> Reply:
     value = call.db.peek(call.argv[2])
     if value is None:
         return None
-    return INT32_MAX if isinstance(value, int) and 0 <= value < SHARED_INTEGERS else 1
+    return reference_count(value)
 
 
 @command("OBJECT|IDLETIME key", READONLY, since="2.2.3", keys="RO", tips=("nondeterministic_output",))

@@ -75,7 +75,8 @@ _CATEGORY_OF_GROUP: Final = {
 _GROUP_OF_MODULE: Final = {
     "strings": "string", "keys": "generic", "lists": "list", "hashes": "hash", "sets": "set", "zsets": "sorted-set",
     "zset_ranges": "sorted-set", "zset_algebra": "sorted-set",
-    "streams": "stream", "transactions": "transactions", "bitmaps": "bitmap", "config": "server", "acl": "server",
+    "dump": "generic", "streams": "stream", "transactions": "transactions", "bitmaps": "bitmap", "config": "server", "acl": "server",
+    "stream_groups": "stream", "stream_info": "stream",
     "replication": "server", "memory": "server", "observe": "server", "command_docs": "server",
     "bitfields": "bitmap", "hash_expiry": "hash", "sorting": "generic",
     "info": "server", "debug": "server", "scripting": "scripting", "functions": "scripting", "clients": "connection",

@@ -24,8 +24,11 @@ class Settings:
     set_max_intset_entries: int = 512
     set_max_listpack_entries: int = 128
     set_max_listpack_value: int = 64
+    hll_sparse_max_bytes: int = 3000
     zset_max_listpack_entries: int = 128
     zset_max_listpack_value: int = 64
+    stream_node_max_bytes: int = 4096
+    stream_node_max_entries: int = 100
     proto_max_bulk_len: int = 512 * 1024 * 1024
     client_query_buffer_limit: int = 1024 * 1024 * 1024
     # class -> (hard bytes, soft bytes, soft seconds); 0 is no limit
@@ -48,5 +51,7 @@ class Settings:
     maxmemory_policy: str = "noeviction"
     lfu_log_factor: int = 10
     lfu_decay_time: int = 1
+    rdbcompression: bool = True
+    sanitize_dump_payload: str = "no"
     enable_debug_command: str = "no"
     enable_protected_configs: str = "no"

@@ -77,6 +77,8 @@ class State:
         self.traffic = Traffic()
         self.rates = Rates()
         self.expires_actively = True  # DEBUG SET-ACTIVE-EXPIRE
+        self.checks_sums = True  # DEBUG SET-SKIP-CHECKSUM-VALIDATION
+        self.sanitized_payloads = 0  # payloads of RESTORE that sanitize-dump-payload asked to check
         self.startup_bytes = 0  # resident memory once the server listened
         self.port = 0
         self.listening: list[tuple[str, tuple[str, ...], int]] = []  # (kind, addresses, port) of each listener

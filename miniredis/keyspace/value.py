@@ -13,6 +13,8 @@ from __future__ import annotations
 from typing import ClassVar, Protocol, TypeAlias
 
 EMBSTR_MAX_BYTES = 44
+SHARED_INTEGERS = 10_000
+INT32_MAX = 0x7FFFFFFF
 INTEGER_MAX_BYTES = 20  # of the text of a 64-bit integer
 # sizeof(robj) + the sds header of a short string + its NUL, as MEMORY USAGE of a real server counts them.
 STRING_OVERHEAD_BYTES = 20
@@ -73,6 +75,11 @@ def encoding(value: Value) -> bytes:
     if isinstance(value, bytearray):
         return b"raw"
     return value.encoding
+
+
+def reference_count(value: Value) -> int:
+    """OBJECT REFCOUNT: Redis keeps one object for each small number, which all share."""
+    return INT32_MAX if isinstance(value, int) and 0 <= value < SHARED_INTEGERS else 1
 
 
 def copied(value: Value) -> Value:

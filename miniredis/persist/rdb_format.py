@@ -60,6 +60,12 @@ _VERSIONS: Final = {
     HASH_METADATA: 12, HASH_LISTPACK_EX: 12,
 }  # fmt: skip
 
+# Written as they lie in memory: what sanitize-dump-payload asks Redis to look through.
+PACKED_TYPES: Final = frozenset((
+    SET_INTSET, HASH_LISTPACK, ZSET_LISTPACK, LIST_QUICKLIST_2, SET_LISTPACK, HASH_LISTPACK_EX_PRE_GA,
+    HASH_LISTPACK_EX, STREAM_LISTPACKS, STREAM_LISTPACKS_2, STREAM_LISTPACKS_3,
+))  # fmt: skip
+
 # Nodes of a list.
 PLAIN: Final = 1
 PACKED: Final = 2

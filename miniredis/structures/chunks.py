@@ -130,6 +130,23 @@ class List:
             built.push_tail((value,), limit)
         return built
 
+    @classmethod
+    def restored(cls, runs: Sequence[Run], limit: int, *, is_chained: bool = False) -> "List":
+        """A list of runs as they were written down; a single packed one within the limits is a small list again,
+        unless it is to stay a chain."""
+        built = cls()
+        built._packed = sum([run.size for run in runs])
+        most_bytes, most_count = limits(limit)
+        if len(runs) == 1 and not (is_chained or runs[0].is_plain):
+            only = runs[0]
+            if only.size <= most_bytes and len(only.items) <= most_count:
+                built._items = only.items
+                return built
+        built._runs = deque(runs)
+        built._count = sum([len(run.items) for run in runs])
+        built._size_limit, built._count_limit = limits(min(limit, MAX_FILL))
+        return built
+
     def __iter__(self) -> Iterator[bytes]:
         if self._runs is None:
             yield from self._items

@@ -82,6 +82,19 @@ class Set:
             return Set(INTSET)
         return Set(LISTPACK if count <= limits.set_max_listpack_entries else HASHTABLE)
 
+    @staticmethod
+    def of_integers(integers: array[int], limits: SetLimits) -> Set:
+        """A set of different integers, in order; a hash table where an intset may not hold so many."""
+        built = Set(INTSET)
+        built._integers = integers
+        if len(integers) > min(limits.set_max_intset_entries, _INTSET_CEILING):
+            built._leave_intset(HASHTABLE)
+        return built
+
+    def integers(self) -> array[int]:
+        """What an intset holds, in order; not to be changed."""
+        return self._integers
+
     @property
     def encoding(self) -> bytes:
         return _ENCODINGS[self.form]

@@ -20,7 +20,7 @@ INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
 
 # Doubles that are whole and within this bound are printed as integers (half of a long long, as Redis has it).
-_WHOLE_LIMIT: Final = 4611686018427387904.0
+WHOLE_LIMIT: Final = 4611686018427387904.0
 
 # string2ld copies its text into a buffer of this size, and refuses what does not fit.
 _LONG_DOUBLE_CHARS: Final = 5 * 1024
@@ -121,7 +121,7 @@ def _is_hexadecimal(text: bytes) -> bool:
 
 def format_double(value: float) -> bytes:
     """Print a double as `d2string` of Redis 7.2 and later: `3`, `0.1`, `1e-7`, `-0`, `inf`, `nan`."""
-    if -_WHOLE_LIMIT <= value <= _WHOLE_LIMIT:
+    if -WHOLE_LIMIT <= value <= WHOLE_LIMIT:
         whole = int(value)
         if whole == value:
             if whole:
@@ -131,6 +131,13 @@ def format_double(value: float) -> bytes:
         return b"nan"
     elif isinf(value):
         return b"inf" if value > 0 else b"-inf"
+    return format_shortest(value)
+
+
+def format_shortest(value: float) -> bytes:
+    """Print a double by its digits alone, as `fpconv_dtoa` does: 1000000000 is `1e+9`."""
+    if value == 0 or value != value or isinf(value):
+        return format_double(value)
     if value < 0:
         return b"-" + _lay_out(*_shortest_digits(-value), 17)
     return _lay_out(*_shortest_digits(value), 18)

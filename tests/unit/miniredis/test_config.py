@@ -17,7 +17,8 @@ import pytest
 
 from miniredis.config import CommandLine, Config, ConfigError
 from miniredis.directives import FIXED, OPTIONS, Option
-from tests.peers.redis import ROOT, Link, Server, our_server, real_binary
+from miniredis.persist.rdb_format import sealed
+from tests.peers.redis import ROOT, Link, Server, our_server, real_binary, request
 from tests.unit.miniredis.world import Ear, World
 
 GOLDEN = ROOT / "tests" / "golden" / "redis-7.4.1-config.json"
@@ -272,6 +273,23 @@ def _lfu_log_factor(client: Client) -> None:
     assert _frequency(client, "seldom", 50) <= 10
 
 
+def _compression(client: Client) -> None:
+    client("SET", "k", "a" * 1000)
+    short = len(client.link.command("DUMP", "k"))
+    client.set("rdbcompression", "no")
+    assert short < 100 < 1000 < len(client.link.command("DUMP", "k"))
+
+
+def _sanitize(client: Client) -> None:
+    command = request(["RESTORE", "k", "0", sealed(bytes.fromhex("0b0a02000000010000000100"), 10), "REPLACE"])
+    before = int(client.info("stats", "dump_payload_sanitizations"))
+    for setting, more in (("yes", 1), ("clients", 2), ("no", 2)):
+        client.set("sanitize-dump-payload", setting)
+        client.link.send(command)
+        assert client.link.reply() == b"+OK\r\n"
+        assert int(client.info("stats", "dump_payload_sanitizations")) == before + more
+
+
 def _policy(client: Client) -> None:
     client("SET", "k", "1")
     assert client("OBJECT", "FREQ", "k").startswith("ERR An LFU maxmemory policy is not selected")
@@ -492,7 +510,9 @@ EFFECTS: dict[str, Callable[[Client], None]] = {
     "notify-keyspace-events": _events,
     "port": _port,
     "proto-max-bulk-len": _bulk_limit,
+    "rdbcompression": _compression,
     "requirepass": _password,
+    "sanitize-dump-payload": _sanitize,
     "set-max-intset-entries": _encoding("set-max-intset-entries", "2", "SADD s 1 2 3", "intset", "listpack"),
     "set-max-listpack-entries": _encoding("set-max-listpack-entries", "2", "SADD s a b c", "listpack", "hashtable"),
     "set-max-listpack-value": _encoding("set-max-listpack-value", "3", "SADD s abcdef", "listpack", "hashtable"),

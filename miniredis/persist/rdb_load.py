@@ -1,0 +1,278 @@
+"""Values from what RDB wrote, of every version from the first to the one Redis 7.4 writes.
+
+Law 1: nothing is believed. Whatever a payload says is checked against the bytes that are there before memory is taken
+       for it, and what does not hold together – a count, an order, a member twice, a number that is none – is a
+       ValueError. Redis asks for such care by sanitize-dump-payload; here nothing is read without it.
+Law 2: the form a value takes follows Redis: what was written packed stays packed unless there are more elements than
+       the settings allow, what was written plain is packed where they allow it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, Protocol
+
+from miniredis.keyspace.value import Value, compact
+from miniredis.persist import rdb_format as rdb
+from miniredis.persist.rdb_format import Reader
+from miniredis.structures import listpack
+from miniredis.structures.chunks import List, Run, packed_run, plain_run
+from miniredis.structures.hash import Hash
+from miniredis.structures.legacy import read_intset, ziplist, zipmap
+from miniredis.structures.packed import HEADER_BYTES, entry_size
+from miniredis.structures.sets import HASHTABLE, LISTPACK, Set
+from miniredis.structures.zset import SortedSet
+
+# Longer than any string: for what was written packed, whose elements are not measured again.
+_ANY_LENGTH: Final = 1 << 62
+
+
+class Limits(Protocol):
+    """The directives that decide the form of a value (the settings object has them)."""
+
+    @property
+    def hash_max_listpack_entries(self) -> int: ...
+    @property
+    def hash_max_listpack_value(self) -> int: ...
+    @property
+    def list_max_listpack_size(self) -> int: ...
+    @property
+    def set_max_intset_entries(self) -> int: ...
+    @property
+    def set_max_listpack_entries(self) -> int: ...
+    @property
+    def set_max_listpack_value(self) -> int: ...
+    @property
+    def zset_max_listpack_entries(self) -> int: ...
+    @property
+    def zset_max_listpack_value(self) -> int: ...
+
+
+class _PackedZset(NamedTuple):
+    """The limits of a sorted set that was written packed: only how many entries there are counts."""
+
+    zset_max_listpack_entries: int
+    zset_max_listpack_value: int = _ANY_LENGTH
+
+
+class _PackedSet(NamedTuple):
+    set_max_intset_entries: int
+    set_max_listpack_entries: int
+    set_max_listpack_value: int = _ANY_LENGTH
+
+
+def restore(payload: bytes, limits: Limits) -> Value:
+    """The value of a payload whose footer was taken off. ValueError where there is none, or an empty collection.
+
+    As in Redis, what comes after the value is not looked at."""
+    reader = Reader(payload)
+    return decode(reader.byte(), reader, limits)
+
+
+def decode(kind: int, reader: Reader, limits: Limits) -> Value:
+    """Read a value of this type on from where the reader is; ValueError if there is none, or it is empty."""
+    load = _LOADERS.get(kind)
+    if load is None:
+        raise ValueError("a value of no known type")
+    return load(reader, limits)
+
+
+# ── strings and lists ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _string(reader: Reader, limits: Limits) -> Value:
+    return compact(reader.string())
+
+
+def _nonempty(number: int) -> int:
+    if not number:
+        raise ValueError("a collection without elements")
+    return number
+
+
+def _list(reader: Reader, limits: Limits) -> Value:
+    """The oldest lists: elements one after the other."""
+    fill = limits.list_max_listpack_size
+    chain = List.restored([], fill, is_chained=True)
+    chain.push_tail([reader.string() for _ in range(_nonempty(reader.count(1)))], fill)
+    return List.restored(chain.runs(), fill)
+
+
+def _list_ziplist(reader: Reader, limits: Limits) -> Value:
+    items = ziplist(reader.string())
+    _nonempty(len(items))
+    fill = limits.list_max_listpack_size
+    chain = List.restored([], fill, is_chained=True)
+    chain.push_tail(items, fill)
+    return chain
+
+
+def _quicklist(reader: Reader, limits: Limits) -> Value:
+    runs = [_run(ziplist(_node(reader))) for _ in range(_nonempty(reader.count(1)))]
+    return _of_runs(runs, limits)
+
+
+def _quicklist_2(reader: Reader, limits: Limits) -> Value:
+    runs: list[Run] = []
+    for _ in range(_nonempty(reader.count(2))):
+        container = reader.length()
+        blob = _node(reader)
+        if container == rdb.PLAIN:
+            runs.append(plain_run(blob))
+        elif container == rdb.PACKED:
+            runs.append(_run(_texts(listpack.checked(blob))))
+        else:
+            raise ValueError("a list node of no known kind")
+    return _of_runs(runs, limits)
+
+
+def _node(reader: Reader) -> bytes:
+    blob = reader.string()
+    _nonempty(len(blob))
+    return blob
+
+
+def _texts(items: list[bytes | int]) -> list[bytes]:
+    return [item if isinstance(item, bytes) else b"%d" % item for item in items]
+
+
+def _run(items: list[bytes]) -> Run:
+    return packed_run(items[0]) if len(items) == 1 else Run(items, HEADER_BYTES + sum(map(entry_size, items)))
+
+
+def _of_runs(runs: list[Run], limits: Limits) -> List:
+    filled = [run for run in runs if run.items]
+    _nonempty(len(filled))
+    return List.restored(filled, limits.list_max_listpack_size)
+
+
+# ── sets ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _set(reader: Reader, limits: Limits) -> Value:
+    count = _nonempty(reader.count(1))
+    value = Set(HASHTABLE) if count > limits.set_max_intset_entries else Set()
+    for _ in range(count):
+        if not value.add(reader.string(), limits):
+            raise ValueError("a member twice")
+    return value
+
+
+def _intset(reader: Reader, limits: Limits) -> Value:
+    return Set.of_integers(read_intset(reader.string()), limits)
+
+
+def _set_listpack(reader: Reader, limits: Limits) -> Value:
+    members = _texts(listpack.checked(reader.string()))
+    most = limits.set_max_listpack_entries
+    value = Set(LISTPACK if len(members) <= most else HASHTABLE)
+    if value.update(members, _PackedSet(0, most)) != _nonempty(len(members)):
+        raise ValueError("a member twice")
+    return value
+
+
+# ── sorted sets ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _zset(reader: Reader, limits: Limits) -> Value:
+    """The oldest sorted sets: scores as text."""
+    return _scored([(reader.string(), reader.text_double()) for _ in range(reader.count(2))], limits)
+
+
+def _zset_2(reader: Reader, limits: Limits) -> Value:
+    return _scored([(reader.string(), reader.double()) for _ in range(reader.count(9))], limits)
+
+
+def _zset_listpack(reader: Reader, limits: Limits) -> Value:
+    return _packed_zset(listpack.checked(reader.string()), limits)
+
+
+def _zset_ziplist(reader: Reader, limits: Limits) -> Value:
+    return _packed_zset(ziplist(reader.string()), limits)
+
+
+def _packed_zset(items: Sequence[bytes | int], limits: Limits) -> SortedSet:
+    _even(items)
+    pairs = [
+        (member if isinstance(member, bytes) else b"%d" % member, _score(score))
+        for member, score in zip(items[::2], items[1::2], strict=True)
+    ]
+    return _scored(pairs, _PackedZset(limits.zset_max_listpack_entries))
+
+
+def _score(item: bytes | int) -> float:
+    return float(item) if isinstance(item, int) else rdb.decimal(item)
+
+
+class _ZsetLimits(Protocol):
+    @property
+    def zset_max_listpack_entries(self) -> int: ...
+    @property
+    def zset_max_listpack_value(self) -> int: ...
+
+
+def _scored(pairs: list[tuple[bytes, float]], limits: _ZsetLimits) -> SortedSet:
+    scores = dict(pairs)
+    if len(scores) != _nonempty(len(pairs)):
+        raise ValueError("a member twice")
+    if any(score != score for score in scores.values()):
+        raise ValueError("a score that is no number")
+    return SortedSet.from_scores(scores, limits)
+
+
+# ── hashes ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _hash(reader: Reader, limits: Limits) -> Value:
+    texts = [reader.string() for _ in range(2 * _nonempty(reader.count(2)))]
+    return _filled(texts, limits.hash_max_listpack_entries, limits.hash_max_listpack_value)
+
+
+def _hash_zipmap(reader: Reader, limits: Limits) -> Value:
+    texts = zipmap(reader.string())
+    return _filled(texts, limits.hash_max_listpack_entries, limits.hash_max_listpack_value)
+
+
+def _hash_ziplist(reader: Reader, limits: Limits) -> Value:
+    return _filled(ziplist(reader.string()), limits.hash_max_listpack_entries, _ANY_LENGTH)
+
+
+def _hash_listpack(reader: Reader, limits: Limits) -> Value:
+    return _filled(_texts(listpack.checked(reader.string())), limits.hash_max_listpack_entries, _ANY_LENGTH)
+
+
+def _even(items: Sequence[object]) -> None:
+    if len(items) % 2:
+        raise ValueError("a pair that is none")
+
+
+def _filled(texts: list[bytes], max_entries: int, max_value: int) -> Hash:
+    """A hash of fields and values in turn."""
+    _even(texts)
+    _nonempty(len(texts))
+    value = Hash()
+    value.prepare(texts, max_entries, max_value)
+    for at in range(0, len(texts), 2):
+        if not value.set(texts[at], texts[at + 1], max_entries, max_value):
+            raise ValueError("a field twice")
+    return value
+
+
+_LOADERS: Final[dict[int, Callable[[Reader, Limits], Value]]] = {
+    rdb.STRING: _string,
+    rdb.LIST: _list,
+    rdb.SET: _set,
+    rdb.ZSET: _zset,
+    rdb.HASH: _hash,
+    rdb.ZSET_2: _zset_2,
+    rdb.HASH_ZIPMAP: _hash_zipmap,
+    rdb.LIST_ZIPLIST: _list_ziplist,
+    rdb.SET_INTSET: _intset,
+    rdb.ZSET_ZIPLIST: _zset_ziplist,
+    rdb.HASH_ZIPLIST: _hash_ziplist,
+    rdb.LIST_QUICKLIST: _quicklist,
+    rdb.HASH_LISTPACK: _hash_listpack,
+    rdb.ZSET_LISTPACK: _zset_listpack,
+    rdb.LIST_QUICKLIST_2: _quicklist_2,
+    rdb.SET_LISTPACK: _set_listpack,
+}
