@@ -71,19 +71,6 @@ _LINE = re.compile(
 _OPTIONS = {
     "unordered", "approx", "digits", "shape", "type", "names", "payload", "replies", "resp", "raw", "closes", "7.4",
 }  # fmt: skip
-    "unordered",
-    "approx",
-    "digits",
-    "shape",
-    "type",
-    "names",
-    "payload",
-    "replies",
-    "resp",
-    "raw",
-    "closes",
-    "7.4",
-}
 
 
 @dataclass
