@@ -27,7 +27,7 @@ from miniredis.engine.state import BUSY_SCRIPT, State
 from miniredis.engine.version import VERSION
 from miniredis.keyspace.expire import ActiveExpiry
 from miniredis.pubsub import PubSub
-from miniredis.session import Session
+from miniredis.session import Crowd, Session
 from protocol.disk.files import Disk
 from protocol.net.connection import Connection, Turn
 from protocol.net.listener import Listener, Refused
@@ -110,6 +110,7 @@ class Server:
         self.stopping = asyncio.Event()
         self.expiry = ActiveExpiry(state.keyspace, clock.monotonic)
         self.turn = Turn(loop, self.settle, lambda: not state.journal.is_heard)
+        self.turn.set_work(Crowd(self.engine, self.turn, loop).work)
         self.listeners: list[Listener] = []  # TCP
         self.left_listeners: list[Listener] = []  # no longer listening, but some of their connections live
         self.unix_listener: Listener | None = None
@@ -224,7 +225,7 @@ class Server:
 
     def _new_listener(self) -> Listener:
         return Listener(
-            self.loop, self.turn, self._open_session, max_connections=MAX_CONNECTIONS,
+            self.loop, self.turn, self._open_session, max_connections=MAX_CONNECTIONS, is_gathering=True,
         )  # fmt: skip
 
     def _open_session(self, connection: Connection) -> Any:

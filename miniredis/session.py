@@ -10,12 +10,14 @@ Laws:
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from typing import Any
 
-from miniredis.engine.client import CLOSING, REPLICA, UNAUTHENTICATED, Client
+from miniredis.engine.client import CLOSING, HOLDING, REPLICA, UNAUTHENTICATED, Client
 from miniredis.engine.execute import Engine
 from miniredis.keyspace.db import Db
-from protocol.net.connection import Connection
+from protocol.net.connection import Connection, Turn
 from protocol.resp.parser import Parser
 
 # What a blocked client may send ahead before its connection is no longer read. Reading goes on below this so that its
@@ -63,12 +65,22 @@ class Session(Client):
         if len(data) >= GREEDY_BYTES:
             self.connection.pause_reading()
             self.connection.loop.call_soon(self._read_on)
+        self.receive(data)
+
+    def receive(self, data: bytes) -> None:
         if self.blocked is not None or self.backlog:
             self._hold(data)
         elif self.mode & UNAUTHENTICATED or not self.parser.authenticated:
             self._take_as_stranger(data)
         else:
             self._take(data)
+        self._note_whether_holding()
+
+    def _note_whether_holding(self) -> None:
+        if self.blocked is None and not self.backlog and self.parser.is_plain:
+            self.mode &= ~HOLDING
+        else:
+            self.mode |= HOLDING
 
     def _read_on(self) -> None:
         if self.held_bytes <= HELD_MAX_BYTES:
@@ -88,7 +100,7 @@ class Session(Client):
         parser = self.parser
         commands = parser.take(data)
         if commands:
-            taken = self.engine.run(self, commands)
+            taken = self.engine.plain.run(self, commands)
             if taken < len(commands) or self.mode & CLOSING or self.blocked is not None:
                 self._stopped(commands[taken:])
         if parser.failure is not None and not self.backlog and self.blocked is None:
@@ -109,7 +121,7 @@ class Session(Client):
             self._refuse()
 
     def _run(self, commands: list[list[bytes]]) -> None:
-        taken = self.engine.run(self, commands)
+        taken = self.engine.plain.run(self, commands)
         if taken < len(commands) or self.mode & CLOSING or self.blocked is not None:
             self._stopped(commands[taken:])
 
@@ -150,6 +162,10 @@ class Session(Client):
         self.backlog.insert(0, argv)
 
     def resume(self) -> None:
+        self._resume()
+        self._note_whether_holding()
+
+    def _resume(self) -> None:
         backlog, self.backlog = self.backlog, []
         if backlog:
             self._run(backlog)
@@ -181,6 +197,11 @@ class Session(Client):
             connection.write(data)
             if connection.is_congested or len(data) > UNCHECKED_BYTES:
                 self._check_output()
+
+    def pressed(self, answer: bytes) -> None:
+        if not self.connection.is_closing:
+            self.connection.write(answer)
+            self._check_output()
 
     def _check_output(self) -> None:
         """Close a client that takes its answers too slowly, by the limits of its class."""
@@ -230,3 +251,39 @@ class Session(Client):
         self.mode |= CLOSING
         self.out.clear()
         self.connection.loop.call_soon(self.connection.abort)
+
+
+class Crowd:
+    """What the clients of one server sent in a turn, a few reads at a time: run as one, answered one by one."""
+
+    def __init__(self, engine: Engine, turn: Turn, loop: asyncio.AbstractEventLoop) -> None:
+        self.plain = engine.plain
+        self.traffic = engine.state.traffic
+        self.turn = turn
+        self.loop = loop
+        self.connections: list[Connection] = []
+
+    def work(self, connections: list[Connection], chunks: list[bytes]) -> None:
+        """The turn's `work`."""
+        traffic = self.traffic
+        traffic.reads += len(chunks)
+        traffic.input_bytes += sum(map(len, chunks))
+        self.connections = connections
+        clients: list[Any] = [connection.session for connection in connections]
+        at = 0
+        while at < len(clients):
+            try:
+                self.plain.run_each(clients, chunks, at, self.deliver)
+            except BaseException as fault:  # ours: who sent the words loses the connection, as if read alone
+                clients[self.plain.position].kill()
+                context = {"message": "Fault while a command was run", "exception": fault}
+                self.loop.call_exception_handler(context)
+                at = self.plain.position + 1
+            else:
+                break
+
+    def deliver(self, at: int, answers: list[bytes]) -> None:
+        traffic = self.traffic
+        traffic.writes += len(answers)
+        traffic.output_bytes += sum(map(len, answers))
+        self.turn.answer(self.connections[at : at + len(answers)], answers)

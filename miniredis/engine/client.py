@@ -33,6 +33,7 @@ NO_TOUCH: Final = 1 << 10  # CLIENT NO-TOUCH: reads leave the access clock alone
 NO_EVICT: Final = 1 << 11
 CLOSING: Final = 1 << 12  # the connection closes after the output it has
 REPLICA: Final = 1 << 13
+HOLDING: Final = 1 << 15  # bytes or commands of it wait, or it does itself: what comes has to go behind them
 
 # What sends a command down the slow path whatever the command is.
 UNUSUAL: Final = (
@@ -112,6 +113,9 @@ class Client:
     def push(self, value: Reply) -> None:
         """An answer or out-of-band message made into bytes of this client's protocol version."""
         self.send(encode(value, self.resp))
+
+    def receive(self, data: bytes) -> None:
+        """What it sent, whatever that is. A client without a connection sends nothing."""
 
     def flush(self) -> None:
         """Hand `out` to whoever carries it. A client without a connection keeps it."""

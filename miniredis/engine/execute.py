@@ -1,6 +1,6 @@
 """How a command is run: guard → run → effects → answer.
 
-    session ──► run(client, commands)           the plain case, one loop for all commands of a read
+    session ──► plain.py                        the plain case, one loop for all commands of a read, or of a few reads
                   │  refused bits, arity, unknown → process()      the long way: guards, MULTI queue, CLIENT REPLY
                   ▼
                 handler(call) → reply
@@ -20,7 +20,6 @@ Laws:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from operator import length_hint
 from typing import Final
 
 from miniredis.engine import guards
@@ -39,6 +38,7 @@ from miniredis.engine.client import (
 )
 from miniredis.engine.journal import TO_AOF, TO_REPLICAS
 from miniredis.engine.observe import Command
+from miniredis.engine.plain import Plain
 from miniredis.engine.registry import (
     ADMIN,
     READONLY,
@@ -51,27 +51,14 @@ from miniredis.engine.scripts import Scripts
 from miniredis.engine.state import BUSY_SCRIPT, MONITORED, PAUSED_ALL, PAUSED_WRITES, State
 from miniredis.keyspace.blocked import Waiter
 from miniredis.keyspace.db import EXPIRES, HIDES
-from protocol.resp.encoder import encode
-from protocol.resp.values import BLOCKED, NULL_ARRAY, QUEUED, Failure, Many, Push, Reply, Spoken, Status
+from protocol.resp.values import BLOCKED, NULL_ARRAY, QUEUED, Failure, Many, Push, Reply, Spoken
 
 # The clock is looked at again after so long: commands of one pipeline, and of clients read in one turn, mostly share an
 # instant, as they do in Redis.
 INSTANT_S: Final = 0.0005
 
-# So many calls of one brief command in a row (SET, SET, …) are timed together: each is given its part of the time, and
-# if it was long, the slow log names the last of them. A slow log that asks for shorter times has each timed alone.
-TIMED_TOGETHER: Final = 64
-TIMED_ALONE_US: Final = 1000
-
-# A pipeline whose answers grow beyond this hands them over before it is done, so that limits of output are looked at.
-FLUSH_BYTES: Final = 256 * 1024
-
 # How an HTTP request that a browser was tricked into sending begins: its sender must not get any further.
 _HTTP_WORDS: Final = (b"post", b"host:")
-
-# Replies are mostly short: their length lines are looked up.
-_BULK_LINES: Final = [b"$%d\r\n" % size for size in range(1024)]
-_INTEGER_LINES: Final = [b":%d\r\n" % number for number in range(1024)]
 
 
 class Engine:
@@ -92,6 +79,7 @@ class Engine:
         self.postponed: dict[Client, None] = {}  # wait for the end of CLIENT PAUSE
         self._is_serving = False
         self.scripts = Scripts(self)
+        self.plain = Plain(self)
 
     def _learn(self) -> None:
         table = self.state.table
@@ -128,110 +116,9 @@ class Engine:
         state.clients.pop(client.id, None)
         client.call = None
 
-    # The plain case.
+    # What every way of running a command does.
 
-    def run(self, client: Client, commands: list[list[bytes]]) -> int:
-        """Run what a client sent, answers to its `out`; how many were taken (a blocked or closing client stops).
-
-        Calls of one brief `command` in a row are looked up, guarded and timed together: `count` of them so far, since
-        `started`.
-        """
-        call = client.call
-        assert call is not None
-        state = self.state
-        keyspace = self.keyspace
-        monotonic = state.clock.monotonic
-        append = client.out.append
-        late = client.late
-        left = iter(commands)
-        taken = len(commands)
-        command: Command | None = None
-        count = most = large = 0
-        name = b""
-        client.is_running = True
-        started = monotonic()
-        if started > self._stale_at:
-            self._tell_time(started)
-        call.now = keyspace.now
-        try:
-            for argv in left:
-                if command is not None and (
-                    count >= most or argv[0] != name or not command.low <= len(argv) <= command.high
-                ):
-                    ended = self._look_at_clock(call)
-                    self._count(client, command, call.argv, count, ended - started)
-                    started = ended
-                    command = None
-                if command is None:
-                    name = argv[0]
-                    found = self.commands.get(name)
-                    if (
-                        found is None
-                        or found.refuses & (state.mode | client.mode)
-                        or not found.low <= len(argv) <= found.high
-                    ):
-                        self.process(client, call, argv)
-                        if client.blocked is not None or client.mode & CLOSING:
-                            taken -= length_hint(left)
-                            break
-                        if late or keyspace.ready:
-                            self._follow_up(client)
-                        started = self._look_at_clock(call)
-                        continue
-                    command = found
-                    count = 0
-                    most = TIMED_TOGETHER if command.is_brief and state.slow_us >= TIMED_ALONE_US else 1
-                count += 1
-                call.argv = argv
-                db = call.db
-                try:
-                    reply = command.run(call)
-                except Failure as failure:
-                    # Both lead to every frame of the call, and those back here: a cycle, large values in it.
-                    failure.__traceback__ = failure.__context__ = None
-                    reply = failure
-                if keyspace.pending or call.effects is not None:
-                    self.conclude(call, command)
-                elif db.dirty:
-                    if self.journal.is_heard:
-                        self.conclude(call, command)
-                    else:
-                        state.dirty += db.dirty
-                        db.dirty = 0
-                kind = type(reply)
-                if kind is bytes:
-                    size = len(reply)
-                    if size < 1024:
-                        append(_BULK_LINES[size] + reply + b"\r\n")
-                    else:
-                        append(b"$%d\r\n%b\r\n" % (size, reply))
-                        large += size
-                elif kind is Status:
-                    append(reply.encoded)
-                elif kind is int:
-                    append(_INTEGER_LINES[reply] if 0 <= reply < 1024 else b":%d\r\n" % reply)
-                else:
-                    if kind is Failure:
-                        self.count_failure(command, reply)
-                    data = encode(reply, client.resp)
-                    append(data)
-                    large += len(data)
-                if large > FLUSH_BYTES:
-                    large = most = 0  # whether it may go on is to be asked again
-                    client.flush()
-                if late or keyspace.ready:
-                    self._follow_up(client)
-            if command is not None:
-                self._count(client, command, call.argv, count, monotonic() - started)
-        finally:
-            client.is_running = False
-        if client.out:
-            client.flush()
-        if self.unblocked:
-            self.resume_unblocked()
-        return taken
-
-    def _count(self, client: Client, command: Command, argv: list[bytes], count: int, elapsed_s: float) -> None:
+    def count(self, client: Client, command: Command, argv: list[bytes], count: int, elapsed_s: float) -> None:
         """So many calls of a command took so long together; `argv` is the last of them."""
         elapsed_us = int(elapsed_s * 1e6)
         command.calls += count
@@ -240,7 +127,7 @@ class Engine:
         if elapsed_us >= self.state.slow_us:
             self.log_slow(client, command, argv, elapsed_us)
 
-    def _follow_up(self, client: Client) -> None:
+    def follow_up(self, client: Client) -> None:
         """Between two commands of a client: messages behind its last reply, others whose keys became ready."""
         if client.late:
             client.out += client.late
@@ -248,12 +135,11 @@ class Engine:
         if self.keyspace.ready:
             self.serve_ready()
 
-    def _look_at_clock(self, call: Call) -> float:
-        """The monotonic time. The instant of the next unit is asked for when the last one is stale."""
+    def look_at_clock(self) -> float:
+        """The monotonic time. The instant of the next unit (`keyspace.now`) is told when the last one is stale."""
         now = self.state.clock.monotonic()
         if now > self._stale_at:
             self._tell_time(now)
-            call.now = self.keyspace.now
         return now
 
     def _tell_time(self, monotonic: float) -> None:
@@ -362,7 +248,7 @@ class Engine:
         if client.mode & TRACKING and command.flags & READONLY:
             client.tracking.remember(command.spec, argv)
         if reply is not BLOCKED:
-            self._count(client, command, argv, 1, elapsed_s)
+            self.count(client, command, argv, 1, elapsed_s)
             if isinstance(reply, Failure):
                 self.count_failure(command, reply)
         return reply

@@ -5,6 +5,8 @@ Laws:
 2. What a session writes is queued; the server's `Turn` sends each connection's queue with one call at the end of the
    loop turn, after what must come first (an append-only file, replicas) has been done.
 3. Backpressure both ways: `is_congested` tells the writer to stop until `resumed`; `pause_reading` stops the peer.
+4. Where reads are gathered, what several peers sent is worked on together, in the order in which it came, before the
+   turn ends.
 """
 
 import asyncio
@@ -12,7 +14,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias, cast
 
-__all__ = ["Buffer", "Connection", "LendingConnection", "LendingSession", "Session", "Turn"]
+__all__ = ["Buffer", "Connection", "GatheringConnection", "LendingConnection", "LendingSession", "Session", "Turn"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -20,6 +22,7 @@ HIGH_WATERMARK_BYTES = 256 * 1024  # output beyond this is congestion: a few rou
 LOW_WATERMARK_BYTES = 64 * 1024
 HURRIED_CONNECTIONS = 12  # with 50 clients fewer cost more turns of the loop, more leave the peers idle for longer
 JOINED_BYTES = 16 * 1024
+GATHERED_BYTES = 16 * 1024  # a larger read is not kept for later: there is nothing to save with it, but memory
 
 
 class Session(Protocol):
@@ -45,15 +48,25 @@ class LendingSession(Session, Protocol):
         """So many bytes came into the room."""
 
 
+class GatheringSession(Session, Protocol):
+    """A session whose reads are worked on together with others', by the `work` of the turn. `received` gets what is too
+    large to be kept until then."""
+
+    def pressed(self, answer: bytes) -> None:
+        """An answer for a peer that is gone, or does not take what it is sent: to be written, or dropped."""
+
+
 class Turn:
     """The end of a loop turn, once for all connections of one server.
 
     `before_flush` runs first; it may itself write to connections. Bytes written by a session during the turn leave
     together afterwards. While `may_hurry` says that nothing has to come before them, every few connections are flushed
     at once: their peers go on while the others of the turn are served, instead of both sides waiting for each other.
+
+    What gathering connections received is worked on a few reads at a time, or all at the end of the turn.
     """
 
-    __slots__ = ("_before_flush", "_dirty", "_loop", "_may_hurry", "_scheduled")
+    __slots__ = ("_before_flush", "_chunks", "_dirty", "_loop", "_may_hurry", "_readers", "_scheduled", "_work", "time")
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, before_flush: Callable[[], None] | None = None,
@@ -62,8 +75,12 @@ class Turn:
         self._loop = loop
         self._before_flush = before_flush
         self._may_hurry = may_hurry
+        self._work: Callable[[list[Connection], list[bytes]], None] | None = None
         self._dirty: list[Connection] = []
+        self._readers: list[Connection] = []  # who has received something, and what: in order
+        self._chunks: list[bytes] = []
         self._scheduled = False
+        self.time = 0.0  # loop time of the first of what is gathered
 
     def add(self, connection: "Connection") -> None:
         """A connection has output in its queue: flush it at the end of this turn, or when there are a few."""
@@ -74,6 +91,22 @@ class Turn:
         elif len(self._dirty) >= HURRIED_CONNECTIONS and self._may_hurry():
             self._flush()
 
+    def gather(self, connection: "Connection", data: bytes) -> None:
+        """It has received this: it is worked on at the end of this turn, or when there are a few."""
+        chunks = self._chunks
+        if not chunks:
+            self.time = self._loop.time()
+            self.want()
+        connection.last_active = self.time
+        chunks.append(data)
+        self._readers.append(connection)
+        if len(chunks) >= HURRIED_CONNECTIONS:
+            self.work()
+
+    def set_work(self, work: Callable[[list["Connection"], list[bytes]], None]) -> None:
+        """What is done with that which connections have gathered: (who received, what), in order. It must not raise."""
+        self._work = work
+
     def want(self) -> None:
         """Run `before_flush` at the end of this turn even if nobody writes."""
         if not self._scheduled:
@@ -81,10 +114,30 @@ class Turn:
             self._loop.call_soon(self.settle)
 
     def settle(self) -> None:
+        if self._chunks:
+            self.work()
         self._scheduled = False
         if self._before_flush is not None:
             self._before_flush()
         self._flush()
+
+    def work(self) -> None:
+        """Work on what was gathered, now."""
+        readers, self._readers = self._readers, []
+        chunks, self._chunks = self._chunks, []
+        if self._work is not None and chunks:
+            self._work(readers, chunks)
+
+    def answer(self, connections: Sequence["Connection"], answers: Sequence[bytes]) -> None:
+        """An answer to each of these gathering connections, at once where nothing has to leave before it."""
+        hurries = self._may_hurry()
+        for connection, answer in zip(connections, answers, strict=True):
+            if connection.is_congested or connection.is_closing:
+                cast("GatheringSession", connection.session).pressed(answer)
+            elif hurries and not connection._queue:
+                connection.transport.write(answer)
+            else:
+                connection.write(answer)
 
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, []
@@ -301,6 +354,30 @@ class LendingConnection(Connection, asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         self.last_active = self.loop.time()
         self._lender.filled(nbytes)
+
+
+class GatheringConnection(Connection):
+    """A connection whose reads wait for those of others in the same turn: much of the work is then done once for all.
+
+    Whatever else is about to happen to it comes after what it has received."""
+
+    __slots__ = ()
+
+    def data_received(self, data: bytes) -> None:
+        if len(data) <= GATHERED_BYTES and not self.is_closing:
+            self._turn.gather(self, data)
+        else:
+            self._turn.work()
+            super().data_received(data)
+
+    def eof_received(self) -> None:
+        self._turn.settle()
+        super().eof_received()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.is_closing = True
+        self._turn.work()
+        super().connection_lost(error)
 
 
 def _address(name: object) -> tuple[str, int]:

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING
 
-from protocol.net.connection import Connection, LendingConnection, Session, Turn
+from protocol.net.connection import Connection, GatheringConnection, LendingConnection, Session, Turn
 
 if TYPE_CHECKING:
     import ssl as tls
@@ -17,7 +17,7 @@ class Listener:
     """One listening socket and the connections that came in by it.
 
     `max_connections` may be changed at any time; a connection beyond it is told `refusal` and closed. With `is_lending`
-    the sessions are LendingSessions.
+    the sessions are LendingSessions, with `is_gathering` GatheringSessions.
     """
 
     def __init__(
@@ -29,6 +29,7 @@ class Listener:
         max_connections: int = 10_000,
         refusal: bytes = b"",
         is_lending: bool = False,
+        is_gathering: bool = False,
     ) -> None:
         self.max_connections = max_connections
         self.refused = 0
@@ -38,7 +39,7 @@ class Listener:
         self._turn = turn
         self._open_session = open_session
         self._refusal = refusal
-        self._made = LendingConnection if is_lending else Connection
+        self._made = LendingConnection if is_lending else GatheringConnection if is_gathering else Connection
         self._server: asyncio.Server
         self._empty: asyncio.Future[None] | None = None
 
@@ -126,6 +127,9 @@ class Refused:
         return bytearray(1)
 
     def filled(self, count: int) -> None:
+        """As `received`."""
+
+    def pressed(self, answer: bytes) -> None:
         """As `received`."""
 
     def lost(self) -> None:

@@ -20,6 +20,7 @@ a NUL hides the line end behind it, so that the line is waited for until it is t
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from protocol.resp.inline import Unbalanced, split_arguments
@@ -43,10 +44,14 @@ _SIZE_OF: Final = dict(enumerate(_SIZES))
 _SIZE_BY_LINE: Final = {line: size for size, line in enumerate(_SIZES)}
 _DIGIT_SIZE: Final = {b"$%d\r" % size: size for size in range(10)}
 _SIZE_LINE_BYTES: Final = max(map(len, _SIZES))
+_ONLY_COMMAND_BYTES: Final = len(_SIZES) - 1
 _ONLY_COMMAND_WORDS: Final = 16  # a chunk that is one command of up to so many words takes the shortest way
 # The first line of such a command, by how many lines the chunk has; None where no command has so many.
 _ONLY_COUNT: Final = [b"*%d" % (lines // 2) if lines % 2 and lines > 1 else None
                       for lines in range(2 * _ONLY_COMMAND_WORDS + 2)]  # fmt: skip
+
+# What stands for a chunk that is not one plain command: no command has this name.
+OTHER: Final[list[bytes]] = [b""]
 
 # Blank lines and empty arrays, a run of which is skipped at once: they are the cheapest way to keep a server busy.
 _NOTHING: Final = re.compile(rb"(?:[ \t\v\f\r]{0,64}+\n|\*(?:0|-[1-9][0-9]{0,17})\r\n)+")
@@ -112,6 +117,11 @@ class Parser:
     def buffered(self) -> int:
         """Bytes held back because their argument or line is not complete (CLIENT LIST calls it qbuf)."""
         return len(self._rest) - self._offset + sum(map(len, self._gathered))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the next chunk begins between two commands and no strict limits hold for it."""
+        return self.authenticated and self.failure is None and not self._rest and not self._remaining
 
     @property
     def is_amid_command(self) -> bool:
@@ -384,6 +394,33 @@ class Parser:
         self._missing = 0
         self._took(1, commands)
         return data[missing:]
+
+
+def one_command_each(chunks: Iterable[bytes]) -> list[list[bytes]]:
+    """For each chunk, read between two commands, the one whole plain command that it is; `OTHER` for anything else."""
+    sizes = _SIZES
+    counts = _ONLY_COUNT
+    commands: list[list[bytes]] = []
+    for data in chunks:
+        argv = OTHER
+        if len(data) <= _ONLY_COMMAND_BYTES:
+            pieces = data.split(b"\r\n")
+            last = len(pieces) - 1
+            if last < len(counts) and pieces[0] == counts[last] and not pieces[last]:
+                words = pieces[2:last:2]
+                # No word is longer than the chunk. What is sent most is compared without a loop.
+                if pieces[1] != sizes[len(words[0])]:
+                    pass
+                elif last == 7:
+                    if pieces[3] == sizes[len(words[1])] and pieces[5] == sizes[len(words[2])]:
+                        argv = words
+                elif last == 5:
+                    if pieces[3] == sizes[len(words[1])]:
+                        argv = words
+                elif pieces[3:last:2] == [sizes[len(word)] for word in words[1:]]:
+                    argv = words
+        commands.append(argv)
+    return commands
 
 
 def _alike(pieces: list[bytes], commands: list[list[bytes]]) -> int:

@@ -56,7 +56,7 @@ class Ours:
         self.state.journal.attach(self.sink)
 
     def effects(self, argv: list[bytes]) -> list[list[bytes]]:
-        self.engine.run(self.client, [list(argv)])
+        self.engine.plain.run(self.client, [list(argv)])
         if self.client.blocked is not None:
             self.engine.unblock(self.client, with_error=False)
         self.client.out.clear()

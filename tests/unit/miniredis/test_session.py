@@ -19,6 +19,7 @@ from protocol.disk.files import Disk
 from protocol.ops.clock import Clock
 from protocol.ops.logs import Logger
 from protocol.ops.process import Process
+from protocol.resp.encoder import encode_command
 
 DEADLINE_S = 60.0
 
@@ -297,3 +298,46 @@ async def test_every_key_that_ends_is_removed_without_a_visitor() -> None:
         await wire.expect(b"+OK\r\n" * 5000)
         await until(lambda: len(server.state.dbs[0]) == 0)
         assert server.state.keyspace.expired_keys == 5000
+
+
+@on_both_loops
+async def test_a_fault_of_ours_costs_only_whose_command_it_was() -> None:
+    """Whoever spoke in the same turn would never be answered."""
+    async with running() as server:
+        faults: list[dict[str, Any]] = []
+        server.loop.set_exception_handler(lambda loop, context: faults.append(context))
+        wires = [await Wire.to(server) for _ in range(5)]
+
+        def fail(call: object) -> None:
+            raise ZeroDivisionError
+
+        server.engine.commands[b"TTL"].run = fail
+        await until(lambda: len(server.state.clients) == 5)
+        clients = list(server.state.clients.values())
+        chunks = [encode_command(words.split()) for words in (b"SET a 1", b"INCR a", b"TTL a", b"GET a", b"INCR a")]
+        for client, data in zip(clients, chunks, strict=True):
+            client.connection.data_received(data)  # type: ignore[attr-defined]
+        for wire, answer in zip(wires, (b"+OK\r\n", b":2\r\n", b"", b"$1\r\n2\r\n", b":3\r\n"), strict=True):
+            await wire.expect(answer)
+        with contextlib.suppress(ConnectionError):
+            assert await wires[2].rest() == b""
+        assert [type(context["exception"]) for context in faults] == [ZeroDivisionError]
+        assert len(server.state.clients) == 4
+
+
+@on_both_loops
+async def test_pieces_of_commands_of_many_clients_are_put_together() -> None:
+    """A chunk that looks like a command would be run in the middle of another."""
+    async with running() as server:
+        wires = [await Wire.to(server) for _ in range(3)]
+        await until(lambda: len(server.state.clients) == 3)
+        one, two, three = (client.connection for client in server.state.clients.values())  # type: ignore[attr-defined]
+        ping = b"*1\r\n$4\r\nPING\r\n"
+        for connection, data in (
+            (one, b"*2\r\n$4\r\nECHO\r\n$14\r\n"), (two, ping), (one, ping), (three, b"*1\r\n$4\r\nPI"), (two, ping),
+            (one, b"\r\n"), (three, b"NG\r\n"), (one, ping),
+        ):  # fmt: skip
+            connection.data_received(data)
+        await wires[0].expect(b"$14\r\n" + ping + b"\r\n+PONG\r\n")
+        await wires[1].expect(b"+PONG\r\n+PONG\r\n")
+        await wires[2].expect(b"+PONG\r\n")

@@ -81,7 +81,7 @@ class World:
     def send(self, *lines: str, client: Client | None = None) -> bytes:
         """The bytes answered to commands that arrive together."""
         client = client or self.client
-        self.engine.run(client, [line.encode().split() for line in lines])
+        self.engine.plain.run(client, [line.encode().split() for line in lines])
         data = b"".join(client.out)
         client.out.clear()
         return data

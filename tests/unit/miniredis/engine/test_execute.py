@@ -45,7 +45,7 @@ def test_a_refused_command_leaves_no_cycle() -> None:
     gc.disable()
     try:
         for line in ("GET l", "INCRBY a b", "SET a 1 EX 0", "MULTI", "NOSUCH", "EXEC"):
-            world.engine.run(world.client, [line.encode().split()])
+            world.engine.plain.run(world.client, [line.encode().split()])
             world.engine.execute(world.client, [line.encode().split()])
         assert gc.collect() == 0
     finally:
@@ -56,7 +56,7 @@ def test_a_blocked_client_runs_nothing_more() -> None:
     """Commands behind a blocking one would be answered before it."""
     world = World()
     waiting = world.connect()
-    taken = world.engine.run(waiting, [[b"GET", b"a"], [b"BLPOP", b"l", b"0"], [b"GET", b"b"]])
+    taken = world.engine.plain.run(waiting, [[b"GET", b"a"], [b"BLPOP", b"l", b"0"], [b"GET", b"b"]])
     assert taken == 2
     assert waiting.out == [b"$-1\r\n"]
     assert waiting.blocked is not None
@@ -229,7 +229,7 @@ def test_a_pause_is_no_waiting_for_keys() -> None:
     world = World()
     other = world.connect()
     world("CLIENT PAUSE 1000 WRITE", other)
-    world.engine.run(world.client, [b"SET a 1".split()])
+    world.engine.plain.run(world.client, [b"SET a 1".split()])
     assert world(f"CLIENT UNBLOCK {world.client.id}", other) == 0
     assert world.client.blocked is not None
 
@@ -306,7 +306,7 @@ def test_pause_holds_writes_and_lets_them_go_in_order() -> None:
     other = world.connect()
     world.engine.pause(world.clock.ms + 100, writes_only=True)
     assert world.send("GET a") == b"$-1\r\n"
-    assert world.engine.run(other, [[b"SET", b"a", b"1"]]) == 1
+    assert world.engine.plain.run(other, [[b"SET", b"a", b"1"]]) == 1
     assert other.out == []
     assert other.blocked is not None
     world.engine.unpause()
@@ -337,7 +337,7 @@ def test_nothing_is_run_for_a_client_that_was_closed_for_its_output() -> None:
     world.send("SET a " + "x" * 100_000)
     client = Overflowing(99, world.state.dbs[0])
     world.engine.admit(client)
-    assert world.engine.run(client, [[b"GET", b"a"]] * 20) == 4
+    assert world.engine.plain.run(client, [[b"GET", b"a"]] * 20) == 4
 
 
 class Overflowing(Client):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from protocol.net.address import Endpoint, parse_endpoint, parse_host_port
-from protocol.net.connection import HURRIED_CONNECTIONS, Connection, Turn
+from protocol.net.connection import GATHERED_BYTES, HURRIED_CONNECTIONS, Connection, GatheringConnection, Turn
 from protocol.net.dialer import Dialer
 from protocol.net.listener import Listener
 from tests.sim.world import SimLoop, run
@@ -305,3 +305,57 @@ def test_bad_addresses(text: str) -> None:
     """A mistyped address is named, not guessed at."""
     with pytest.raises(ValueError, match=r"host:port|brackets"):
         parse_host_port(text)
+
+
+class Gatherer(Quiet):
+    """Writes down that its answer could not simply leave."""
+
+    def pressed(self, answer: bytes) -> None:
+        self.events.append("pressed")
+
+
+async def test_reads_of_a_turn_are_worked_on_in_order_before_it_ends() -> None:
+    """Answers would leave before the append-only file is written, or what was read before the end would be lost."""
+    loop = asyncio.get_running_loop()
+    log: list[tuple[object, bytes]] = []
+    may_hurry = False
+
+    class Transport(asyncio.Transport):
+        def write(self, data: bytes | bytearray | memoryview) -> None:
+            log.append((self, bytes(data)))
+
+        def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
+    def work(readers: list[Connection], chunks: list[bytes]) -> None:
+        log.append(("work", b"".join(chunks)))
+        turn.answer(readers, chunks)
+
+    turn = Turn(loop, lambda: log.append(("before", b"")), lambda: may_hurry)
+    turn.set_work(work)
+    one, two = (GatheringConnection(loop, turn, Gatherer, lambda _: None) for _ in range(2))
+    for connection in (one, two):
+        connection.connection_made(Transport())
+    one.data_received(b"a")
+    two.data_received(b"b")
+    one.data_received(b"c")
+    assert log == []
+    await asyncio.sleep(0)
+    assert log == [("work", b"abc"), ("before", b""), (one.transport, b"ac"), (two.transport, b"b")]
+    log.clear()
+    may_hurry = True
+    one.data_received(b"a")
+    two.data_received(b"x" * (GATHERED_BYTES + 1))  # not kept; nor does it overtake
+    assert log == [("work", b"a"), (one.transport, b"a")]
+    assert len(two.session.got) == GATHERED_BYTES + 1  # type: ignore[attr-defined]
+    log.clear()
+    one.data_received(b"a")
+    one.eof_received()
+    assert log[:2] == [("work", b"a"), (one.transport, b"a")]
+    two.data_received(b"b")
+    session = two.session
+    two.connection_lost(None)
+    assert session.events == ["pressed", "lost"]  # type: ignore[attr-defined]
+    log.clear()
+    for _ in range(HURRIED_CONNECTIONS):
+        one.data_received(b"d")
+    assert log[0] == ("work", b"d" * HURRIED_CONNECTIONS)

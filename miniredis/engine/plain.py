@@ -1,0 +1,306 @@
+"""The plain case, fast: commands that nothing forbids, of clients in no special mode.
+
+    run(client, commands)             what one client sent together
+    run_each(clients, chunks, …)      what many clients sent in one turn of the loop, mostly one command each
+        │  refused bits, arity, unknown → the engine's long way, one client at a time
+        ▼
+    handler(call) → reply → encoded
+
+Laws:
+1. Nothing is done here that the long way (`Engine.process`) does not do: this is what is left of it in the plain case.
+2. Commands are run in the order in which they came, across clients too.
+3. An answer is handed over before anything that its client could be told because of a later command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from operator import length_hint
+from typing import TYPE_CHECKING, Final
+
+from miniredis.engine.client import CLOSING, HOLDING, Client
+from miniredis.engine.observe import Command
+from protocol.resp.encoder import encode
+from protocol.resp.parser import one_command_each
+from protocol.resp.values import Failure, Reply, Status
+
+if TYPE_CHECKING:
+    from miniredis.engine.call import Call
+    from miniredis.engine.execute import Engine
+
+# So many calls of one brief command in a row (SET, SET, …) are timed together: each is given its part of the time, and
+# if it was long, the slow log names the last of them. A slow log that asks for shorter times has each timed alone.
+TIMED_TOGETHER: Final = 64
+TIMED_ALONE_US: Final = 1000
+
+# A pipeline whose answers grow beyond this hands them over before it is done, so that limits of output are looked at.
+FLUSH_BYTES: Final = 256 * 1024
+# An answer as long as this is looked at by its client's session.
+LONG_ANSWER_BYTES: Final = 16 * 1024
+
+# The bits of a command's `refuses` that are a client's own.
+_OF_CLIENT: Final = (1 << 32) - 1
+
+# Replies are mostly short: their length lines are looked up.
+_BULK_LINES: Final = [b"$%d\r\n" % size for size in range(1024)]
+_INTEGER_LINES: Final = [b":%d\r\n" % number for number in range(1024)]
+
+
+class Plain:
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.position = 0  # in `run_each`, after it was left: who comes next, or was it whose command failed
+
+    # One client.
+
+    def run(self, client: Client, commands: list[list[bytes]]) -> int:
+        """Run what a client sent, answers to its `out`; how many were taken (a blocked or closing client stops).
+
+        Calls of one brief `command` in a row are looked up, guarded and timed together: `count` of them so far, since
+        `started`.
+        """
+        engine = self.engine
+        state = engine.state
+        keyspace = engine.keyspace
+        call = client.call
+        assert call is not None
+        monotonic = state.clock.monotonic
+        append = client.out.append
+        late = client.late
+        left = iter(commands)
+        taken = len(commands)
+        command: Command | None = None
+        count = most = large = 0
+        name = b""
+        client.is_running = True
+        started = engine.look_at_clock()
+        call.now = keyspace.now
+        try:
+            for argv in left:
+                if command is not None and (
+                    count >= most or argv[0] != name or not command.low <= len(argv) <= command.high
+                ):
+                    ended = engine.look_at_clock()
+                    call.now = keyspace.now
+                    engine.count(client, command, call.argv, count, ended - started)
+                    started = ended
+                    command = None
+                if command is None:
+                    name = argv[0]
+                    found = engine.commands.get(name)
+                    if (
+                        found is None
+                        or found.refuses & (state.mode | client.mode)
+                        or not found.low <= len(argv) <= found.high
+                    ):
+                        engine.process(client, call, argv)
+                        if client.blocked is not None or client.mode & CLOSING:
+                            taken -= length_hint(left)
+                            break
+                        if late or keyspace.ready:
+                            engine.follow_up(client)
+                        started = engine.look_at_clock()
+                        call.now = keyspace.now
+                        continue
+                    command = found
+                    count = 0
+                    most = TIMED_TOGETHER if command.is_brief and state.slow_us >= TIMED_ALONE_US else 1
+                count += 1
+                call.argv = argv
+                db = call.db
+                try:
+                    reply = command.run(call)
+                except Failure as failure:
+                    # Both lead to every frame of the call, and those back here: a cycle, large values in it.
+                    failure.__traceback__ = failure.__context__ = None
+                    reply = failure
+                if keyspace.pending or call.effects is not None:
+                    engine.conclude(call, command)
+                elif db.dirty:
+                    if engine.journal.is_heard:
+                        engine.conclude(call, command)
+                    else:
+                        state.dirty += db.dirty
+                        db.dirty = 0
+                kind = type(reply)
+                if kind is bytes:
+                    size = len(reply)
+                    if size < 1024:
+                        append(_BULK_LINES[size] + reply + b"\r\n")
+                    else:
+                        append(b"$%d\r\n%b\r\n" % (size, reply))
+                        large += size
+                elif kind is Status:
+                    append(reply.encoded)
+                elif kind is int:
+                    append(_INTEGER_LINES[reply] if 0 <= reply < 1024 else b":%d\r\n" % reply)
+                else:
+                    if kind is Failure:
+                        engine.count_failure(command, reply)
+                    data = encode(reply, client.resp)
+                    append(data)
+                    large += len(data)
+                if large > FLUSH_BYTES:
+                    large = most = 0  # whether it may go on is to be asked again
+                    client.flush()
+                if late or keyspace.ready:
+                    engine.follow_up(client)
+            if command is not None:
+                engine.count(client, command, call.argv, count, monotonic() - started)
+        finally:
+            client.is_running = False
+        if client.out:
+            client.flush()
+        if engine.unblocked:
+            engine.resume_unblocked()
+        return taken
+
+    # Many clients.
+
+    def run_each(
+        self, clients: Sequence[Client], chunks: Sequence[bytes], start: int,
+        deliver: Callable[[int, list[bytes]], None],
+    ) -> None:  # fmt: skip
+        """Run what each client sent, from `start` on. `deliver(at, answers)` sends the clients from `at` one each.
+
+        Calls of one brief command in a row are looked up, guarded and timed together, whoever sent them.
+        """
+        engine = self.engine
+        state = engine.state
+        keyspace = engine.keyspace
+        journal = engine.journal
+        pairs: Iterator[tuple[Client, list[bytes]]] = zip(clients, one_command_each(chunks), strict=True)
+        if start:
+            pairs = islice(pairs, start, None)
+        answers: list[bytes] = []
+        append = answers.append
+        first = start  # of those whose answers have not been delivered
+        command: Command | None = None
+        name = b""
+        refuses = words = count = most = 0
+        call: Call | None = None
+        started = engine.look_at_clock()
+        now = keyspace.now
+        try:
+            for client, argv in pairs:
+                if argv[0] != name or len(argv) != words or count >= most:
+                    if count:
+                        ended = engine.look_at_clock()
+                        self._count(command, call, count, ended - started)
+                        started = ended
+                        now = keyspace.now
+                        count = 0
+                    command = self._brief(argv)
+                    if command is not None:
+                        name = argv[0]
+                        words = len(argv)
+                        refuses = command.refuses & _OF_CLIENT | HOLDING
+                        run = command.run
+                        most = TIMED_TOGETHER
+                if command is None or client.mode & refuses:
+                    at = first + len(answers)
+                    if count:
+                        self._count(command, call, count, engine.look_at_clock() - started)
+                    if answers:
+                        deliver(first, answers)
+                        answers.clear()
+                    first = at
+                    client.receive(chunks[at])
+                    first = at + 1
+                    words = count = 0  # whatever it did: everything is asked again
+                    started = engine.look_at_clock()
+                    now = keyspace.now
+                    continue
+                count += 1
+                call = client.call
+                assert call is not None
+                call.argv = argv
+                call.now = now
+                db = call.db
+                try:
+                    reply = run(call)
+                except Failure as failure:
+                    # Both lead to every frame of the call, and those back here: a cycle, large values in it.
+                    failure.__traceback__ = failure.__context__ = None
+                    reply = failure
+                if keyspace.pending:
+                    at = first + len(answers)
+                    if answers:
+                        deliver(first, answers)
+                        answers.clear()
+                    first = at
+                    self._conclude_heard(client, call, command, reply)
+                    first = at + 1
+                    continue
+                if call.effects is not None:
+                    engine.conclude(call, command)
+                elif db.dirty:
+                    if journal.is_heard:
+                        engine.conclude(call, command)
+                    else:
+                        state.dirty += db.dirty
+                        db.dirty = 0
+                kind = type(reply)
+                if kind is bytes and len(reply) < 1024:
+                    append(_BULK_LINES[len(reply)] + reply + b"\r\n")
+                elif kind is Status:
+                    append(reply.encoded)
+                elif kind is int:
+                    append(_INTEGER_LINES[reply] if 0 <= reply < 1024 else b":%d\r\n" % reply)
+                else:
+                    if kind is Failure:
+                        engine.count_failure(command, reply)
+                    data = encode(reply, client.resp)
+                    if len(data) <= LONG_ANSWER_BYTES:
+                        append(data)
+                        continue
+                    at = first + len(answers)
+                    if answers:
+                        deliver(first, answers)
+                        answers.clear()
+                    first = at
+                    client.send(data)
+                    first = at + 1
+        finally:
+            self.position = first + len(answers)
+            if answers:
+                deliver(first, answers)
+        if count:
+            self._count(command, call, count, state.clock.monotonic() - started)
+
+    def _count(self, command: Command | None, call: Call | None, count: int, elapsed_s: float) -> None:
+        """So many calls in a row, the last of them `call`."""
+        assert command is not None
+        assert call is not None
+        self.engine.count(call.session, command, call.argv, count, elapsed_s)
+
+    def _brief(self, argv: list[bytes]) -> Command | None:
+        """The brief command these words call, if nothing forbids it; None: somebody has to look at them."""
+        state = self.engine.state
+        command = self.engine.commands.get(argv[0])
+        if (
+            command is None
+            or not command.is_brief
+            or command.refuses & state.mode
+            or not command.low <= len(argv) <= command.high
+            or state.slow_us < TIMED_ALONE_US
+        ):
+            return None
+        return command
+
+    def _conclude_heard(self, client: Client, call: Call, command: Command, reply: Reply) -> None:
+        """Clients are told of what this command has done: the one that sent it after its answer."""
+        engine = self.engine
+        client.is_running = True
+        try:
+            engine.conclude(call, command)
+            if type(reply) is Failure:
+                engine.count_failure(command, reply)
+            client.out.append(encode(reply, client.resp))
+            engine.follow_up(client)
+        finally:
+            client.is_running = False
+        client.flush()
+        if engine.unblocked:
+            engine.resume_unblocked()
