@@ -282,6 +282,6 @@ def _as_one(sequence: list[Argument]) -> Argument:
     if first.token is not None and first.type != PURE_TOKEN and not first.is_optional:
         token, first.token = first.token, None
         return Argument(token.lower(), BLOCK, token, arguments=sequence)
-    if first.type == PURE_TOKEN and not first.is_optional:
+    if first.type == PURE_TOKEN and not first.is_optional and not sequence[1].is_optional:
         return Argument(first.name, BLOCK, first.token, arguments=sequence[1:])
     return Argument(first.name, BLOCK, arguments=sequence)
