@@ -36,8 +36,12 @@ def check(zset: SortedSet, naive: Naive, rng: Random) -> None:
     size = len(order)
     assert list(zset) == order
     assert len(zset) == size
-    assert sum(map(len, zset._chunks)) == size
-    assert zset._last == [chunk[-1] for chunk in zset._chunks]
+    inner = zset._order
+    assert inner.size == sum(map(len, inner.chunks)) == size
+    assert list(map(len, inner.columns)) == list(map(len, inner.chunks))
+    assert all(inner.chunks)
+    assert list(inner.tops) == [column[-1] for column in inner.columns]
+    assert inner.lasts == [chunk[-1] for chunk in inner.chunks]
     for _ in range(10):
         start, stop = sorted((rng.randrange(size + 1), rng.randrange(size + 1)))
         assert zset.slice(start, stop) == order[start:stop]
@@ -46,9 +50,9 @@ def check(zset: SortedSet, naive: Naive, rng: Random) -> None:
         assert zset.count_below(bound, True) == sum(score <= bound for score, _ in order)
     for rank in rng.sample(range(size), min(size, 10)):
         assert zset.rank(order[rank][1]) == rank
-    if zset._tree is not None:
-        fresh = zset._tree
-        assert fresh == zset._grow_tree()
+    if inner.tree is not None:
+        kept = inner.tree
+        assert kept == inner.grow_tree()
 
 
 @pytest.mark.parametrize(("seed", "universe", "loaded"), [(1, 60, 0), (2, 3000, 0), (3, 12_000, 10_000)])
@@ -57,7 +61,7 @@ def test_against_a_sorted_dict(seed: int, universe: int, loaded: int) -> None:
     rng = Random(seed)
     naive = Naive()
     naive.scores = {b"m%d" % number: float(rng.randrange(-40, 40)) for number in range(loaded)}
-    zset = SortedSet.from_scores(naive.scores)
+    zset = SortedSet.from_scores(dict(naive.scores))
     turns = 4000 + loaded
     for turn in range(turns):
         roll = rng.random()
@@ -86,7 +90,7 @@ def test_against_a_sorted_dict(seed: int, universe: int, loaded: int) -> None:
             check(zset, naive, rng)
     check(zset, naive, rng)
     check(zset.copy(), naive, rng)
-    check(SortedSet.from_scores(naive.scores), naive, rng)
+    check(SortedSet.from_scores(dict(naive.scores)), naive, rng)
     assert zset._payload_bytes == sum(map(len, naive.scores))
     zset.remove_slice(0, len(zset))
     assert not list(zset)

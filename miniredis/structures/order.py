@@ -1,0 +1,357 @@
+"""The order of a sorted set: by score, equal scores by the members' bytes.
+
+    columns   [d d d d …] [d d d …] …     scores as bare doubles, each chunk sorted and below the next
+    chunks    [m m m m …] [m m m …] …     the members that have them
+    tops      [d, d, …]                   the last score of every chunk
+    lasts     [m, m, …]                   the last member of every chunk
+
+A place is searched for among the scores, which lie side by side, and only among equal ones by members: what is not
+looked at is not fetched into the processor's caches, and that is most of what a change costs. Ranks add up the
+lengths of the chunks before, kept in a Fenwick tree that is made when the first rank is asked for and until then
+costs nothing.
+
+Law 1: no chunk is empty, and none is longer than _CHUNK_MOST.
+Law 2: no score is a NaN.
+Law 3: members are kept as the very objects that were given; whoever takes one out gets it back.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from itertools import chain
+from math import inf, nextafter
+from typing import Final, TypeAlias
+
+Entry: TypeAlias = tuple[float, bytes]
+
+# What follows a new entry in its chunk is moved (16 bytes an entry); more chunks make ranks dearer.
+_CHUNK_ENTRIES: Final = 512
+_CHUNK_MOST: Final = 2 * _CHUNK_ENTRIES
+_CHUNK_LEAST: Final = _CHUNK_ENTRIES // 4
+
+
+class Order:
+    """Entries (score, member) in order, each at most once."""
+
+    __slots__ = ("chunks", "columns", "lasts", "size", "tops", "tree")
+
+    def __init__(self) -> None:
+        self.chunks: list[list[bytes]] = []
+        self.columns: list[array[float]] = []
+        self.tops: array[float] = array("d")
+        self.lasts: list[bytes] = []
+        self.size = 0
+        self.tree: list[int] | None = None
+
+    @staticmethod
+    def of(entries: list[Entry]) -> Order:
+        """The order of these, which are sorted."""
+        order = Order()
+        for start in range(0, len(entries), _CHUNK_ENTRIES):
+            part = entries[start : start + _CHUNK_ENTRIES]
+            order.columns.append(array("d", [score for score, _ in part]))
+            order.chunks.append([member for _, member in part])
+        order._cap()
+        order.size = len(entries)
+        return order
+
+    def __iter__(self) -> Iterator[Entry]:
+        return zip(chain.from_iterable(self.columns), chain.from_iterable(self.chunks), strict=True)
+
+    def copy(self) -> Order:
+        twin = Order()
+        twin.chunks = [chunk[:] for chunk in self.chunks]
+        twin.columns = [column[:] for column in self.columns]
+        twin.tops = self.tops[:]
+        twin.lasts = self.lasts[:]
+        twin.size = self.size
+        return twin
+
+    def members_down(self) -> Iterator[bytes]:
+        """Members, greatest first."""
+        return chain.from_iterable(map(reversed, reversed(self.chunks)))
+
+    # ── one entry ──────────────────────────────────────────────────────────────────────────────────────
+
+    def put_in(self, score: float, member: bytes) -> None:
+        """Add an entry that is not there."""
+        tops = self.tops
+        self.size += 1
+        spot = bisect_left(tops, score)
+        if spot < len(tops) and tops[spot] == score:
+            spot = bisect_left(self.lasts, member, spot, bisect_right(tops, score, spot))
+        if spot < len(tops):
+            column = self.columns[spot]
+            chunk = self.chunks[spot]
+            place = bisect_left(column, score)
+            if column[place] == score:
+                place = bisect_left(chunk, member, place, bisect_right(column, score, place))
+            column.insert(place, score)
+            chunk.insert(place, member)
+        elif spot:
+            spot -= 1
+            chunk = self.chunks[spot]
+            self.columns[spot].append(score)
+            chunk.append(member)
+            tops[spot] = score
+            self.lasts[spot] = member
+        else:
+            self.chunks.append([member])
+            self.columns.append(array("d", (score,)))
+            tops.append(score)
+            self.lasts.append(member)
+            return
+        if len(chunk) > _CHUNK_MOST:
+            self._split(spot)
+        elif self.tree is not None:
+            self._count(spot, 1)
+
+    def take_out(self, score: float, member: bytes) -> bytes:
+        """Remove an entry that is there; the member as it was kept."""
+        tops = self.tops
+        self.size -= 1
+        spot = bisect_left(tops, score)
+        if tops[spot] == score:
+            spot = bisect_left(self.lasts, member, spot, bisect_right(tops, score, spot))
+        column = self.columns[spot]
+        chunk = self.chunks[spot]
+        place = bisect_left(column, score)
+        if chunk[place] != member:
+            place = bisect_left(chunk, member, place, bisect_right(column, score, place))
+        held = chunk.pop(place)
+        del column[place]
+        if len(chunk) < _CHUNK_LEAST and (len(tops) > 1 or not chunk):
+            self._join(spot)
+            return held
+        if place == len(chunk):
+            tops[spot] = column[-1]
+            self.lasts[spot] = chunk[-1]
+        if self.tree is not None:
+            self._count(spot, -1)
+        return held
+
+    def _split(self, spot: int) -> None:
+        column = self.columns[spot]
+        chunk = self.chunks[spot]
+        # Scores that only grow, as those of times and counters do, leave fuller chunks behind.
+        middle = len(chunk) * 3 // 4 if spot == len(self.tops) - 1 else len(chunk) // 2
+        self.columns.insert(spot + 1, column[middle:])
+        self.chunks.insert(spot + 1, chunk[middle:])
+        del column[middle:]
+        del chunk[middle:]
+        self.tops.insert(spot, column[-1])
+        self.lasts.insert(spot, chunk[-1])
+        self.tree = None
+
+    def _join(self, spot: int) -> None:
+        """Give a chunk that became short to a neighbour."""
+        self.tree = None
+        column = self.columns.pop(spot)
+        chunk = self.chunks.pop(spot)
+        del self.tops[spot]
+        del self.lasts[spot]
+        if not chunk:
+            return
+        if spot:
+            spot -= 1
+            self.columns[spot] += column
+            self.chunks[spot] += chunk
+            self.tops[spot] = column[-1]
+            self.lasts[spot] = chunk[-1]
+        elif self.chunks:
+            self.columns[0] = column + self.columns[0]
+            self.chunks[0] = chunk + self.chunks[0]
+        else:
+            self.columns.append(column)
+            self.chunks.append(chunk)
+            self._cap()
+        if len(self.chunks[spot]) > _CHUNK_MOST:
+            self._split(spot)
+
+    def _cap(self) -> None:
+        self.tops = array("d", [column[-1] for column in self.columns])
+        self.lasts = [chunk[-1] for chunk in self.chunks]
+
+    # ── by rank ────────────────────────────────────────────────────────────────────────────────────────
+
+    def rank(self, score: float, member: bytes) -> int:
+        """How many entries come before this one, which is there."""
+        tops = self.tops
+        spot = bisect_left(tops, score)
+        if tops[spot] == score:
+            spot = bisect_left(self.lasts, member, spot, bisect_right(tops, score, spot))
+        column = self.columns[spot]
+        chunk = self.chunks[spot]
+        place = bisect_left(column, score)
+        if chunk[place] != member:
+            place = bisect_left(chunk, member, place, bisect_right(column, score, place))
+        return self._before(spot) + place
+
+    def at(self, rank: int) -> Entry:
+        spot, place = self._locate(rank)
+        return self.columns[spot][place], self.chunks[spot][place]
+
+    def members(self, start: int, stop: int) -> list[bytes]:
+        """Members of ranks start ≤ rank < stop, both within 0 … size."""
+        if start >= stop:
+            return []
+        chunks = self.chunks
+        spot, place = self._locate(start)
+        left = stop - start
+        found = chunks[spot][place : place + left]
+        left -= len(found)
+        while left > 0:
+            spot += 1
+            part = chunks[spot]
+            found += part if len(part) <= left else part[:left]
+            left -= len(part)
+        return found
+
+    def scores(self, start: int, stop: int) -> list[float]:
+        """Scores of ranks start ≤ rank < stop, both within 0 … size."""
+        if start >= stop:
+            return []
+        columns = self.columns
+        spot, place = self._locate(start)
+        left = stop - start
+        found = columns[spot][place : place + left].tolist()
+        left -= len(found)
+        while left > 0:
+            spot += 1
+            part = columns[spot]
+            found += part if len(part) <= left else part[:left]
+            left -= len(part)
+        return found
+
+    def remove_slice(self, start: int, stop: int) -> None:
+        """Remove the entries of these ranks."""
+        spot, place = self._locate(start)
+        left = stop - start
+        columns, chunks = self.columns, self.chunks
+        self.tree = None
+        self.size -= left
+        if place:
+            part = min(len(chunks[spot]) - place, left)
+            del columns[spot][place : place + left]
+            del chunks[spot][place : place + left]
+            left -= part
+            self._cap_again(spot)
+            spot += 1
+        final = spot
+        while left > 0 and len(chunks[final]) <= left:
+            left -= len(chunks[final])
+            final += 1
+        if left > 0:
+            del columns[final][:left]
+            del chunks[final][:left]
+        self._drop(spot, final)
+        self._mend(max(0, spot - 1))
+
+    def _drop(self, spot: int, final: int) -> None:
+        """Whole chunks."""
+        del self.columns[spot:final]
+        del self.chunks[spot:final]
+        del self.tops[spot:final]
+        del self.lasts[spot:final]
+
+    def _cap_again(self, spot: int) -> None:
+        self.tops[spot] = self.columns[spot][-1]
+        self.lasts[spot] = self.chunks[spot][-1]
+
+    def _mend(self, spot: int) -> None:
+        """After a removal around `spot`: no chunk there may stay short beside another."""
+        for near in (spot + 1, spot):
+            if near < len(self.chunks) and len(self.chunks) > 1 and len(self.chunks[near]) < _CHUNK_LEAST:
+                self._join(near)
+
+    def pop_end(self, from_greatest: bool) -> Entry:
+        """Remove the least or the greatest entry. There must be one."""
+        spot = len(self.chunks) - 1 if from_greatest else 0
+        place = -1 if from_greatest else 0
+        column = self.columns[spot]
+        chunk = self.chunks[spot]
+        score = column.pop(place)
+        member = chunk.pop(place)
+        self.size -= 1
+        if not chunk:
+            self._drop(spot, spot + 1)
+            self.tree = None
+            return score, member
+        if from_greatest:
+            self._cap_again(spot)
+        if self.tree is not None:
+            self._count(spot, -1)
+        return score, member
+
+    def _locate(self, rank: int) -> tuple[int, int]:
+        """Chunk and place within it of the entry of this rank (which exists)."""
+        chunks = self.chunks
+        if rank < len(chunks[0]):
+            return 0, rank
+        tree = self.tree
+        if tree is None:
+            before_last = self.size - len(chunks[-1])
+            if rank >= before_last:
+                return len(chunks) - 1, rank - before_last
+            tree = self.grow_tree()
+        spot = 0
+        step = 1 << (len(tree).bit_length() - 1)
+        while step:
+            reach = spot + step
+            if reach <= len(tree) and tree[reach - 1] <= rank:
+                rank -= tree[reach - 1]
+                spot = reach
+            step >>= 1
+        return spot, rank
+
+    def _before(self, spot: int) -> int:
+        """How many entries lie in the chunks before this one."""
+        if not spot:
+            return 0
+        tree = self.tree or self.grow_tree()
+        total = 0
+        while spot:
+            total += tree[spot - 1]
+            spot &= spot - 1
+        return total
+
+    def grow_tree(self) -> list[int]:
+        """Fenwick's tree over the lengths of the chunks: node i-1 sums the i & -i chunks that end there."""
+        tree = [len(chunk) for chunk in self.chunks]
+        for spot in range(1, len(tree) + 1):
+            parent = spot + (spot & -spot)
+            if parent <= len(tree):
+                tree[parent - 1] += tree[spot - 1]
+        self.tree = tree
+        return tree
+
+    def _count(self, spot: int, change: int) -> None:
+        tree = self.tree
+        assert tree is not None
+        spot += 1
+        while spot <= len(tree):
+            tree[spot - 1] += change
+            spot += spot & -spot
+
+    # ── by score, by member's bytes ────────────────────────────────────────────────────────────────────
+
+    def count_below(self, score: float, and_equal: bool) -> int:
+        """How many entries have a score below this one (or equal to it)."""
+        if and_equal:
+            if score == inf:
+                return self.size
+            score = nextafter(score, inf)
+        spot = bisect_left(self.tops, score)
+        if spot == len(self.tops):
+            return self.size
+        return self._before(spot) + bisect_left(self.columns[spot], score)
+
+    def count_members(self, member: bytes, and_equal: bool) -> int:
+        """How many members are below this one (or equal to it), where all scores are equal."""
+        find = bisect_right if and_equal else bisect_left
+        spot = find(self.lasts, member)
+        if spot == len(self.lasts):
+            return self.size
+        return self._before(spot) + find(self.chunks[spot], member)
