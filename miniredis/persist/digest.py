@@ -16,12 +16,15 @@ from miniredis.keyspace.value import Value
 from miniredis.structures.chunks import List
 from miniredis.structures.hash import Hash
 from miniredis.structures.sets import Set
+from miniredis.structures.stream import Stream
+from miniredis.structures.stream_node import MAX_ID
 from miniredis.structures.table import Table
 from miniredis.structures.zset import SortedSet
 from protocol.resp.numbers import format_shortest
 
 DIGEST_BYTES: Final = 20
 
+_SEQUENCE_MASK: Final = (1 << 64) - 1
 _EXPIRE: Final = b"!!expire!!"
 # Redis counts the NUL in.
 _FIELD_EXPIRE: Final = b"!!hexpire!!"
@@ -46,6 +49,11 @@ def value_digest(value: Value, has_expiry: bool, digest: int = 0) -> int:
     elif isinstance(value, List):
         for element in value:
             digest = mixed(digest, element)
+    elif isinstance(value, Stream):
+        for id, pairs in value.range(0, MAX_ID):
+            digest = mixed(digest, b"%d.%d" % (id >> 64, id & _SEQUENCE_MASK))
+            for text in pairs:
+                digest = mixed(digest, text)
     else:
         for part in _unordered(value):
             digest ^= part

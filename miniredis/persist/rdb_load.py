@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, Protocol
 from miniredis.keyspace.value import Value, compact
 from miniredis.persist import rdb_format as rdb
 from miniredis.persist.rdb_format import Reader
+from miniredis.persist.rdb_stream import load_stream
 from miniredis.structures import listpack
 from miniredis.structures.chunks import List, Run, packed_run, plain_run
 from miniredis.structures.hash import Hash
@@ -258,6 +259,21 @@ def _filled(texts: list[bytes], max_entries: int, max_value: int) -> Hash:
     return value
 
 
+# ── streams ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _stream(reader: Reader, limits: Limits) -> Value:
+    return load_stream(rdb.STREAM_LISTPACKS, reader)
+
+
+def _stream_2(reader: Reader, limits: Limits) -> Value:
+    return load_stream(rdb.STREAM_LISTPACKS_2, reader)
+
+
+def _stream_3(reader: Reader, limits: Limits) -> Value:
+    return load_stream(rdb.STREAM_LISTPACKS_3, reader)
+
+
 _LOADERS: Final[dict[int, Callable[[Reader, Limits], Value]]] = {
     rdb.STRING: _string,
     rdb.LIST: _list,
@@ -275,4 +291,7 @@ _LOADERS: Final[dict[int, Callable[[Reader, Limits], Value]]] = {
     rdb.ZSET_LISTPACK: _zset_listpack,
     rdb.LIST_QUICKLIST_2: _quicklist_2,
     rdb.SET_LISTPACK: _set_listpack,
+    rdb.STREAM_LISTPACKS: _stream,
+    rdb.STREAM_LISTPACKS_2: _stream_2,
+    rdb.STREAM_LISTPACKS_3: _stream_3,
 }

@@ -13,11 +13,13 @@ from itertools import chain
 
 from miniredis.keyspace.value import Value
 from miniredis.persist import rdb_format as rdb
+from miniredis.persist.rdb_stream import encode_stream
 from miniredis.structures import listpack
 from miniredis.structures.chunks import List
 from miniredis.structures.hash import Hash
 from miniredis.structures.legacy import write_intset
 from miniredis.structures.sets import INTSET, Set
+from miniredis.structures.stream import Stream
 from miniredis.structures.zset import SortedSet
 from protocol.resp.numbers import WHOLE_LIMIT, format_double
 
@@ -42,6 +44,8 @@ def encode(value: Value, *, is_compressed: bool) -> bytes:
         return _hash(value, is_compressed)
     if isinstance(value, Set):
         return _set(value, is_compressed)
+    if isinstance(value, Stream):
+        return encode_stream(value, is_compressed)
     assert isinstance(value, SortedSet)
     return _zset(value, is_compressed)
 
