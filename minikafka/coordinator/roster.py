@@ -124,7 +124,7 @@ class Roster:
         self._count_protocols(member, 1)
 
     def _count_protocols(self, member: Member, by: int) -> None:
-        for name, _ in member.protocols:
+        for name in dict.fromkeys(name for name, _ in member.protocols):  # a name given twice is one vote
             count = self.supported.get(name, 0) + by
             if count:
                 self.supported[name] = count

@@ -76,17 +76,19 @@ class Timers(Generic[Key]):
     def _run(self) -> None:
         self._handle = None
         now = self._loop.time()
-        while self._heap and self._heap[0][0] <= now:
-            at, _, key = heappop(self._heap)
-            if self._armed.get(key) != at:
-                continue
-            del self._armed[key]
-            deadline = self._deadlines.get(key)
-            if deadline is None:
-                continue
-            if deadline > now:
-                self._push(key, deadline)
-            else:
-                del self._deadlines[key]
-                self._fire(key)
-        self._arm()
+        try:
+            while self._heap and self._heap[0][0] <= now:
+                at, _, key = heappop(self._heap)
+                if self._armed.get(key) != at:
+                    continue
+                del self._armed[key]
+                deadline = self._deadlines.get(key)
+                if deadline is None:
+                    continue
+                if deadline > now:
+                    self._push(key, deadline)
+                else:
+                    del self._deadlines[key]
+                    self._fire(key)
+        finally:  # one key's failure must not stop the clock of all others
+            self._arm()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections import deque
 from types import TracebackType
 from typing import Any
 
@@ -20,6 +21,7 @@ class Wire:
         self.socket = socket.create_connection(("127.0.0.1", port), TIMEOUT_S)
         self.framer = Framer()
         self.asked: list[tuple[type[Request], int]] = []
+        self.frames: deque[memoryview] = deque()  # replies that came and were not received yet
         self.sent = 0
 
     def __enter__(self) -> Wire:
@@ -42,14 +44,14 @@ class Wire:
     def receive(self) -> Any:
         """The reply to the oldest request that has none yet. Raises ConnectionError when the broker hangs up."""
         kind, version = self.asked.pop(0)
-        while True:
-            for frame in self.framer.frames():
-                _, reply = read_reply(frame, kind, version)
-                return reply
+        while not self.frames:
             data = self.socket.recv(1 << 16)
             if not data:
                 raise ConnectionError(f"{kind.__name__} v{version} was answered by a closed connection")
             self.framer.feed(data)
+            self.frames.extend(self.framer.frames())
+        _, reply = read_reply(self.frames.popleft(), kind, version)
+        return reply
 
 
 def plain(value: Any, version: int) -> Any:

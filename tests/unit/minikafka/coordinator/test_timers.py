@@ -6,6 +6,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+import pytest
+
 from minikafka.coordinator.timers import Timers
 
 
@@ -149,3 +151,22 @@ def test_as_a_plain_list_of_deadlines_would() -> None:
             del deadlines[each]
         clock.run_until(until)
     assert sorted(fired) == sorted(expected)
+
+
+def test_a_failure_stops_no_other_key() -> None:
+    """One group's fault would keep every other session of its shard from ending."""
+    clock: Any = Clock()
+    fired: list[str] = []
+
+    def fire(key: str) -> None:
+        if key == "bad":
+            raise AssertionError(key)
+        fired.append(key)
+
+    timers: Timers[str] = Timers(clock, fire)
+    for key in ("bad", "b", "c"):
+        timers.set(key, 1000 if key != "c" else 2000)
+    with pytest.raises(AssertionError):
+        clock.run_until(105)
+    clock.run_until(110)
+    assert fired == ["b", "c"]
