@@ -7,7 +7,7 @@ process occupies: `used_memory` is the resident memory, and the ratios built upo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from miniredis.engine.call import Call
@@ -15,6 +15,7 @@ from miniredis.engine.observe import Command
 from miniredis.engine.registry import LOADING, STALE, command
 from miniredis.engine.settings import show_percentile
 from miniredis.engine.version import VERSION
+from miniredis.keyspace.blocked import Waiter
 from protocol.resp.values import Reply, Verbatim
 
 if TYPE_CHECKING:
@@ -102,11 +103,17 @@ def _server(call: Call) -> Fields:
     return fields
 
 
+def _heeds_deletion(queue: Iterable[Waiter]) -> bool:
+    """Whether somebody in the queue at a key wants to hear that the key goes away."""
+    return any(waiter.on_deletion for waiter in queue)
+
+
 def _clients(call: Call) -> Fields:
     state = call.state
     clients = state.clients.values()
     listening = [client for client in clients if client.channels or client.patterns or client.shard_channels]
     waiting = [db.waiting for db in state.dbs]
+    queues = [queue for keys in waiting for queue in keys.values()]
     return {
         "connected_clients": len(state.clients),
         "cluster_connections": 0,
@@ -119,8 +126,8 @@ def _clients(call: Call) -> Fields:
         "watching_clients": len([client for client in clients if client.watched]),
         "clients_in_timeout_table": len([waiter for waiter in state.blocked.waiters if waiter.deadline]),
         "total_watched_keys": len({watch for client in clients for watch in client.watched}),
-        "total_blocking_keys": sum(map(len, waiting)),
-        "total_blocking_keys_on_nokey": 0,
+        "total_blocking_keys": len(queues),
+        "total_blocking_keys_on_nokey": sum(map(_heeds_deletion, queues)),
     }
 
 
