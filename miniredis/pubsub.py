@@ -64,12 +64,23 @@ class PubSub:
             if _remove(self.patterns, pattern, client):
                 del self._matchers[pattern]
 
+    def subscribe_shard(self, client: Listener, channel: bytes) -> None:
+        client.shard_channels[channel] = None
+        self.shard_channels.setdefault(channel, {})[client] = None
+
+    def unsubscribe_shard(self, client: Listener, channel: bytes) -> None:
+        if channel in client.shard_channels:
+            del client.shard_channels[channel]
+            _remove(self.shard_channels, channel, client)
+
     def forget(self, client: Listener) -> None:
         """The client listens to nothing any more."""
         for channel in list(client.channels):
             self.unsubscribe(client, channel)
         for pattern in list(client.patterns):
             self.unsubscribe_pattern(client, pattern)
+        for channel in list(client.shard_channels):
+            self.unsubscribe_shard(client, channel)
 
     # ── speaking ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -85,12 +96,18 @@ class PubSub:
                     count += _deliver(self.patterns[pattern], [b"pmessage", pattern, channel, message])
         return count
 
-    def channels_like(self, pattern: bytes | None) -> list[bytes]:
-        """Channels somebody listens to by name."""
-        if pattern is None:
-            return list(self.channels)
-        matches = matcher(pattern)
-        return [channel for channel in self.channels if matches(channel)]
+    def publish_shard(self, channel: bytes, message: bytes) -> int:
+        """Send to the listeners of a shard channel; how many there are. Patterns do not reach here."""
+        listeners = self.shard_channels.get(channel)
+        return _deliver(listeners, [b"smessage", channel, message]) if listeners else 0
+
+
+def names_like(table: dict[bytes, Listeners], pattern: bytes | None) -> list[bytes]:
+    """The channels of one kind that somebody listens to by name."""
+    if pattern is None:
+        return list(table)
+    matches = matcher(pattern)
+    return [channel for channel in table if matches(channel)]
 
 
 def _remove(table: dict[bytes, Listeners], name: bytes, client: Listener) -> bool:
