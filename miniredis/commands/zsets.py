@@ -10,6 +10,7 @@ from miniredis.engine.registry import BLOCKING, DENYOOM, FAST, READONLY, WRITE, 
 from miniredis.engine.scanning import parse_cursor, scan_options
 from miniredis.keyspace import notify
 from miniredis.keyspace.db import WRONG_TYPE
+from miniredis.keyspace.value import Value
 from miniredis.structures.glob import matches
 from miniredis.structures.zset import ADDED, Entry, SortedSet
 from protocol.resp.numbers import INT64_MAX, format_double, format_double_17
@@ -50,19 +51,29 @@ def zadd(call: Call) -> Reply:
         score = call.float(2)
     key = argv[1]
     db = call.db
-    limits = call.state.settings
     zset = db.find_for_write(key)
-    if type(zset) is not SortedSet:
-        if zset is not None:
-            raise Failure(WRONG_TYPE)
-        zset = SortedSet.fitting(1, len(argv[3]), limits)
-        db.put(key, zset)
-    elif zset.is_small and not limits.zset_max_listpack_entries:
-        zset.is_small = False
-    outcome = zset.put(argv[3], score, limits)
+    if type(zset) is SortedSet and not zset.is_small:
+        outcome = zset.put_large(argv[3], score)
+    else:
+        zset = _zset_to_add_to(call, zset)
+        outcome = zset.put(argv[3], score, call.state.settings)
     if outcome:
         db.changed(key, zset, b"zadd", notify.ZSET)
-    return 1 if outcome == ADDED else 0
+        return 1 if outcome == ADDED else 0
+    return 0
+
+
+def _zset_to_add_to(call: Call, found: Value | None) -> SortedSet:
+    """What was found under the key, or a new sorted set under it, in the form for one member more."""
+    limits = call.state.settings
+    if found is None:
+        zset = SortedSet.fitting(1, len(call.argv[3]), limits)
+        call.db.put(call.argv[1], zset)
+        return zset
+    if type(found) is not SortedSet:
+        raise Failure(WRONG_TYPE)
+    found.expect(1, limits)
+    return found
 
 
 @command("ZINCRBY key increment:integer member", WRITE | DENYOOM | FAST, since="1.2.0", keys="RW access update",

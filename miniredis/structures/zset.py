@@ -2,11 +2,13 @@
 
     by member   dict    member ─► score          one, or _SHARDS of them once it is large
     in order    Order   columns of scores and members (order.py)
-    moved       dict    member ─► the score under which the order still has it, None: not at all
+    added       list    members the order does not have yet
+    moved       dict    member ─► the score under which the order still has it, if it is not in `added`
 
-Law 1: the dicts are the truth. The order follows when somebody asks for it, or after _MOVED_MOST changes: putting
-       many members in their places at one go finds code and data in the processor's caches, and costs half.
-Law 2: a member of `moved` is in the dicts. What is removed leaves the order at once.
+Law 1: the dicts are the truth. The order, the roster and the count of bytes follow when somebody asks for them, or
+       after _LAG_MOST changes: putting many members in their places at one go finds code and data in the
+       processor's caches, and costs half.
+Law 2: who removes lets the order catch up first: `added` and `moved` are all in the dicts, and none twice.
 Law 3: an object that is in the order is the one that is the dict's key, so a member is stored once.
 Law 4: whether the set is a `listpack` or a `skiplist` to OBJECT ENCODING is decided as Redis does; there is no
        way back. A listpack cannot hold a negative zero: it becomes zero.
@@ -27,14 +29,14 @@ from miniredis.structures.roster import Roster
 
 __all__ = ["ADDED", "CHANGED", "UNCHANGED", "Entry", "LexBound", "SortedSet", "ZsetLimits", "is_empty_lex_range"]
 
-# Changes that the order may be behind: to catch up with them takes about a millisecond.
-_MOVED_MOST: Final = 512
-
+# Additions, and changes, that the order may be behind: to catch up with them takes about a millisecond.
+_LAG_MOST: Final = 512
 # Above this a tree of ranks costs more to keep up than to make anew.
-_FEW_MOVED: Final = 16
+_FEW: Final = 16
 
-# Two thirds of 2^16: here a dict grows, and would next at 87381 (about 3 ms then, and each time twice as much).
-_WHOLE_MOST: Final = 43690
+# A dict grows at two thirds of 2^16 and next at 87381 (about 3 ms then, and each time twice as much): before that,
+# and before the additions the order is behind bring it there, it is dealt out.
+_WHOLE_MOST: Final = 43690 - _LAG_MOST
 # Not a power of two: the low bits of the hash place a key within its dict.
 _SHARDS: Final = 127
 
@@ -45,8 +47,8 @@ _SKIPLIST_ENTRY_BYTES: Final = 92
 
 # What became of a put.
 UNCHANGED: Final = 0
-CHANGED: Final = 1
-ADDED: Final = 2
+ADDED: Final = 1
+CHANGED: Final = 2
 
 
 class ZsetLimits(Protocol):
@@ -93,7 +95,7 @@ def is_empty_lex_range(low: LexBound, high: LexBound) -> bool:
 class SortedSet:
     """Members with scores, in order."""
 
-    __slots__ = ("_moved", "_order", "_payload_bytes", "_roster", "_scores", "_shards", "_size", "is_small")
+    __slots__ = ("_added", "_moved", "_order", "_payload_bytes", "_roster", "_scores", "_shards", "is_small")
 
     type_name: ClassVar[bytes] = b"zset"
 
@@ -101,10 +103,10 @@ class SortedSet:
         self.is_small = is_small
         self._scores: dict[bytes, float] = {}
         self._shards: list[dict[bytes, float]] | None = None  # instead of `_scores`
-        self._moved: dict[bytes, float | None] = {}
+        self._added: list[bytes] = []
+        self._moved: dict[bytes, float] = {}
         self._order = Order()
         self._roster: Roster | None = None
-        self._size = 0
         self._payload_bytes = 0
 
     @staticmethod
@@ -124,7 +126,6 @@ class SortedSet:
         if zset.is_small:
             scores = {member: score + 0.0 for member, score in scores.items()}
         zset._scores = scores
-        zset._size = len(scores)
         zset._order = Order.of(sorted(zip(scores.values(), scores, strict=True)))
         zset._payload_bytes = sum(map(len, scores))
         if len(scores) > _WHOLE_MOST:
@@ -139,10 +140,10 @@ class SortedSet:
     def size_bytes(self) -> int:
         each = _LISTPACK_ENTRY_BYTES if self.is_small else _SKIPLIST_ENTRY_BYTES
         roster_bytes = 0 if self._roster is None else self._roster.size_bytes
-        return _EMPTY_BYTES + each * self._size + self._payload_bytes + roster_bytes
+        return _EMPTY_BYTES + each * self._settled().size + self._payload_bytes + roster_bytes
 
     def __len__(self) -> int:
-        return self._size
+        return len(self._scores) if self._shards is None else self._settled().size
 
     def __iter__(self) -> Iterator[Entry]:
         """Entries in order."""
@@ -157,7 +158,6 @@ class SortedSet:
         twin._scores = self._scores.copy()
         if self._shards is not None:
             twin._shards = [shard.copy() for shard in self._shards]
-        twin._size = self._size
         twin._payload_bytes = self._payload_bytes
         return twin
 
@@ -165,7 +165,8 @@ class SortedSet:
         """Let go of about `most` members of a set that is in no table any more; whether some are left."""
         order = self._order
         self._roster = None
-        self._moved = {}
+        self._added.clear()
+        self._moved.clear()
         shards = [self._scores] if self._shards is None else self._shards
         left = most
         while left > 0 and order.chunks:
@@ -192,52 +193,49 @@ class SortedSet:
     def scores(self) -> dict[bytes, float]:
         """Scores by member, greatest first, as Redis walks a sorted set to combine it with others."""
         order = self._settled()
-        members = order.members(0, self._size)
+        members = order.members(0, order.size)
         members.reverse()
-        scores = order.scores(0, self._size)
+        scores = order.scores(0, order.size)
         scores.reverse()
         return dict(zip(members, scores, strict=True))
 
     def put(self, member: bytes, score: float, limits: ZsetLimits) -> int:
-        """Add the member, or change its score: UNCHANGED, CHANGED or ADDED."""
+        """Add the member, or change its score: UNCHANGED, ADDED or CHANGED."""
         if self.is_small:
             if (
-                self._size >= limits.zset_max_listpack_entries or len(member) > limits.zset_max_listpack_value
+                len(self) >= limits.zset_max_listpack_entries or len(member) > limits.zset_max_listpack_value
             ) and self.score(member) is None:
                 self.is_small = False
             else:
                 score += 0.0
+        return self.put_large(member, score)
+
+    def put_large(self, member: bytes, score: float) -> int:
+        """The same where the set is no listpack."""
         scores = self._scores if self._shards is None else self._shards[hash(member) % _SHARDS]
         old = scores.get(member)
         if old == score:
             return UNCHANGED
         scores[member] = score
+        if old is None:
+            added = self._added
+            added.append(member)
+            if len(added) >= _LAG_MOST:
+                self._settle()
+            return ADDED
         moved = self._moved
-        if old is not None:
-            moved.setdefault(member, old)
-            outcome = CHANGED
-        else:
-            moved[member] = None
-            self._size += 1
-            self._payload_bytes += len(member)
-            if self._roster is not None:
-                self._roster.add(member)
-            if len(scores) > _WHOLE_MOST and self._shards is None:
-                self._deal_out()
-            outcome = ADDED
-        if len(moved) >= _MOVED_MOST:
+        moved.setdefault(member, old)
+        if len(moved) >= _LAG_MOST:
             self._settle()
-        return outcome
+        return CHANGED
 
     def remove(self, member: bytes) -> bool:
         """Whether it was there."""
+        order = self._settled()
         score = self._pop_score(member)
         if score is None:
             return False
-        # Where the order has it: under another score, or not yet.
-        former = self._moved.pop(member, score) if self._moved else score
-        if former is not None:
-            self._order.take_out(former, member)
+        order.take_out(score, member)
         self._forget(member)
         return True
 
@@ -251,7 +249,6 @@ class SortedSet:
         return scores.pop(member, None)
 
     def _forget(self, member: bytes) -> None:
-        self._size -= 1
         self._payload_bytes -= len(member)
         if self._roster is not None:
             self._roster.remove(member)
@@ -266,23 +263,44 @@ class SortedSet:
 
     def _settled(self) -> Order:
         """The order, up with the dicts."""
-        if self._moved:
+        if self._added or self._moved:
             self._settle()
         return self._order
 
     def _settle(self) -> None:
-        moved, self._moved = self._moved, {}
         order = self._order
-        if len(moved) > _FEW_MOVED:
+        added, moved = self._added, self._moved
+        if len(added) + len(moved) > _FEW:
             order.tree = None
-        put_in = order.put_in
-        scores, shards = self._scores, self._shards
-        for member, former in moved.items():
-            score = scores[member] if shards is None else shards[hash(member) % _SHARDS][member]
-            if former is None:
-                put_in(score, member)
-            elif former != score:
-                put_in(score, order.take_out(former, member))
+        if moved:
+            self._moved = {}
+            for member in added:
+                moved.pop(member, None)
+            for member, former in moved.items():
+                score = self.score(member)
+                assert score is not None
+                if score != former:
+                    order.put_in(score, order.take_out(former, member))
+        if added:
+            self._added = []
+            self._settle_added(added)
+
+    def _settle_added(self, added: list[bytes]) -> None:
+        self._payload_bytes += sum(map(len, added))
+        if self._roster is not None:
+            for member in added:
+                self._roster.add(member)
+        put_in = self._order.put_in
+        shards = self._shards
+        if shards is not None:
+            for member in added:
+                put_in(shards[hash(member) % _SHARDS][member], member)
+            return
+        scores = self._scores
+        for member in added:
+            put_in(scores[member], member)
+        if len(scores) > _WHOLE_MOST:
+            self._deal_out()
 
     # ── by rank ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -313,9 +331,10 @@ class SortedSet:
 
     def pop(self, count: int, from_greatest: bool) -> list[Entry]:
         """Remove up to `count` entries from one end, in the order they were taken."""
-        size = self._size
+        order = self._settled()
+        size = order.size
         if count == 1 and size:
-            entry = self._settled().pop_end(from_greatest)
+            entry = order.pop_end(from_greatest)
             self._pop_score(entry[1])
             self._forget(entry[1])
             return [entry]
@@ -328,7 +347,8 @@ class SortedSet:
 
     def random(self, chance: Random) -> Entry:
         """One entry, each as likely as any other. There must be one."""
-        return self._settled().at(int(chance.random() * self._size))
+        order = self._settled()
+        return order.at(int(chance.random() * order.size))
 
     # ── by score ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -341,19 +361,20 @@ class SortedSet:
     def lex_ranks(self, low: LexBound, high: LexBound, from_greatest: bool = False) -> tuple[int, int]:
         """The ranks start ≤ rank < stop of the members between the two. Where scores differ, members are not
         in order and Redis answers what it happens upon; small sets then do as its listpacks do."""
-        if not self._size or is_empty_lex_range(low, high):
-            return 0, 0
         order = self._settled()
+        size = order.size
+        if not size or is_empty_lex_range(low, high):
+            return 0, 0
         if not low.is_below(order.lasts[-1]) or not high.is_above(order.chunks[0][0]):
             return 0, 0
         if self.is_small:
-            return _lex_walk(order.members(0, self._size), low, high, from_greatest)
+            return _lex_walk(order.members(0, size), low, high, from_greatest)
         if low.infinite:
-            start = 0 if low.infinite < 0 else self._size
+            start = 0 if low.infinite < 0 else size
         else:
             start = order.count_members(low.member, low.is_open)
         if high.infinite:
-            stop = self._size if high.infinite > 0 else 0
+            stop = size if high.infinite > 0 else 0
         else:
             stop = order.count_members(high.member, not high.is_open)
         return start, max(start, stop)
@@ -364,6 +385,7 @@ class SortedSet:
         """Entries of one page and the cursor of the next (0: done). A listpack comes in one page."""
         if self.is_small:
             return 0, list(self)
+        self._settled()
         if self._roster is None:
             self._roster = Roster(self._scores if self._shards is None else chain.from_iterable(self._shards))
         cursor, members = self._roster.scan(cursor, count)
