@@ -8,13 +8,12 @@ from __future__ import annotations
 from typing import Final
 
 from miniredis.commands.zset_algebra import store
-from miniredis.commands.zsets import entries_reply
 from miniredis.engine.call import SYNTAX_ERROR, Call
 from miniredis.engine.registry import DENYOOM, FAST, READONLY, WRITE, command
 from miniredis.keyspace import notify
-from miniredis.structures.zset import Entry, LexBound, SortedSet
+from miniredis.structures.zset import LexBound, SortedSet
 from protocol.resp.numbers import parse_bound
-from protocol.resp.values import Failure, Reply
+from protocol.resp.values import Failure, Pairs, Reply
 
 NOT_A_SCORE_RANGE: Final = "ERR min or max is not a float"
 NOT_A_LEX_RANGE: Final = "ERR min or max not valid string range item"
@@ -137,8 +136,7 @@ def zrevrangebylex(call: Call) -> Reply:
          complexity="O(log(N)+M) for M members stored")  # fmt: skip
 def zrangestore(call: Call) -> Reply:
     """Store a range of a sorted set as another sorted set."""
-    entries, _ = _Range(call, 2, _ANY, None, is_store=True).entries()
-    return store(call, call.argv[1], {member: score for score, member in entries}, b"zrangestore")
+    return store(call, call.argv[1], _Range(call, 2, _ANY, None, is_store=True).scores(), b"zrangestore")
 
 
 class _Range:
@@ -188,56 +186,67 @@ class _Range:
             self.kind = _RANK
 
     def reply(self) -> Reply:
-        entries, _ = self.entries()
-        return entries_reply(entries, self.with_scores)
+        zset, start, stop = self.ranks()
+        if zset is None or start >= stop:
+            return []
+        if self.with_scores:
+            pairs = zset.pairs(start, stop)
+            return Pairs(pairs[::-1] if self.is_reverse else pairs)
+        members = zset.members(start, stop)
+        return members[::-1] if self.is_reverse else members
 
-    def entries(self) -> tuple[list[Entry], int]:
-        """The entries asked for, in the order asked for; and how many the sorted set has."""
+    def scores(self) -> dict[bytes, float]:
+        """Scores by member, for storing."""
+        zset, start, stop = self.ranks()
+        if zset is None or start >= stop:
+            return {}
+        return dict(zset.pairs(start, stop))
+
+    def ranks(self) -> tuple[SortedSet | None, int, int]:
+        """The sorted set, and from its least entry on, which ranks start ≤ rank < stop are asked for."""
         call = self.call
-        low, high = call.argv[self.least], call.argv[self.most]
         if self.kind == _RANK:
             first, final = call.integer(self.least), call.integer(self.most)
             zset = call.db.typed(self.source, SortedSet)
             if zset is None:
-                return [], 0
+                return None, 0, 0
             size = len(zset)
             start, stop = _clipped(first, final, size)
-            if self.is_reverse:
-                return zset.slice(size - stop, size - start)[::-1], size
-            return zset.slice(start, stop), size
+            return (zset, size - stop, size - start) if self.is_reverse else (zset, start, stop)
+        low, high = call.argv[self.least], call.argv[self.most]
         if self.kind == _SCORE:
             scores = ScoreRange(low, high)
             zset = call.db.typed(self.source, SortedSet)
             if zset is None:
-                return [], 0
+                return None, 0, 0
             start, stop = scores.ranks(zset)
         else:
             lex = LexRange(low, high)
             zset = call.db.typed(self.source, SortedSet)
             if zset is None:
-                return [], 0
+                return None, 0, 0
             start, stop = zset.lex_ranks(lex.low, lex.high, self.is_reverse)
-        return self._limited(zset, start, stop), len(zset)
+        return zset, *self._limited(zset.is_small, start, stop)
 
-    def _limited(self, zset: SortedSet, start: int, stop: int) -> list[Entry]:
+    def _limited(self, is_small: bool, start: int, stop: int) -> tuple[int, int]:
         """What LIMIT leaves of the range. A negative offset finds nothing in a listpack; in a skip list Redis
         counts it from the other end of the range, and so do we."""
         offset, limit = self.offset, self.limit
         if offset < 0:
-            if zset.is_small or start >= stop:
-                return []
+            if is_small or start >= stop:
+                return 0, 0
             offset += stop - start
             if offset < 0:
-                return []
+                return 0, 0
         if self.is_reverse:
             stop -= offset
             if limit >= 0:
                 start = max(start, stop - limit)
-            return zset.slice(start, stop)[::-1] if start < stop else []
-        start += offset
-        if limit >= 0:
-            stop = min(stop, start + limit)
-        return zset.slice(start, stop)
+        else:
+            start += offset
+            if limit >= 0:
+                stop = min(stop, start + limit)
+        return start, stop
 
 
 # ── counting ───────────────────────────────────────────────────────────────────────────────────────────

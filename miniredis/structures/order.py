@@ -22,6 +22,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from itertools import chain
 from math import inf, nextafter
+from operator import itemgetter
 from typing import Final, TypeAlias
 
 Entry: TypeAlias = tuple[float, bytes]
@@ -30,6 +31,9 @@ Entry: TypeAlias = tuple[float, bytes]
 _CHUNK_ENTRIES: Final = 512
 _CHUNK_MOST: Final = 2 * _CHUNK_ENTRIES
 _CHUNK_LEAST: Final = _CHUNK_ENTRIES // 4
+
+_score_of = itemgetter(0)
+_member_of = itemgetter(1)
 
 
 class Order:
@@ -51,8 +55,8 @@ class Order:
         order = Order()
         for start in range(0, len(entries), _CHUNK_ENTRIES):
             part = entries[start : start + _CHUNK_ENTRIES]
-            order.columns.append(array("d", [score for score, _ in part]))
-            order.chunks.append([member for _, member in part])
+            order.columns.append(array("d", map(_score_of, part)))
+            order.chunks.append(list(map(_member_of, part)))
         order._cap()
         order.size = len(entries)
         return order
@@ -79,9 +83,12 @@ class Order:
         """Add an entry that is not there."""
         tops = self.tops
         self.size += 1
-        spot = bisect_left(tops, score)
-        if spot < len(tops) and tops[spot] == score:
-            spot = bisect_left(self.lasts, member, spot, bisect_right(tops, score, spot))
+        if tops and score > tops[-1]:  # the score is a time, perhaps
+            spot = len(tops)
+        else:
+            spot = bisect_left(tops, score)
+            if spot < len(tops) and tops[spot] == score:
+                spot = bisect_left(self.lasts, member, spot, bisect_right(tops, score, spot))
         if spot < len(tops):
             column = self.columns[spot]
             chunk = self.chunks[spot]

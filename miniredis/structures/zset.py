@@ -314,6 +314,11 @@ class SortedSet:
         order = self._settled()
         return list(zip(order.scores(start, stop), order.members(start, stop), strict=True))
 
+    def pairs(self, start: int, stop: int) -> list[tuple[bytes, float]]:
+        """Members with their scores, of ranks start ≤ rank < stop, both already within 0 … len."""
+        order = self._settled()
+        return list(zip(order.members(start, stop), order.scores(start, stop), strict=True))
+
     def members(self, start: int, stop: int) -> list[bytes]:
         """Members of ranks start ≤ rank < stop, both already within 0 … len."""
         return self._settled().members(start, stop)
