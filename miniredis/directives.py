@@ -169,7 +169,7 @@ OPTIONS: Final = (
     Option("io-threads-do-reads", Kind.YES_NO, "no", flags=FIXED),
     Option("jemalloc-bg-thread", Kind.YES_NO, "yes"),
     Option("key-load-delay", Kind.INTEGER, "0", low=INT_MIN, high=INT_MAX, flags=HIDDEN),
-    Option("latency-monitor-threshold", Kind.INTEGER, "0", low=0, high=INT64_MAX),
+    Option("latency-monitor-threshold", Kind.INTEGER, "0", low=0, high=INT64_MAX, is_read=True),
     Option("latency-tracking", Kind.YES_NO, "yes", is_read=True),
     Option("latency-tracking-info-percentiles", Kind.PERCENTILES, "50 99 99.9", is_read=True),
     Option("lazyfree-lazy-eviction", Kind.YES_NO, "no"),

@@ -14,7 +14,9 @@ from miniredis.commands import (
     hyperloglog,
     info,
     keys,
+    latency,
     lists,
+    memory,
     pubsub,
     scripting,
     server,
@@ -31,7 +33,8 @@ from miniredis.commands import (
 
 FAMILIES = (
     bitfields, bitmaps, hyperloglog,
-    clients, command_docs, config, connection, debug, dump, functions, hashes, info, keys, lists, pubsub, scripting,
+    clients, command_docs, config, connection, debug, dump, functions, hashes, info, keys, latency, memory, lists,
+    pubsub, scripting,
     server, sets, stream_groups, stream_info, streams, strings,
     transactions, zset_algebra, zset_ranges, zsets,
 )  # fmt: skip

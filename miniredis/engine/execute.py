@@ -41,6 +41,7 @@ from miniredis.engine.observe import Command
 from miniredis.engine.plain import Plain
 from miniredis.engine.registry import (
     ADMIN,
+    FAST,
     READONLY,
     SKIP_MONITOR,
     SKIP_SLOWLOG,
@@ -304,8 +305,10 @@ class Engine:
             self.state.pubsub.publish(b"__keyevent@%d__:%b" % (index, event), key)
 
     def log_slow(self, client: Client, command: Command, argv: list[bytes], elapsed_us: int) -> None:
-        if not command.flags & SKIP_SLOWLOG:
-            state = self.state
+        """A call took longer than the slow log's threshold, or than the latency monitor's."""
+        state = self.state
+        state.latency.watch(b"fast-command" if command.flags & FAST else b"command", elapsed_us, state.clock.wall_ms())
+        if not command.flags & SKIP_SLOWLOG and 0 <= state.settings.slowlog_log_slower_than <= elapsed_us:
             self.observer.log_slow(client, argv, elapsed_us, state.clock.wall_ms(), state.settings.slowlog_max_len)
 
     def count_failure(self, command: Command, failure: Failure) -> None:

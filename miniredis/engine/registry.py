@@ -75,9 +75,10 @@ _CATEGORY_OF_GROUP: Final = {
 _GROUP_OF_MODULE: Final = {
     "strings": "string", "keys": "generic", "lists": "list", "hashes": "hash", "sets": "set", "zsets": "sorted-set",
     "zset_ranges": "sorted-set", "zset_algebra": "sorted-set",
-    "dump": "generic", "streams": "stream", "transactions": "transactions", "bitmaps": "bitmap", "config": "server", "acl": "server",
+    "dump": "generic", "streams": "stream", "transactions": "transactions", "bitmaps": "bitmap", "config": "server",
+    "acl": "server",
     "stream_groups": "stream", "stream_info": "stream",
-    "replication": "server", "memory": "server", "observe": "server", "command_docs": "server",
+    "replication": "server", "memory": "server", "latency": "server", "observe": "server", "command_docs": "server",
     "bitfields": "bitmap", "hash_expiry": "hash", "sorting": "generic",
     "info": "server", "debug": "server", "scripting": "scripting", "functions": "scripting", "clients": "connection",
 }  # fmt: skip
@@ -203,7 +204,6 @@ class Spec:
     def key_range(self) -> tuple[int, int, int]:
         """first, last and step as COMMAND told them before key specs: what those say in one range, else zeros."""
         plain = [spec for spec in self.key_specs if spec.keyword is None and spec.keynum_index < 0]
-        plain = [spec for spec in plain if "not_key" not in spec.flags]
         if not plain:
             return (0, 0, 0)
         first = plain[0]

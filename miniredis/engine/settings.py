@@ -43,6 +43,7 @@ class Settings:
     notify_keyspace_events: int = 0
     busy_reply_threshold: int = 5000
     slowlog_log_slower_than: int = 10000
+    latency_monitor_threshold: int = 0
     slowlog_max_len: int = 128
     latency_tracking: bool = True
     latency_tracking_info_percentiles: tuple[float, ...] = (50.0, 99.0, 99.9)

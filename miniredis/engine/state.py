@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from miniredis.engine.client import Client
 from miniredis.engine.journal import Journal
+from miniredis.engine.latency import Latency
 from miniredis.engine.observe import Observer
 from miniredis.engine.rates import Rates, Traffic
 from miniredis.engine.registry import CommandTable
@@ -58,7 +59,8 @@ class State:
         self.secrets = secrets or random  # for ids and nonces: a SystemRandom outside of simulation
         self.table = table
         self.mode = 0
-        self.slow_us = NEVER  # the slow log's threshold
+        self.slow_us = NEVER  # the slow log's threshold, or the latency monitor's if that is less
+        self.latency = Latency()
         self.keyspace = Keyspace(databases, random)
         self.dbs: list[Db] = self.keyspace.dbs
         self.blocked = Blocked(self.keyspace)
@@ -114,6 +116,9 @@ class State:
         """Swap the settings and tell the parts that keep a value of them."""
         self.settings = settings
         self.slow_us = settings.slowlog_log_slower_than if settings.slowlog_log_slower_than >= 0 else NEVER
+        self.latency.threshold_ms = settings.latency_monitor_threshold
+        if settings.latency_monitor_threshold:
+            self.slow_us = min(self.slow_us, settings.latency_monitor_threshold * 1000)
         self.keyspace.events_mask = _heard_classes(settings.notify_keyspace_events)
         self.keyspace.set_policy(
             is_lfu="lfu" in settings.maxmemory_policy, log_factor=settings.lfu_log_factor,

@@ -273,6 +273,15 @@ def _lfu_log_factor(client: Client) -> None:
     assert _frequency(client, "seldom", 50) <= 10
 
 
+def _latency_monitor(client: Client) -> None:
+    client("LATENCY", "RESET")
+    client("DEBUG", "SLEEP", "0.02")
+    assert "command" not in client("LATENCY", "LATEST")
+    client.set("latency-monitor-threshold", "10")
+    client("DEBUG", "SLEEP", "0.02")
+    assert "command" in client("LATENCY", "LATEST")
+
+
 def _compression(client: Client) -> None:
     client("SET", "k", "a" * 1000)
     short = len(client.link.command("DUMP", "k"))
@@ -281,7 +290,7 @@ def _compression(client: Client) -> None:
 
 
 def _sanitize(client: Client) -> None:
-    command = request(["RESTORE", "k", "0", sealed(bytes.fromhex("0b0a02000000010000000100"), 10), "REPLACE"])
+    command = request([b"RESTORE", b"k", b"0", sealed(bytes.fromhex("0b0a02000000010000000100"), 10), b"REPLACE"])
     before = int(client.info("stats", "dump_payload_sanitizations"))
     for setting, more in (("yes", 1), ("clients", 2), ("no", 2)):
         client.set("sanitize-dump-payload", setting)
@@ -497,6 +506,7 @@ EFFECTS: dict[str, Callable[[Client], None]] = {
     "hash-max-listpack-entries": _encoding("hash-max-listpack-entries", "1", "HSET h a 1 b 2", "listpack", "hashtable"),
     "hash-max-listpack-value": _encoding("hash-max-listpack-value", "3", "HSET h a 12345", "listpack", "hashtable"),
     "hz": _hz,
+    "latency-monitor-threshold": _latency_monitor,
     "latency-tracking": _latency_tracking,
     "latency-tracking-info-percentiles": _percentiles,
     "lazyfree-lazy-expire": _in_process(_lazy_expire),
