@@ -23,7 +23,7 @@ from miniredis.engine.client import CLOSING, HOLDING, Client
 from miniredis.engine.observe import Command
 from protocol.resp.encoder import encode
 from protocol.resp.parser import one_command_each
-from protocol.resp.values import Failure, Reply, Status
+from protocol.resp.values import OK, Failure, Reply, Status
 
 if TYPE_CHECKING:
     from miniredis.engine.call import Call
@@ -42,6 +42,7 @@ LONG_ANSWER_BYTES: Final = 16 * 1024
 # The bits of a command's `refuses` that are a client's own.
 _OF_CLIENT: Final = (1 << 32) - 1
 
+_OK: Final = OK.encoded
 # Replies are mostly short: their length lines are looked up.
 _BULK_LINES: Final = [b"$%d\r\n" % size for size in range(1024)]
 _INTEGER_LINES: Final = [b":%d\r\n" % number for number in range(1024)]
@@ -50,7 +51,7 @@ _INTEGER_LINES: Final = [b":%d\r\n" % number for number in range(1024)]
 class Plain:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.position = 0  # in `run_each`, after it was left: who comes next, or was it whose command failed
+        self.position = 0  # in `run_each`, after it was left: who comes next, or had a fault of ours in its command
 
     # One client.
 
@@ -162,7 +163,7 @@ class Plain:
         self, clients: Sequence[Client], chunks: Sequence[bytes], start: int,
         deliver: Callable[[int, list[bytes]], None],
     ) -> None:  # fmt: skip
-        """Run what each client sent, from `start` on. `deliver(at, answers)` sends the clients from `at` one each.
+        """Run what each of a few clients sent, from `start` on. `deliver(at, answers)` sends those from `at` one each.
 
         Calls of one brief command in a row are looked up, guarded and timed together, whoever sent them.
         """
@@ -175,44 +176,39 @@ class Plain:
             pairs = islice(pairs, start, None)
         answers: list[bytes] = []
         append = answers.append
-        first = start  # of those whose answers have not been delivered
+        first = since = start  # of those not answered yet, and of the calls in a row: len(answers) says how far we are
         command: Command | None = None
-        name = b""
-        refuses = words = count = most = 0
         call: Call | None = None
+        name = b""
+        refuses = words = 0
         started = engine.look_at_clock()
         now = keyspace.now
         try:
             for client, argv in pairs:
-                if argv[0] != name or len(argv) != words or count >= most:
-                    if count:
-                        ended = engine.look_at_clock()
-                        self._count(command, call, count, ended - started)
-                        started = ended
-                        now = keyspace.now
-                        count = 0
-                    command = self._brief(argv)
-                    if command is not None:
-                        name = argv[0]
-                        words = len(argv)
-                        refuses = command.refuses & _OF_CLIENT | HOLDING
-                        run = command.run
-                        most = TIMED_TOGETHER
-                if command is None or client.mode & refuses:
+                if argv[0] != name or len(argv) != words or client.mode & refuses:
                     at = first + len(answers)
-                    if count:
-                        self._count(command, call, count, engine.look_at_clock() - started)
-                    if answers:
-                        deliver(first, answers)
-                        answers.clear()
-                    first = at
-                    client.receive(chunks[at])
-                    first = at + 1
-                    words = count = 0  # whatever it did: everything is asked again
-                    started = engine.look_at_clock()
+                    ended = engine.look_at_clock()
+                    if at > since:
+                        self._count(command, call, at - since, ended - started)
+                    started = ended
                     now = keyspace.now
-                    continue
-                count += 1
+                    since = at
+                    command = self._brief(client, argv)
+                    if command is None:
+                        if answers:
+                            deliver(first, answers)
+                            answers.clear()
+                        first = at
+                        client.receive(chunks[at])
+                        first = since = at + 1
+                        words = 0  # whatever it did: everything is asked again
+                        started = engine.look_at_clock()
+                        now = keyspace.now
+                        continue
+                    name = argv[0]
+                    words = len(argv)
+                    refuses = command.refuses & _OF_CLIENT | HOLDING
+                    run = command.run
                 call = client.call
                 assert call is not None
                 call.argv = argv
@@ -225,6 +221,7 @@ class Plain:
                     failure.__traceback__ = failure.__context__ = None
                     reply = failure
                 if keyspace.pending:
+                    assert command is not None
                     at = first + len(answers)
                     if answers:
                         deliver(first, answers)
@@ -234,22 +231,28 @@ class Plain:
                     first = at + 1
                     continue
                 if call.effects is not None:
+                    assert command is not None
                     engine.conclude(call, command)
                 elif db.dirty:
                     if journal.is_heard:
+                        assert command is not None
                         engine.conclude(call, command)
                     else:
                         state.dirty += db.dirty
                         db.dirty = 0
+                if reply is OK:
+                    append(_OK)
+                    continue
                 kind = type(reply)
                 if kind is bytes and len(reply) < 1024:
                     append(_BULK_LINES[len(reply)] + reply + b"\r\n")
-                elif kind is Status:
-                    append(reply.encoded)
                 elif kind is int:
                     append(_INTEGER_LINES[reply] if 0 <= reply < 1024 else b":%d\r\n" % reply)
+                elif reply is None and client.resp == 2:
+                    append(b"$-1\r\n")
                 else:
                     if kind is Failure:
+                        assert command is not None
                         engine.count_failure(command, reply)
                     data = encode(reply, client.resp)
                     if len(data) <= LONG_ANSWER_BYTES:
@@ -263,31 +266,32 @@ class Plain:
                     client.send(data)
                     first = at + 1
         finally:
-            self.position = first + len(answers)
+            self.position = at = first + len(answers)
             if answers:
                 deliver(first, answers)
-        if count:
-            self._count(command, call, count, state.clock.monotonic() - started)
+        if at > since:
+            self._count(command, call, at - since, state.clock.monotonic() - started)
 
-    def _count(self, command: Command | None, call: Call | None, count: int, elapsed_s: float) -> None:
-        """So many calls in a row, the last of them `call`."""
-        assert command is not None
-        assert call is not None
-        self.engine.count(call.session, command, call.argv, count, elapsed_s)
-
-    def _brief(self, argv: list[bytes]) -> Command | None:
+    def _brief(self, client: Client, argv: list[bytes]) -> Command | None:
         """The brief command these words call, if nothing forbids it; None: somebody has to look at them."""
         state = self.engine.state
         command = self.engine.commands.get(argv[0])
         if (
             command is None
             or not command.is_brief
-            or command.refuses & state.mode
+            or command.refuses & (state.mode | client.mode)
+            or client.mode & HOLDING
             or not command.low <= len(argv) <= command.high
             or state.slow_us < TIMED_ALONE_US
         ):
             return None
         return command
+
+    def _count(self, command: Command | None, call: Call | None, count: int, elapsed_s: float) -> None:
+        """So many calls in a row, the last of them `call`."""
+        assert command is not None
+        assert call is not None
+        self.engine.count(call.session, command, call.argv, count, elapsed_s)
 
     def _conclude_heard(self, client: Client, call: Call, command: Command, reply: Reply) -> None:
         """Clients are told of what this command has done: the one that sent it after its answer."""

@@ -91,18 +91,6 @@ class Turn:
         elif len(self._dirty) >= HURRIED_CONNECTIONS and self._may_hurry():
             self._flush()
 
-    def gather(self, connection: "Connection", data: bytes) -> None:
-        """It has received this: it is worked on at the end of this turn, or when there are a few."""
-        chunks = self._chunks
-        if not chunks:
-            self.time = self._loop.time()
-            self.want()
-        connection.last_active = self.time
-        chunks.append(data)
-        self._readers.append(connection)
-        if len(chunks) >= HURRIED_CONNECTIONS:
-            self.work()
-
     def set_work(self, work: Callable[[list["Connection"], list[bytes]], None]) -> None:
         """What is done with that which connections have gathered: (who received, what), in order. It must not raise."""
         self._work = work
@@ -112,6 +100,11 @@ class Turn:
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self.settle)
+
+    def begin(self) -> None:
+        """Something is about to be gathered."""
+        self.time = self._loop.time()
+        self.want()
 
     def settle(self) -> None:
         if self._chunks:
@@ -364,11 +357,19 @@ class GatheringConnection(Connection):
     __slots__ = ()
 
     def data_received(self, data: bytes) -> None:
-        if len(data) <= GATHERED_BYTES and not self.is_closing:
-            self._turn.gather(self, data)
-        else:
-            self._turn.work()
+        turn = self._turn
+        chunks = turn._chunks
+        if len(data) > GATHERED_BYTES or self.is_closing:
+            turn.work()
             super().data_received(data)
+            return
+        if not chunks:
+            turn.begin()
+        self.last_active = turn.time
+        turn._readers.append(self)
+        chunks.append(data)
+        if len(chunks) >= HURRIED_CONNECTIONS:
+            turn.work()
 
     def eof_received(self) -> None:
         self._turn.settle()

@@ -409,15 +409,28 @@ def one_command_each(chunks: Iterable[bytes]) -> list[list[bytes]]:
             if last < len(counts) and pieces[0] == counts[last] and not pieces[last]:
                 words = pieces[2:last:2]
                 # No word is longer than the chunk. What is sent most is compared without a loop.
-                if pieces[1] != sizes[len(words[0])]:
-                    pass
-                elif last == 7:
-                    if pieces[3] == sizes[len(words[1])] and pieces[5] == sizes[len(words[2])]:
+                if last == 7:
+                    name, key, value = words
+                    if (
+                        pieces[5] == sizes[len(value)]
+                        and pieces[3] == sizes[len(key)]
+                        and pieces[1] == sizes[len(name)]
+                    ):
                         argv = words
                 elif last == 5:
-                    if pieces[3] == sizes[len(words[1])]:
+                    name, key = words
+                    if pieces[3] == sizes[len(key)] and pieces[1] == sizes[len(name)]:
                         argv = words
-                elif pieces[3:last:2] == [sizes[len(word)] for word in words[1:]]:
+                elif last == 9:
+                    name, key, field, value = words
+                    if (
+                        pieces[7] == sizes[len(value)]
+                        and pieces[5] == sizes[len(field)]
+                        and pieces[3] == sizes[len(key)]
+                        and pieces[1] == sizes[len(name)]
+                    ):
+                        argv = words
+                elif pieces[1:last:2] == [sizes[len(word)] for word in words]:
                     argv = words
         commands.append(argv)
     return commands
