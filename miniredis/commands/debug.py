@@ -59,6 +59,8 @@ _HELP: Final = (
     "    Write every key down, empty all databases and read the keys back.",
     "SET-ACTIVE-EXPIRE (0|1)",
     "    Stop or start removing expired keys that nobody asks for.",
+    "SET-DISABLE-DENY-SCRIPTS (0|1)",
+    "    Let scripts call what is not for scripts, or no longer.",
     "SET-SKIP-CHECKSUM-VALIDATION (0|1)",
     "    Believe payloads of RESTORE without their checksum, or no longer.",
     "SLEEP <seconds>",
@@ -239,6 +241,11 @@ def _skip_checksums(call: Call) -> Reply:
     return OK
 
 
+def _disable_deny_scripts(call: Call) -> Reply:
+    call.state.engine.scripts.may_call_anything = call.argv[2] != b"0"
+    return OK
+
+
 def _structsize(call: Call) -> Reply:
     return b"bits:64 "
 
@@ -303,6 +310,7 @@ _SUBCOMMANDS: Final[dict[bytes, tuple[int, int, Callable[[Call], Reply]]]] = {
     b"LISTPACK": (3, 3, _listpack),
     b"OBJECT": (3, 3, _object),
     b"RELOAD": (2, ANY_NUMBER, _reload),
+    b"SET-DISABLE-DENY-SCRIPTS": (3, 3, _disable_deny_scripts),
     b"SET-SKIP-CHECKSUM-VALIDATION": (3, 3, _skip_checksums),
     b"STRUCTSIZE": (2, 2, _structsize),
 }

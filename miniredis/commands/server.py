@@ -103,7 +103,9 @@ def _index(text: bytes, error: str) -> int:
 @command("TIME", LOADING | STALE | FAST, since="2.6.0", tips=("nondeterministic_output",))
 def time(call: Call) -> Reply:
     """Tell the time: seconds since 1970, and microseconds of the current one."""
-    seconds, microseconds = divmod(call.state.clock.wall_us(), 1_000_000)
+    # In a script or transaction time stands still, at the instant that keys expire by.
+    now_us = call.now * 1000 if call.deny_blocking else call.state.clock.wall_us()
+    seconds, microseconds = divmod(now_us, 1_000_000)
     return [b"%d" % seconds, b"%d" % microseconds]
 
 

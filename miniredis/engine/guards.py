@@ -142,7 +142,7 @@ def _flags(state: State, command: Command, argv: list[bytes]) -> int:
 
 def script_refusal(
     state: State, user: Any, command: Command | None, argv: list[bytes], *, is_read_only: bool, has_written: bool,
-    allows_oom: bool,
+    allows_oom: bool, may_call_anything: bool = False,
 ) -> Failure | None:  # fmt: skip
     """Why a script may not make this call; the order is that of Redis' scriptCall."""
     if command is None or (command.subcommands and len(argv) > 1):
@@ -150,7 +150,7 @@ def script_refusal(
     if not command.low <= len(argv) <= command.high or command.spec.run is None:
         return Failure("ERR Wrong number of args calling Redis command from script")
     flags = command.flags
-    if flags & registry.NOSCRIPT:
+    if flags & registry.NOSCRIPT and not may_call_anything:
         return Failure("ERR This Redis command is not allowed from script")
     if state.mode & STALE_REPLICA and not flags & registry.STALE:
         return Failure("ERR Can not execute the command on a stale replica")

@@ -29,6 +29,9 @@ _UNESCAPED: Final = {
 _MARKS: Final = {
     b"{": "T_OBJ_BEGIN", b"}": "T_OBJ_END", b"[": "T_ARR_BEGIN", b"]": "T_ARR_END", b":": "T_COLON", b",": "T_COMMA"
 }  # fmt: skip
+_OFF_ON: Final[dict[bytes, bool | None]] = {b"off": False, b"on": True}
+_OFF_ON_NULL: Final[dict[bytes, bool | None]] = {**_OFF_ON, b"null": None}
+INT_MAX: Final = 2**31 - 1
 _VALUES: Final = ("T_STRING", "T_NUMBER", "T_BOOLEAN", "T_NULL")
 
 
@@ -37,7 +40,7 @@ class Json:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
-        self.encode_max_depth = self.decode_max_depth = DEPTH_MAX
+        self.encode_depth = self.decode_depth = DEPTH_MAX
         self.precision = 14
         self.sparse = (False, 2, 10)  # convert, ratio, safe
         self.encodes_invalid: bool | None = False  # None: as null
@@ -54,40 +57,54 @@ class Json:
 
     # Settings.
 
-    def set_encode_depth(self, value: Any = None, *_: Any) -> int:
-        self.encode_max_depth = _setting(value, self.encode_max_depth, 1, DEPTH_MAX)
-        return self.encode_max_depth
+    def set_encode_depth(self, *arguments: Any) -> int:
+        """What is asked for is told back; deeper than DEPTH_MAX nothing goes."""
+        (value,) = _at_most(1, "encode_max_depth", arguments)
+        self.encode_depth = _integer("encode_max_depth", 1, value, self.encode_depth, 1, INT_MAX)
+        return self.encode_depth
 
-    def set_decode_depth(self, value: Any = None, *_: Any) -> int:
-        self.decode_max_depth = _setting(value, self.decode_max_depth, 1, DEPTH_MAX)
-        return self.decode_max_depth
+    def set_decode_depth(self, *arguments: Any) -> int:
+        (value,) = _at_most(1, "decode_max_depth", arguments)
+        self.decode_depth = _integer("decode_max_depth", 1, value, self.decode_depth, 1, INT_MAX)
+        return self.decode_depth
 
-    def set_precision(self, value: Any = None, *_: Any) -> int:
-        self.precision = _setting(value, self.precision, 1, 14)
+    @property
+    def encode_max_depth(self) -> int:
+        return min(self.encode_depth, DEPTH_MAX)
+
+    @property
+    def decode_max_depth(self) -> int:
+        return min(self.decode_depth, DEPTH_MAX)
+
+    def set_precision(self, *arguments: Any) -> int:
+        (value,) = _at_most(1, "encode_number_precision", arguments)
+        self.precision = _integer("encode_number_precision", 1, value, self.precision, 1, 14)
         return self.precision
 
-    def set_sparse(self, convert: Any = None, ratio: Any = None, safe: Any = None, *_: Any) -> tuple[bool, int, int]:
+    def set_sparse(self, *arguments: Any) -> tuple[bool, int, int]:
+        name = "encode_sparse_array"
+        convert, ratio, safe = _at_most(3, name, arguments)
         was = self.sparse
-        self.sparse = (
-            was[0] if convert is None else bool(convert), _setting(ratio, was[1], 0, 2**31 - 1),
-            _setting(safe, was[2], 0, 2**31 - 1),
-        )  # fmt: skip
+        self.sparse = (bool(_choice(name, convert, was[0], _OFF_ON)), was[1], was[2])
+        self.sparse = (self.sparse[0], _integer(name, 2, ratio, was[1], 0, INT_MAX), was[2])
+        self.sparse = (*self.sparse[:2], _integer(name, 3, safe, was[2], 0, INT_MAX))
         return self.sparse
 
-    def set_encode_invalid(self, value: Any = None, *_: Any) -> Any:
-        if value is not None:
-            self.encodes_invalid = None if value == b"null" else bool(value)
-        return b"null" if self.encodes_invalid is None else self.encodes_invalid
+    def set_encode_invalid(self, *arguments: Any) -> Any:
+        (value,) = _at_most(1, "encode_invalid_numbers", arguments)
+        chosen = _choice("encode_invalid_numbers", value, self.encodes_invalid, _OFF_ON_NULL)
+        self.encodes_invalid = chosen
+        return b"null" if chosen is None else chosen
 
-    def set_decode_invalid(self, value: Any = None, *_: Any) -> bool:
-        if value is not None:
-            self.decodes_invalid = bool(value)
+    def set_decode_invalid(self, *arguments: Any) -> bool:
+        (value,) = _at_most(1, "decode_invalid_numbers", arguments)
+        self.decodes_invalid = bool(_choice("decode_invalid_numbers", value, self.decodes_invalid, _OFF_ON))
         return self.decodes_invalid
 
-    def set_keep_buffer(self, value: Any = None, *_: Any) -> bool:
+    def set_keep_buffer(self, *arguments: Any) -> bool:
         """How the original uses its memory: told back, and nothing here depends on it."""
-        if value is not None:
-            self.keeps_buffer = bool(value)
+        (value,) = _at_most(1, "encode_keep_buffer", arguments)
+        self.keeps_buffer = bool(_choice("encode_keep_buffer", value, self.keeps_buffer, _OFF_ON))
         return self.keeps_buffer
 
     # Encoding.
@@ -345,10 +362,39 @@ def _text(value: Any) -> bytes:
     raise ScriptError("bad argument #1 to 'decode' (string expected, got table)")
 
 
-def _setting(value: Any, was: int, low: int, high: int) -> int:
+def _at_most(count: int, name: str, arguments: tuple[Any, ...]) -> list[Any]:
+    """The arguments, None for those left out."""
+    if len(arguments) > count:
+        raise ScriptError(f"bad argument #{count + 1} to '{name}' (found too many arguments)")
+    return [*arguments, *[None] * (count - len(arguments))]
+
+
+def _integer(name: str, at: int, value: Any, was: int, low: int, high: int) -> int:
     if value is None:
         return was
-    number = int(value) if type(value) in (int, float) else low - 1
+    try:
+        number = int(float(value)) if type(value) in (bytes, int, float) else None
+    except (ValueError, OverflowError):
+        number = low - 1 if type(value) is float else None
+    if number is None:
+        raise ScriptError(f"bad argument #{at} to '{name}' (number expected, got {_named(value)})")
     if not low <= number <= high:
-        raise ScriptError(f"bad argument #1 (expected integer between {low} and {high})")
+        raise ScriptError(f"bad argument #1 to '{name}' (expected integer between {low} and {high})")
     return number
+
+
+def _choice(name: str, value: Any, was: bool | None, options: dict[bytes, bool | None]) -> bool | None:
+    if value is None:
+        return was
+    if type(value) is bool:
+        return value
+    word = b"%g" % value if type(value) in (int, float) else value
+    if type(word) is not bytes:
+        raise ScriptError(f"bad argument #1 to '{name}' (string expected, got {_named(value)})")
+    if word not in options:
+        raise ScriptError(b"bad argument #1 to '%b' (invalid option '%b')" % (name.encode(), word))
+    return options[word]
+
+
+def _named(value: Any) -> str:
+    return {bytes: "string", bool: "boolean", int: "number", float: "number"}.get(type(value), "table")

@@ -23,11 +23,14 @@ HOOK_INTERVAL: Final = 100_000
 UNPACK_MAX: Final = 7_999
 # A string built in one step. Memory as a whole is bounded beside this (sandbox.MEMORY_MAX_BYTES).
 STRING_MAX_BYTES: Final = 128 * 1024 * 1024
+# After so many runs a step of this size (KiB) towards less garbage, as Redis does it.
+GC_RUNS: Final = 50
+GC_STEP: Final = 50
 # Items of a value on its way out: shared tables count each time they are met.
 WALK_MAX_ITEMS: Final = 4 * 1024 * 1024
 
 SOURCE: Final = rb"""
-local functions, interval, unpack_max, string_max, walk_max, is_for_libraries = ...
+local functions, interval, unpack_max, string_max, walk_max, gc_step, is_for_libraries = ...
 local as_function, collect = python.as_function, collectgarbage
 local getinfo, sethook = debug.getinfo, debug.sethook
 local type, tostring, tonumber, select, error, next, setmetatable, getmetatable =
@@ -42,6 +45,7 @@ local table_concat, table_insert, table_remove, table_sort, table_setn =
   table.concat, table.insert, table.remove, table.sort, table.setn
 local co_create, co_resume, co_status = coroutine.create, coroutine.resume, coroutine.status
 local PRELUDE = '@prelude'
+local function kind_of(value) return value == nil and 'no value' or type(value) end
 
 -- cjson.null: equal to nothing else, and without a metatable.
 local null = newproxy()
@@ -231,7 +235,7 @@ function G.newproxy(model)
   if model == nil or model == false then return raw_newproxy() end
   if model ~= true then
     local meta = proxies[model]
-    if not meta then error("bad argument #1 to 'newproxy' (boolean or proxy expected)", 2) end
+    if not meta then H.fail("bad argument #1 to 'newproxy' (boolean or proxy expected)") end
     local proxy = raw_newproxy(model)
     proxies[proxy] = meta
     return proxy
@@ -257,11 +261,11 @@ end
 local function environment_of(f, level)
   if type(f) == 'function' then return getfenv(f) end
   local number = f == nil and 1 or tonumber(f)
-  if not number then error("bad argument #1 to '" .. level .. "' (number expected, got " .. type(f) .. ")", 3) end
-  if number < 0 then error("bad argument #1 to '" .. level .. "' (level must be non-negative)", 3) end
+  if not number then H.fail("bad argument #1 to '" .. level .. "' (number expected, got " .. type(f) .. ")") end
+  if number < 0 then H.fail("bad argument #1 to '" .. level .. "' (level must be non-negative)") end
   if number < 1 then return env end
   local info = getinfo(number + 2, 'f')
-  if not info then error("bad argument #1 to '" .. level .. "' (invalid level)", 3) end
+  if not info then H.fail("bad argument #1 to '" .. level .. "' (invalid level)") end
   return info.func and getfenv(info.func) or env, info.func
 end
 function G.getfenv(f)
@@ -270,22 +274,26 @@ function G.getfenv(f)
 end
 function G.setfenv(f, t)
   if type(t) ~= 'table' then
-    error("bad argument #2 to 'setfenv' (table expected, got " .. (t == nil and 'no value' or type(t)) .. ")", 2)
+    H.fail("bad argument #2 to 'setfenv' (table expected, got " .. kind_of(t) .. ")")
   end
   local now, func = environment_of(f, 'setfenv')
   if type(f) == 'function' then func = f end
-  if now == everything or not func then error("'setfenv' cannot change environment of given object", 2) end
+  if now == everything or not func then H.fail("'setfenv' cannot change environment of given object") end
   return setfenv(func, t)
 end
 
 local gc_is_touched = false
 function G.collectgarbage(what, ...)
   gc_is_touched = true
-  return collect(what, ...)
+  local collectgarbage = collect  -- an error gives the name it was called by
+  return collectgarbage(what, ...)
 end
 
 function G.unpack(list, first, last)
-  if type(list) ~= 'table' then error("bad argument #1 to 'unpack' (table expected, got " .. type(list) .. ")", 2) end
+  if type(list) ~= 'table' then
+    H.fail("bad argument #1 to 'unpack' (table expected, got " .. kind_of(list) .. ')')
+  end
+  if first == nil and last == nil and #list <= unpack_max then return raw_unpack(protected[list] or list) end
   local i, j = tonumber(first or 1), tonumber(last or #list)
   if not i or not j then error("bad argument to 'unpack' (number expected)", 2) end
   if j - i >= unpack_max or i < -2147483648 or j > 2147483647 then H.fail('too many results to unpack') end
@@ -312,7 +320,9 @@ function G.loadstring(code, name)
   return compile(code, chunk_name(name, code))
 end
 function G.load(reader, name)
-  if type(reader) ~= 'function' then error("bad argument #1 to 'load' (function expected)", 2) end
+  if type(reader) ~= 'function' then
+    H.fail("bad argument #1 to 'load' (function expected, got " .. kind_of(reader) .. ')')
+  end
   local pieces, count, size = {}, 0, 0
   while true do
     local ok, piece = guarded(reader)
@@ -344,17 +354,18 @@ G.table = protect(T)
 local S = copied(string)
 function S.dump(f)
   if type(f) ~= 'function' then
-    error("bad argument #1 to 'dump' (function expected, got " .. (f == nil and 'no value' or type(f)) .. ")", 2)
+    H.fail("bad argument #1 to 'dump' (function expected, got " .. kind_of(f) .. ')')
   end
-  if getfenv(f) == everything then error('unable to dump given function', 2) end
+  if getfenv(f) == everything then H.fail('unable to dump given function') end
   return raw_dump(f)
 end
-function S.rep(text, count)
+function S.rep(...)
+  local text, count = ...
   if (type(text) == 'string' or type(text) == 'number') and tonumber(count) and tonumber(count) > 0
       and #tostring(text) * tonumber(count) > string_max then
     H.fail('not enough memory')
   end
-  return raw_rep(text, count)
+  return raw_rep(...)
 end
 
 local M = copied(math)

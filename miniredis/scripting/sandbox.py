@@ -102,7 +102,8 @@ class Sandbox:
         functions = {name.encode(): self._with_room(function) for name, function in self._functions().items()}
         lua = runtime.execute(
             prelude.SOURCE + patterns.SOURCE + runs.SOURCE, runtime.table_from(functions), prelude.HOOK_INTERVAL,
-            prelude.UNPACK_MAX, prelude.STRING_MAX_BYTES, prelude.WALK_MAX_ITEMS, is_for_libraries, name="@prelude",
+            prelude.UNPACK_MAX, prelude.STRING_MAX_BYTES, prelude.WALK_MAX_ITEMS, prelude.GC_STEP, is_for_libraries,
+            name="@prelude",
         )  # fmt: skip
         self._run, self._run_function, self._compile = lua[b"run"], lua[b"run_function"], lua[b"compile"]
         self._load_library = lua[b"load_library"]
@@ -112,6 +113,8 @@ class Sandbox:
         for library, name, value in _constants(version):
             lua[b"add"](library, name, value)
         lua[b"seal"]()
+        self._tidy = lua[b"tidy"]
+        self._runs_until_tidy = prelude.GC_RUNS
 
     # What the server asks.
 
@@ -182,6 +185,10 @@ class Sandbox:
 
     def _look_after(self, host: Host) -> None:
         self.host = None
+        self._runs_until_tidy -= 1
+        if not self._runs_until_tidy:
+            self._runs_until_tidy = prelude.GC_RUNS
+            self._tidy()
         # Lua 5.1 refuses memory without looking for garbage first: the next script shall not pay for this one.
         if host.end_reason() or self.is_overdrawn or self._runtime.get_memory_used() > self._spent_bytes:
             self.is_spent = True
@@ -435,6 +442,7 @@ def _constants(version: str) -> list[tuple[bytes, bytes, Any]]:
 
 
 def _fail(text: bytes) -> None:
+    """An error of a function of prelude.py: with its place, even where a tail call has taken the frame."""
     raise ScriptError(text)
 
 

@@ -208,3 +208,31 @@ def test_time_stands_still_for_a_script() -> None:
     real = world.clock.monotonic
     world.clock.monotonic = lambda: real() + world.clock.ms  # type: ignore[method-assign]
     assert run(world, "local n = 0 for i = 1, 100 do n = n + redis.call('exists', 'k') end return n") == 100
+
+
+def test_the_clock_stands_still_for_a_script(world: World) -> None:
+    """Two calls of TIME in one script differ, as if it had lasted."""
+    first, second = run(world, "local a = redis.call('time') for i = 1, 1000000 do end return {a, redis.call('time')}")
+    assert first == second
+
+
+def test_a_cjson_of_ones_own(world: World) -> None:
+    """cjson.new shares its settings with everybody, or each of them is kept for ever."""
+    settings = (
+        "local mine = cjson.new() mine.encode_max_depth(2) return {mine.encode_max_depth(), cjson.encode_max_depth()}"
+    )
+    assert run(world, settings) == [2, 1000]
+    assert run(world, "for i = 1, 5000 do cjson.new() end return cjson.new().encode({1})") == b"[1]"
+    held = run(world, "local all = {} for i = 1, 5000 do all[i] = cjson.new() end")
+    assert isinstance(held, Failure)
+    assert b"not enough memory" in held.text
+    assert run(world, "return cjson.new().decode('[7]')[1]") == 7
+
+
+def test_environments_are_a_scripts_own(world: World) -> None:
+    """What one script does to its globals, the next one finds done."""
+    assert run(world, "setfenv(1, {redis = redis}) x = 1 return x") == 1
+    assert run(world, "setfenv(1, {redis = redis}) x = 1 return x") == 1
+    assert run(world, "local f = setfenv(function() return y end, {y = 2}) return f()") == 2
+    assert isinstance(run(world, "return x"), Failure)
+    assert run(world, "return getfenv(1) == _G and getfenv(pcall) == _G and getfenv() == _G") == 1
