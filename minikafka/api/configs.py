@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from minikafka.api.context import Context
-from minikafka.api.registry import Operation, Resource, api
+from minikafka.api.registry import Hangup, Operation, Resource, api
 from minikafka.controller.topics import name_fault
 from minikafka.metadata.configs import Entry, Source, Synonym
 from minikafka.metadata.records import BROKER_CONFIG, CLIENT_METRICS_CONFIG, GROUP_CONFIG, TOPIC_CONFIG
@@ -27,13 +27,19 @@ from protocol.kafka.messages.configs import (
 )
 
 BROKER_LOGGER = 8
+EXTRA_ENTRIES = 8192  # one request may have described, beside every topic there is: two dozen brokers, 40 ms
 
 
 @api(DescribeConfigsRequest, 1, 4, listeners="BC")
 def describe_configs(broker: Context, request: DescribeConfigsRequest) -> DescribeConfigsResponse:
-    """Every config of brokers, topics and groups, default or set. The library's doc texts are not repeated here."""
+    """Every config of brokers, topics and groups, default or set. The library's doc texts are not repeated here.
+
+    A few bytes ask for hundreds of entries. Nobody needs a topic twice: who asks for much more than there is loses the
+    connection.
+    """
     if any(resource.resource_type not in DESCRIBERS for resource in request.resources):
         raise InvalidRequest()
+    left = EXTRA_ENTRIES + len(broker.image.topics) * len(broker.configs.tables.topic)
     results = []
     for resource in request.resources:
         result = DescribeConfigsResult(
@@ -46,6 +52,9 @@ def describe_configs(broker: Context, request: DescribeConfigsRequest) -> Descri
             # Kafka says nothing beside the code of a topic that is not there.
             result.error_message = "" if isinstance(error, UnknownTopicOrPartition) else str(error)
         else:
+            left -= len(entries)
+            if left < 0:
+                raise Hangup(f"{len(request.resources)} resources to be described, more than there can be")
             wanted = resource.configuration_keys
             result.configs = [
                 _told(entry, request.include_synonyms) for entry in entries if not wanted or entry.option.name in wanted

@@ -29,14 +29,14 @@ from miniredis.structures.roster import Roster
 
 __all__ = ["ADDED", "CHANGED", "UNCHANGED", "Entry", "LexBound", "SortedSet", "ZsetLimits", "is_empty_lex_range"]
 
-# Additions, and changes, that the order may be behind: to catch up with them takes about a millisecond.
-_LAG_MOST: Final = 512
+# Additions, and changes, that the order may be behind: to catch up with them takes half a millisecond.
+_LAG_MOST: Final = 256
 # Above this a tree of ranks costs more to keep up than to make anew.
 _FEW: Final = 16
 
-# A dict grows at two thirds of 2^16 and next at 87381 (about 3 ms then, and each time twice as much): before that,
-# and before the additions the order is behind bring it there, it is dealt out.
-_WHOLE_MOST: Final = 43690 - _LAG_MOST
+# A dict grows at two thirds of a power of two, and takes longer each time: 1 ms at 21845, 130 ms at 3 million. Before
+# that, and before the additions the order is behind bring it there, it is dealt out (4 ms).
+_WHOLE_MOST: Final = 21845 - _LAG_MOST
 # Not a power of two: the low bits of the hash place a key within its dict.
 _SHARDS: Final = 127
 

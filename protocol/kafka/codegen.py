@@ -26,12 +26,14 @@ __all__ = ["Field", "build_constructor", "build_decoder", "build_encoder", "pars
 
 FIXED = {"i8": "b", "i16": "h", "i32": "i", "i64": "q", "u16": "H", "f64": "d", "bool": "?", "Uuid": "16s"}
 
-# What a value costs in memory, for the budget: the slot that points to it and the object itself, short as it may be.
-VALUE_BYTES = {"bool": 8, "i8": 40, "i16": 40, "i32": 40, "i64": 40, "u16": 40, "f64": 32, "Uuid": 64}
-TEXT_BYTES = 8 + 80
-RECORDS_BYTES = 8 + 184
-STRUCT_BYTES = 8 + 48
-LIST_BYTES = 8 + 56
+# What a value costs in memory, for the budget, as CPython 3.11 to 3.13 allocate: the slot that points to it and the
+# object itself, short as it may be. What a version does not carry costs its slot: it points to the default of all.
+SLOT_BYTES = 8
+VALUE_BYTES = {"bool": 8, "i8": 40, "i16": 40, "i32": 40, "i64": 40, "u16": 40, "f64": 32, "Uuid": 56}
+TEXT_BYTES = SLOT_BYTES + 80  # of one letter that is not Latin-1; longer ones pay with bytes of the frame
+RECORDS_BYTES = SLOT_BYTES + 184
+STRUCT_BYTES = SLOT_BYTES + 32
+LIST_BYTES = SLOT_BYTES + 56
 
 
 @dataclass(slots=True)
@@ -146,16 +148,24 @@ def has_records(owner: Any) -> bool:
     )
 
 
-def memory_of(owner: Any) -> int:
-    """What one instance of a struct costs, its lists empty."""
-    return STRUCT_BYTES + sum(LIST_BYTES if row.is_list else value_bytes(owner, row) for row in owner.fields)
+def memory_of(owner: Any, version: int) -> int:
+    """What one instance of a struct costs at a version, its lists empty."""
+    fields = sum(field_bytes(owner, row, version) for row in owner.fields)
+    return STRUCT_BYTES + fields + SLOT_BYTES * (len(owner.fields) % 2)  # allocated in steps of 16 bytes
 
 
-def value_bytes(owner: Any, row: Field) -> int:
+def field_bytes(owner: Any, row: Field, version: int) -> int:
+    """What one field adds to its struct: a tagged one is mostly absent, and whoever sends it pays more bytes for it."""
+    if row.is_list:
+        return LIST_BYTES if row.default == [] or row.is_in(version) else SLOT_BYTES
+    is_sent = row.is_in(version) and (row.tag is None or row.kind in ("str", "bytes"))
+    return value_bytes(owner, row, version) if is_sent else SLOT_BYTES
+
+
+def value_bytes(owner: Any, row: Field, version: int) -> int:
     """What one value of a field costs, or one element of its list."""
     if row.is_struct:
-        # A tagged struct is mostly absent; who sends it pays more bytes for it than it is charged for here.
-        return 8 if row.tag is not None and not row.is_list else memory_of(resolve(owner, row.kind))
+        return memory_of(resolve(owner, row.kind), version)
     return RECORDS_BYTES if row.kind == "Records" else VALUE_BYTES.get(row.kind, TEXT_BYTES)
 
 
@@ -310,7 +320,7 @@ class DecoderWriter(Writer):
         self.depth += 1
         self.line("if n > end - position:")
         self.line(f"    raise too_long({row.name!r})")
-        self.line(f"budget -= n * {value_bytes(owner, row)}")
+        self.line(f"budget -= n * {value_bytes(owner, row, self.version)}")
         self.line("if budget < 0:")
         self.line(f"    raise too_many({row.name!r})")
         if row.kind in FIXED:
@@ -321,8 +331,9 @@ class DecoderWriter(Writer):
             self.line(f"position += n * {size}")
         else:
             items = self.fresh("items")
-            self.line(f"{target} = {items} = []")
-            self.line("for _ in range(n):")
+            place = self.fresh("place")
+            self.line(f"{target} = {items} = [None] * n")  # a list that grows would take half as much again
+            self.line(f"for {place} in range(n):")
             self.depth += 1
             if row.is_struct:
                 item = self.structure(resolve(owner, row.kind))
@@ -330,7 +341,7 @@ class DecoderWriter(Writer):
                 item = self.fresh("item")
                 self.text(Field(name=row.name, kind=row.kind), item)
             self.flush()
-            self.line(f"{items}.append({item})")
+            self.line(f"{items}[{place}] = {item}")
             self.depth -= 1
         self.depth -= 1
 

@@ -66,6 +66,16 @@ def _range_of_bits(argv: list[bytes], theirs: Reply, ours: Reply) -> bool:
     return argv[0].upper() in (b"BITCOUNT", b"BITPOS") and ours.is_error
 
 
+@known("7.4 gives XREAD the last entry for '+'")
+def _last_entry(argv: list[bytes], theirs: Reply, ours: Reply) -> bool:
+    return argv[0].upper() == b"XREAD" and b"+" in argv and _text(theirs).startswith(b"ERR Invalid stream ID")
+
+
+@known("7.0 named XREAD in capitals where its streams and ids do not match")
+def _unbalanced(argv: list[bytes], theirs: Reply, ours: Reply) -> bool:
+    return _text(theirs).startswith(b"ERR Unbalanced") and _text(ours).startswith(b"ERR Unbalanced")
+
+
 def _text(reply: Reply) -> bytes:
     return reply.value if isinstance(reply.value, bytes) else b""
 
@@ -92,6 +102,8 @@ def normal(argv: list[bytes], reply: Reply) -> Any:
     name = argv[0].upper()
     if reply.is_error:
         return reply
+    if name in (b"XPENDING", b"XINFO"):
+        return _timeless(reply)
     if name in RANDOM:
         return shape(reply)
     if name in SCANS and isinstance(reply.value, list) and len(reply.value) == 2:
@@ -100,6 +112,25 @@ def normal(argv: list[bytes], reply: Reply) -> Any:
     if name in UNORDERED and isinstance(reply.value, list):
         return (reply.kind, _sorted(reply, UNORDERED[name]))
     return reply
+
+
+# Behind these words of XINFO stands an instant, or how long ago it was.
+_TIMES_OF_CONSUMERS = (b"seen-time", b"active-time", b"idle", b"inactive")
+_INSTANT_FROM = 1_000_000_000_000
+
+
+def _timeless(reply: Reply) -> Any:
+    """XINFO and XPENDING without the instants in them, and without how long ago they were."""
+    parts = reply.value
+    if not isinstance(parts, list):
+        return ":" if reply.kind == ":" and reply.value > _INSTANT_FROM else reply
+    found = [_timeless(part) for part in parts]
+    for at in range(1, len(parts)):
+        if parts[at - 1].kind == "$" and parts[at - 1].value in _TIMES_OF_CONSUMERS:
+            found[at] = ":"
+    if [part.kind for part in parts] == ["$", "$", ":", ":"]:
+        found[2] = ":"  # a pending entry: id, consumer, idle, deliveries
+    return (reply.kind, found)
 
 
 def _is_part_of_scan(theirs: Reply, ours: Reply) -> bool:

@@ -15,7 +15,9 @@ from miniredis.commands import FAMILIES
 from miniredis.engine.registry import CommandTable, Spec, declared
 from miniredis.engine.syntax import BLOCK, ONEOF, PURE_TOKEN, Argument
 
-GROUPS = ("string", "list", "hash", "set", "sorted-set", "generic", "bitmap", "hyperloglog", "geo", "connection")
+GROUPS = (
+    "string", "list", "hash", "set", "sorted-set", "generic", "bitmap", "hyperloglog", "geo", "connection", "stream",
+)  # fmt: skip
 
 # What is not drawn, and why.
 NOT_DRAWN = {
@@ -41,7 +43,10 @@ NOT_DRAWN = {
 # Chance decides what SPOP leaves; ZRANK's new option makes 7.0 refuse the whole transaction.
 NOT_IN_TRANSACTIONS = (b"SPOP", b"ZRANK", b"ZREVRANK")
 
-TYPES = {"string": "s", "list": "l", "hash": "h", "set": "t", "sorted-set": "z", "bitmap": "s", "hyperloglog": "p"}
+TYPES = {
+    "string": "s", "list": "l", "hash": "h", "set": "t", "sorted-set": "z", "bitmap": "s", "hyperloglog": "p",
+    "stream": "m",
+}  # fmt: skip
 FITTING = 0.8  # how often an argument is what it should be
 ENOUGH = 25  # draws of an option: until then it is preferred
 NAMES = [b"a", b"b", b"c", b"d", b"e", b"1", b"2", b"10", b"-3", b"2.5", b"", b"longer than the others, \x00\xff\r\n"]
@@ -64,6 +69,13 @@ UNFIT_FIELD_TYPES = [b"u64", b"i65", b"u0", b"x8", b"i", b"8"]
 TIMEOUTS = [b"0.01", b"0.001"]
 UNFIT_TIMEOUTS = [b"-1", b"x", b"inf", b"", b"1e20"]
 BLOCKING_TYPES = {"timeout"}
+# Streams: ids mostly rise, times are either nothing or longer than the run.
+STREAM_IDS = {"id", "start", "end", "threshold", "last-id", "max-deleted-id", "lastid"}
+UNFIT_IDS = [b"x", b"", b"1-2-3", b"18446744073709551616", b"0-0", b"-", b"+", b"18446744073709551615-5"]
+IDLE = {"min-idle-time": [b"0", b"0", b"10000000"], "ms": [b"0", b"1", b"100000000"]}
+# What 7.2 and later tell otherwise of groups than 7.0: a reader is a consumer from its first attempt, and all that
+# follows from it; counters and the ids behind them.
+NEW_TO_STREAMS = {"xreadgroup", "xclaim", "xautoclaim", "xgroup", "xinfo", "xsetid"}
 
 
 def table() -> CommandTable:
@@ -76,7 +88,8 @@ def drawable(commands: CommandTable) -> list[Spec]:
     found = []
     for spec in commands.everything():
         name = spec.name.decode()
-        if spec.run is not None and spec.group in GROUPS and name.split("|")[0] not in NOT_DRAWN:
+        is_help = name.endswith("|help")  # in words of our own
+        if spec.run is not None and spec.group in GROUPS and name.split("|")[0] not in NOT_DRAWN and not is_help:
             found.append(spec)
     return sorted(found, key=lambda spec: spec.name)
 
@@ -99,6 +112,9 @@ class Draw:
         self.is_old = is_old
         self.chance = random.Random(seed)
         self.specs = specs if specs is not None else drawable(table())
+        if is_old:
+            self.specs = [spec for spec in self.specs if spec.name.decode().split("|")[0] not in NEW_TO_STREAMS]
+        self.stream_ms = 10  # ids of streams have come so far
         self.coverage: Counter[str] = Counter()
         for spec in self.specs:
             self.coverage[spec.name.decode()] = 0
@@ -176,6 +192,8 @@ class Draw:
         assert argument.token is not None
         self.used.append(argument.token)
         word = argument.token.encode()
+        if word == b"*":
+            return [self.stream_id("auto-id", True)]  # the clock would part the two servers
         return [word.lower() if self.chance.random() < 0.1 else word]
 
     def one(self, argument: Argument) -> list[bytes]:
@@ -199,6 +217,10 @@ class Draw:
             return self.key(name)
         if argument.type == "pattern":
             return chance.choice(PATTERNS)
+        if self.spec.group == "stream":
+            found = self.of_stream(name, fits)
+            if found is not None:
+                return found
         if argument.type == "unix-time" or name in INSTANTS:
             kind = name if name in INSTANTS else "unix-time-seconds"
             return b"%d" % chance.randrange(*INSTANTS[kind]) if fits else chance.choice(OVER)
@@ -231,6 +253,34 @@ class Draw:
         # 7.4.1 cuts the index of LSET to 32 bits and replaces an element that was not meant: a bug not worth having.
         return b"100" if self.spec.name == b"lset" and found in HUGE else found
 
+    def of_stream(self, name: str, fits: bool) -> bytes | None:
+        """An argument that only streams have, or that means something else to them."""
+        chance = self.chance
+        if name == "milliseconds":
+            return chance.choice([b"1", b"5"] if fits else [b"-1", b"x"])
+        if name in ("group", "consumer"):
+            return name[:1].encode() + chance.choice([b"1", b"1", b"2", b"3"])
+        if name in IDLE:
+            return chance.choice(IDLE[name] if fits else [b"x", b""])
+        if name == "threshold" and chance.random() < 0.7:
+            return chance.choice([b"0", b"1", b"2", b"3", b"5", b"10"])
+        return self.stream_id(name, fits) if name in STREAM_IDS else None
+
+    def stream_id(self, name: str, fits: bool) -> bytes:
+        chance = self.chance
+        if not fits:
+            return chance.choice(UNFIT_IDS)
+        if self.spec.name == b"xadd" and name != "threshold":
+            self.stream_ms += chance.choice([0, 1, 1, 2])
+            return b"%d-%b" % (self.stream_ms, b"*" if name == "auto-id" else chance.choice([b"0", b"1", b"2"]))
+        if self.spec.name in (b"xread", b"xreadgroup") and chance.random() < 0.5:
+            return b">" if self.spec.name == b"xreadgroup" else b"$"
+        ms = chance.randrange(max(self.stream_ms - 30, 0), self.stream_ms + 2)
+        bare = chance.choice([b"", b"-0", b"-1", b"-2"])
+        open_ = b"(" if name in ("start", "end") and chance.random() < 0.2 else b""
+        ends = {"start": b"-", "end": b"+"}
+        return ends[name] if name in ends and chance.random() < 0.4 else b"%b%d%b" % (open_, ms, bare)
+
     def string(self, name: str, fits: bool) -> bytes:
         if name in ("min", "max", "start", "stop"):
             plain = [b"0", b"1", b"-1", b"3", b"5"]
@@ -254,7 +304,7 @@ class Draw:
         kind = TYPES.get(self.spec.group)
         at = self.chance.random()
         if kind is None or at < 0.06:
-            kind = self.chance.choice("slhtz")
+            kind = self.chance.choice("slhtzm")
         elif at < 0.10:
             return b"missing"
         if self.spec.group == "generic" and name in ("newkey", "destination"):
@@ -270,6 +320,8 @@ SEEDS: list[list[bytes]] = [
     [b"ZADD", b"z1", b"1", b"a", b"2", b"b", b"3", b"c"], [b"ZADD", b"z2", b"0", b"a", b"0", b"b", b"0", b"c"],
     [b"ZADD", b"x1", *(word for name in NAMES for word in (b"0", name))],
     [b"ZADD", b"x2", b"1", b"a", b"1", b"b", b"1", b"c", b"1", b"d", b"1", b"longer"],
+    [b"XADD", b"m1", b"1-1", b"a", b"1", b"b", b"2"], [b"XADD", b"m1", b"2-0", b"a", b"1"],
+    [b"XGROUP", b"CREATE", b"m1", b"g1", b"0"], [b"XGROUP", b"CREATE", b"m2", b"g1", b"$", b"MKSTREAM"],
 ]  # fmt: skip
 
 
@@ -289,6 +341,7 @@ THRESHOLDS = {
     b"hash-max-listpack-entries": [b"128", b"1", b"2"], b"hash-max-listpack-value": [b"64", b"2"],
     b"set-max-intset-entries": [b"512", b"1", b"2"], b"set-max-listpack-entries": [b"128", b"1", b"2"],
     b"set-max-listpack-value": [b"64", b"2"],
+    b"stream-node-max-entries": [b"100", b"1", b"2", b"3"],
     b"zset-max-listpack-entries": [b"128", b"0", b"2"], b"zset-max-listpack-value": [b"64", b"2"],
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ from tests.oracle.redis.wire import Reply, Wire
 EVENTS_END = b"__the_end__"
 CONTENTS = {
     b"string": [b"GET"], b"list": [b"LRANGE", b"0", b"-1"], b"hash": [b"HGETALL"], b"set": [b"SMEMBERS"],
-    b"zset": [b"ZRANGE", b"0", b"-1", b"WITHSCORES"],
+    b"zset": [b"ZRANGE", b"0", b"-1", b"WITHSCORES"], b"stream": [b"XRANGE", b"-", b"+"],
 }  # fmt: skip
 BATCH = 40
 
