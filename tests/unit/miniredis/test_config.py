@@ -496,6 +496,18 @@ def _bind(client: Client) -> None:
     client.set("bind", "127.0.0.1")
 
 
+def _stream_nodes(name: str, value: str) -> Callable[[Client], None]:
+    """Three entries, more than one node of them may hold."""
+
+    def show(client: Client) -> None:
+        client.set(name, value)
+        for number in range(1, 4):
+            client("XADD", "s", f"{number}-0", "field", "value")
+        assert "$15\r\nradix-tree-keys\r\n:2\r\n" in client("XINFO", "STREAM", "s")
+
+    return show
+
+
 EFFECTS: dict[str, Callable[[Client], None]] = {
     "active-expire-effort": _active_expire_effort,
     "bind": _bind,
@@ -528,6 +540,8 @@ EFFECTS: dict[str, Callable[[Client], None]] = {
     "set-max-listpack-value": _encoding("set-max-listpack-value", "3", "SADD s abcdef", "listpack", "hashtable"),
     "slowlog-log-slower-than": _slow_threshold,
     "slowlog-max-len": _slow_length,
+    "stream-node-max-bytes": _stream_nodes("stream-node-max-bytes", "60"),
+    "stream-node-max-entries": _stream_nodes("stream-node-max-entries", "2"),
     "tcp-keepalive": _keep_alive,
     "timeout": _timeout,
     "zset-max-listpack-entries": _encoding("zset-max-listpack-entries", "1", "ZADD z 1 a 2 b", "listpack", "skiplist"),
