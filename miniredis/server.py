@@ -35,7 +35,7 @@ from protocol.ops.clock import Clock
 from protocol.ops.logs import Level, Logger
 from protocol.ops.process import Process
 
-# After an expiry cycle that ran out of its budget the next one comes this soon.
+# After an expiry cycle that ran out of its budget, or when more is to be freed, the next tick comes this soon.
 HURRIED_TICK_S: Final = 0.01
 # Garbage of the oldest generation is looked for after so long without a command, and not before there were so many.
 IDLE_BEFORE_COLLECTION_S: Final = 2.0
@@ -364,6 +364,7 @@ class Server:
         if not self.state.mode & BUSY_SCRIPT:
             self.engine.begin_unit()
             is_unfinished = self.state.expires_actively and self._expire(settings)
+            is_unfinished |= self.state.keyspace.waste.free()
             self.engine.end_unit()
         self._sample()
         now = self.loop.time()

@@ -258,7 +258,7 @@ def _rename(call: Call, *, only_if_free: bool) -> bool:
             return False
         db.delete(newkey)
     _place(db, newkey, value, db.expiry(key))
-    db.delete(key)
+    db.take(key)
     db.dirty += 1
     db.notify(notify.GENERIC, b"rename_from", key)
     db.notify(notify.GENERIC, b"rename_to", newkey)
@@ -318,7 +318,7 @@ def move(call: Call) -> Reply:
     if value is None or target.find_for_write(key) is not None:
         return 0
     _place(target, key, value, source.expiry(key))
-    source.delete(key)
+    source.take(key)
     source.notify(notify.GENERIC, b"move_from", key)
     target.notify(notify.GENERIC, b"move_to", key)
     source.dirty += 1

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar, cast
 from miniredis.keyspace import notify
 from miniredis.keyspace.blocked import Waiter
 from miniredis.keyspace.value import String, Structure, Value, is_string, string_bytes
+from miniredis.keyspace.waste import DISSOLVING, Waste
 from miniredis.structures.table import MASK, Table
 from protocol.resp.values import Failure
 
@@ -41,7 +42,7 @@ class Keyspace:
     __slots__ = (
         "clock", "dbs", "deletions", "events", "events_mask", "expired_keys", "expiry_rule", "heeds_touches", "hits",
         "is_lfu", "leaves_clock", "lfu_decay_time", "lfu_log_factor", "misses", "now", "pending", "plain_clock",
-        "random", "ready", "touched",
+        "random", "ready", "touched", "waste",
     )  # fmt: skip
 
     def __init__(self, databases: int, random: Random) -> None:
@@ -64,6 +65,7 @@ class Keyspace:
         self.hits = 0
         self.misses = 0
         self.expired_keys = 0
+        self.waste = Waste()
         self.dbs = [Db(index, self) for index in range(databases)]
 
     def tell_time(self, now: int) -> None:
@@ -275,16 +277,25 @@ class Db:
         return None
 
     def delete(self, key: bytes) -> bool:
-        """Remove a key without an event; whether it was there. Touches."""
+        """Remove a key with its value, without an event; whether it was there. Touches."""
+        value = self.take(key)
+        if value is None:
+            return False
+        if type(value) in DISSOLVING:
+            self.keyspace.waste.add(value)
+        return True
+
+    def take(self, key: bytes) -> Value | None:
+        """Remove a key without an event, and give out its value, which may go on under another. Touches."""
         if self.deadlines.size:
             self.deadlines.remove(key)
-        if self.table.remove(key) is None:
-            return False
-        if self.waiting:
-            self.wake(key)
-        if self.keyspace.heeds_touches:
-            self.touch(key)
-        return True
+        value = self.table.remove(key)
+        if value is not None:
+            if self.waiting:
+                self.wake(key)
+            if self.keyspace.heeds_touches:
+                self.touch(key)
+        return value
 
     def changed(self, key: bytes, value: Structure, event: bytes, kind: int, n: int = 1) -> None:
         """After a collection was changed in place: touched, told, counted."""

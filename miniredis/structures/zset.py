@@ -164,7 +164,7 @@ class SortedSet:
     def dissolve(self, most: int) -> bool:
         """Let go of about `most` members of a set that is in no table any more; whether some are left."""
         order = self._order
-        self._roster = None
+        self._roster = order.tree = None
         self._added.clear()
         self._moved.clear()
         shards = [self._scores] if self._shards is None else self._shards
@@ -173,6 +173,7 @@ class SortedSet:
             # Only the dict's hold on a member is left then: a fraction of the work.
             left -= len(order.chunks.pop()) // 4
             order.columns.pop()
+            order.lasts.pop()
         while left > 0 and shards:
             drop = shards[-1].popitem
             count = min(left, len(shards[-1]))
