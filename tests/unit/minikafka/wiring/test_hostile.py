@@ -43,8 +43,8 @@ async def test_a_request_for_the_same_configs_again_and_again_is_no_request(
     tmp_path: Path,
     running: list[Broker],  # noqa: F811
 ) -> None:
-    """Two hundred kilobytes that name the broker 25,000 times would keep all others waiting for a minute, and fill memory
-    with its 340 configs as often."""
+    """200 KB that name the broker 25,000 times would keep all others waiting for a minute, and make eight million
+    configs of it."""
     one = broker(tmp_path)
     running.append(one)
     await one.start()
