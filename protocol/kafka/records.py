@@ -61,6 +61,9 @@ NewRecord: TypeAlias = tuple[int, bytes | None, bytes | None] | tuple[int, bytes
 
 _CONTROL_KEY = struct.Struct(">hh")
 _END_MARKER = struct.Struct(">hi")
+# Beyond that timestamps are nobody's, and their differences need not fit: such records keep the base they came with.
+_FAR_TIMESTAMP = 1 << 62
+_INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
 _SINGLE = [bytes((value,)) for value in range(128)]  # varints of one byte
 
 
@@ -237,15 +240,18 @@ def rebuild_batch(
     Offsets, producer and sequence stay, even those of records that are gone: what was seen of a producer must not
     change. `append_time_ms` makes it the time of every record.
     """
-    base_timestamp = header.base_timestamp
-    if records and not header.attributes & DELETE_HORIZON:
-        base_timestamp = records[0].timestamp
+    base_timestamp, max_timestamp = header.base_timestamp, header.max_timestamp
+    if records:
+        times = [one.timestamp for one in records]
+        least, max_timestamp = min(times), max(times)
+        if not header.attributes & DELETE_HORIZON and -_FAR_TIMESTAMP <= least <= max_timestamp <= _FAR_TIMESTAMP:
+            base_timestamp = times[0]
+        max_timestamp = min(max(max_timestamp, _INT64_MIN), _INT64_MAX)
     body = b"".join(
         _encode(one.timestamp - base_timestamp, one.offset - header.base_offset, one.key, one.value, one.headers)
         for one in records
     )
     attributes = header.attributes & ~CODEC_MASK | codec
-    max_timestamp = max((one.timestamp for one in records), default=header.max_timestamp)
     if append_time_ms is not None:
         attributes |= LOG_APPEND_TIME
         max_timestamp = append_time_ms

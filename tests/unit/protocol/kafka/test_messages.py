@@ -7,14 +7,29 @@ import struct
 
 import pytest
 
-from protocol.kafka.messages.groups import JoinGroupRequest, MemberIdentity, OffsetCommitRequest
+from protocol.kafka.messages import topics as t
+from protocol.kafka.messages.groups import (
+    JoinGroupRequest,
+    MemberIdentity,
+    OffsetCommitRequest,
+    OffsetCommitRequestPartition,
+    OffsetCommitRequestTopic,
+    OffsetFetchRequest,
+    OffsetFetchRequestGroup,
+    OffsetFetchRequestTopics,
+)
 from protocol.kafka.messages.metadata import PartitionChangeRecord
 from protocol.kafka.messages.produce import (
     FetchableTopicResponse,
+    FetchPartition,
     FetchPartitionData,
     FetchRequest,
     FetchResponse,
+    FetchTopic,
     LeaderIdAndEpoch,
+    ListOffsetsPartition,
+    ListOffsetsRequest,
+    ListOffsetsTopic,
     PartitionProduceData,
     ProduceRequest,
     TopicProduceData,
@@ -181,12 +196,83 @@ def test_elements_have_a_budget() -> None:
         CreateTopicsRequest.decode(2, nested)
 
 
-def test_honest_requests_fit_into_the_budget() -> None:
-    """A group that commits ten thousand partitions at once would be turned away."""
-    topics = struct.pack(">i", 1) + b"\0\1t" + struct.pack(">i", 10_000)
-    partitions = b"".join(struct.pack(">iqih", index, 5, 0, -1) for index in range(10_000))
-    data = b"\0\1g" + struct.pack(">i", 1) + b"\0\1m" + b"\xff\xff" + topics + partitions
-    assert len(OffsetCommitRequest.decode(7, data).topics[0].partitions) == 10_000
+MANY = 20_000
+NAMES = [f"orders-{at:05d}" for at in range(MANY)]
+HONEST: list[Request] = [
+    t.MetadataRequest(topics=[t.MetadataRequestTopic(name=name) for name in NAMES]),
+    t.CreateTopicsRequest(
+        topics=[
+            t.CreatableTopic(
+                name=f"orders-{at:05d}", num_partitions=1, replication_factor=1, assignments=[], configs=[]
+            )
+            for at in range(MANY)
+        ]
+    ),
+    t.CreatePartitionsRequest(
+        topics=[t.CreatePartitionsTopic(name=name, count=2, assignments=None) for name in NAMES],
+        timeout_ms=0,
+        validate_only=False,
+    ),
+    ListOffsetsRequest(
+        replica_id=-1,
+        topics=[
+            ListOffsetsTopic(
+                name=f"orders-{topic}",
+                partitions=[ListOffsetsPartition(partition_index=at, timestamp=-1) for at in range(MANY // 100)],
+            )
+            for topic in range(100)
+        ],
+    ),
+    OffsetFetchRequest(
+        group_id="g",
+        groups=[
+            OffsetFetchRequestGroup(
+                group_id="g",
+                topics=[
+                    OffsetFetchRequestTopics(name=name, topic_id=bytes(16), partition_indexes=[at])
+                    for at, name in enumerate(NAMES)
+                ],
+            )
+        ],
+    ),
+    OffsetCommitRequest(
+        group_id="g",
+        member_id="",
+        topics=[
+            OffsetCommitRequestTopic(
+                name="t",
+                topic_id=bytes(16),
+                partitions=[
+                    OffsetCommitRequestPartition(partition_index=at, committed_offset=1 << 40, committed_metadata="")
+                    for at in range(MANY)
+                ],
+            )
+        ],
+    ),
+    FetchRequest(
+        max_wait_ms=1,
+        min_bytes=1,
+        topics=[
+            FetchTopic(
+                topic="t",
+                topic_id=bytes(16),
+                partitions=[
+                    FetchPartition(partition=at, fetch_offset=1 << 40, partition_max_bytes=1 << 20)
+                    for at in range(MANY)
+                ],
+            )
+        ],
+        forgotten_topics_data=[],
+        rack_id="",
+    ),
+]
+
+
+@pytest.mark.parametrize("request_", HONEST, ids=lambda each: type(each).__name__)
+def test_honest_requests_fit_into_the_budget(request_: Request) -> None:
+    """An administrator who asks for twenty thousand partitions at once would be turned away."""
+    version = request_.highest
+    assert type(request_).decode(version, request_.encode(version)).encode(version) == request_.encode(version)
 
 
 def test_messages_leave_no_cycles() -> None:

@@ -217,3 +217,16 @@ def test_endless_varints() -> None:
         read_uvarint(b"\xff" * 5 + b"\0", 0)
     with pytest.raises(ProtocolError):
         read_varlong(b"\xff" * 10 + b"\0", 0)
+
+
+def test_a_batch_from_the_end_of_time_is_rebuilt() -> None:
+    """A producer whose timestamps do not fit into 64 bits ends the cleaner, or every append under another codec."""
+    body = _encode(0x7FFFFFFFFFFFFFFF, 0, b"k", b"v", ()) + _encode(-(1 << 62), 1, b"l", None, ())
+    header = BatchHeader.peek(build_batch([(0, b"k", b"v"), (0, b"l", None)]))
+    header = header._replace(base_timestamp=(1 << 63) - 1, length=HEADER_SIZE - 12 + len(body))
+    batch = HEADER.pack(*header) + body
+    records = read_records(batch)
+    for kept in (records, records[1:], records[:1]):
+        again = rebuild_batch(kept, header, NONE)
+        assert verify_crc(again)
+        assert read_records(again) == kept
