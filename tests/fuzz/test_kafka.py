@@ -17,11 +17,25 @@ from typing import Any
 
 import pytest
 
-from protocol.kafka.batch import HEADER, BatchHeader, iterate
+from protocol.kafka.batch import HEADER, BatchHeader, iterate, stamp, stamped_front, verify_crc
 from protocol.kafka.compression import GZIP, LZ4, NONE, SNAPPY, ZSTD
 from protocol.kafka.framing import Framer, RequestHeader, frame_request, read_reply
 from protocol.kafka.primitives import ProtocolError
-from protocol.kafka.records import build_batch, each_record, read_end_marker, read_records
+from protocol.kafka.records import (
+    ABORT,
+    COMMIT,
+    Record,
+    build_batch,
+    build_control_batch,
+    build_end_marker,
+    control_type,
+    each_record,
+    read_end_marker,
+    read_records,
+    rebuild_batch,
+    recompressed_batch,
+    unfold,
+)
 from protocol.kafka.schema import Message, Request, Response
 from tests.unit.protocol.kafka.examples import Maker, make, message_classes, versions_of
 
@@ -152,14 +166,80 @@ def test_batches(codec: int) -> None:
     for _ in range(INPUTS // 20):
         data = damage(sample * choose.choice((1, 1, 3)), choose)
         found = understood(lambda data=data: [(header, bytes(view)) for header, view in iterate(data)])
-        for _header, batch in found or []:
-            understood(lambda batch=batch: read_records(batch, 1 << 20))
+        for header, batch in found or []:
+            place_in_log(header, batch, choose)
             understood(lambda batch=batch: read_end_marker(batch))
+            records = understood(lambda batch=batch: read_records(batch, 1 << 20))
+            if records is not None:
+                make_anew(records, batch, choose)
         # The same damage behind a header that fits, so that it reaches the records.
         body = damage(sample[HEADER.size :], choose)
         header = BatchHeader.peek(sample)._replace(length=HEADER.size - 12 + len(body))
         records = understood(lambda header=header, body=body: read_records(HEADER.pack(*header) + body, 1 << 20))
         assert records is None or len(records) <= 1 << 20
+
+
+def place_in_log(header: BatchHeader, batch: bytes, choose: random.Random) -> None:
+    """What the broker does to a batch that it takes over: it replaces what lies before the checksum, and only that."""
+    assert header.size == len(batch)
+    offset, epoch = choose.randrange(1 << 62), choose.randrange(1 << 31)
+    placed = bytearray(batch)
+    stamp(placed, offset, epoch)
+    assert placed == stamped_front(header, offset, epoch) + batch[16:]
+    after = BatchHeader.peek(placed)
+    assert (after.base_offset, after.leader_epoch, after.codec) == (offset, epoch, header.codec)
+    assert after.last_offset - offset == header.last_offset - header.base_offset
+    assert verify_crc(placed) == verify_crc(batch)
+
+
+def make_anew(records: list[Record], batch: bytes, choose: random.Random) -> None:
+    """What compaction does, and an append under another codec: the same records come out of the new batch."""
+    header, codec = BatchHeader.peek(batch), choose.choice((NONE, GZIP, SNAPPY, LZ4, ZSTD))
+    instant = choose.choice((None, 1_700_000_000_000))
+    other = recompressed_batch(unfold(batch, 1 << 20), header, codec, append_time_ms=instant)
+    assert verify_crc(other)
+    assert read_records(other) == [at_instant(record, instant) for record in records]
+    kept = [record for record in records if choose.random() < 0.7]
+    other = rebuild_batch(kept, header, codec, append_time_ms=instant)
+    assert verify_crc(other)
+    assert [(one.offset, one.key, one.value, one.headers) for one in read_records(other)] == [
+        (one.offset, one.key, one.value, one.headers) for one in kept
+    ]
+    if instant is not None:
+        assert {one.timestamp for one in read_records(other)} <= {instant}
+
+
+def at_instant(record: Record, instant: int | None) -> Record:
+    return record if instant is None else record._replace(timestamp=instant)
+
+
+def test_control_batches() -> None:
+    """A marker that ends no transaction is taken for one, or ends the broker."""
+    choose = random.Random(SEED)
+    value = struct.pack(">hi", 0, 7)
+    samples = [
+        build_end_marker(is_commit, timestamp_ms=1, producer_id=5, producer_epoch=2, coordinator_epoch=7)
+        for is_commit in (False, True)
+    ]
+    samples += [build_control_batch([(kind, value), (1, b"")], timestamp_ms=1) for kind in range(-1, 8)]
+    samples.append(build_batch([(1, None, value)]))
+    samples.append(build_batch([(1, b"\0\0\0", value)]))
+    assert [read_end_marker(one) for one in samples[:2]] == [(True, 7), (False, 7)]
+    ended = 0
+    for _ in range(INPUTS // 20):
+        data = choose.choice(samples)
+        if choose.random() < 0.8:
+            body = damage(data[HEADER.size :], choose)
+            header = BatchHeader.peek(data)
+            data = HEADER.pack(*header._replace(length=HEADER.size - 12 + len(body))) + body
+        marker = understood(lambda data=data: read_end_marker(data))
+        records = understood(lambda data=data: read_records(data, 1 << 20)) or []
+        kinds = [understood(lambda record=record: control_type(record)) for record in records]
+        if marker is not None and records:  # otherwise damaged behind the marker
+            assert kinds[0] in (ABORT, COMMIT)
+            assert marker[0] == (kinds[0] == ABORT)
+        ended += marker is not None
+    assert INPUTS // 400 < ended < INPUTS // 20
 
 
 def hostile(kind: type[Message], version: int) -> list[bytes]:
