@@ -11,7 +11,7 @@ from typing import Final
 from miniredis.engine.call import NO_SUCH_KEY, SYNTAX_ERROR, Call, Origin
 from miniredis.engine.registry import BLOCKING, DENYOOM, FAST, READONLY, WRITE, KeySpec, command
 from miniredis.keyspace import notify
-from miniredis.structures.stream import MAX_NODE_BYTES, Stream
+from miniredis.structures.stream import Stream
 from miniredis.structures.stream_node import MAX_ID, SEQUENCE, Entry
 from protocol.resp.numbers import INT64_MAX, parse_int
 from protocol.resp.values import NULL_ARRAY, OK, Failure, Map, Reply
@@ -19,6 +19,7 @@ from protocol.resp.values import NULL_ARRAY, OK, Failure, Map, Reply
 INVALID_ID: Final = "ERR Invalid stream ID specified as stream command argument"
 INVALID_START: Final = "ERR invalid start ID for the interval"
 INVALID_END: Final = "ERR invalid end ID for the interval"
+_EXHAUSTED: Final = "ERR The stream has exhausted the last possible ID, unable to add more items"
 _TWO_STRATEGIES: Final = "ERR syntax error, MAXLEN and MINID options at the same time are not compatible"
 
 # A longer text is no id, whatever is in it.
@@ -242,20 +243,24 @@ def xadd(call: Call) -> Reply:
     if stream is None:
         if options is not None and not options.makes_stream:
             return None
-        _check_size(pairs)
         stream = Stream()
         db.put(key, stream)
-    id = _new_id(call, stream, options)
-    _check_size(pairs)
-    settings = call.state.settings
-    stream.append(id, pairs, settings.stream_node_max_bytes, settings.stream_node_max_entries)
+    id = _new_id(call, stream, options) if options is not None else stream.next_id(call.now)
+    if id > MAX_ID:
+        raise Failure(_EXHAUSTED)
+    state = call.state
+    settings = state.settings
+    try:
+        stream.append(id, pairs, settings.stream_node_max_bytes, settings.stream_node_max_entries)
+    except ValueError:
+        raise Failure("ERR Elements are too large to be stored") from None
     text = b"%d-%d" % (id >> 64, id & SEQUENCE)
     db.changed(key, stream, b"xadd", notify.STREAM)
     if options is not None and options.trims and options.trim(stream):
         db.notify(notify.STREAM, b"xtrim", key)
     if db.waiting:
         db.wake(key)
-    if call.state.journal.is_heard:
+    if state.journal.is_heard:
         told = argv.copy()
         told[at] = text
         if options is not None and options.trims:
@@ -264,24 +269,19 @@ def xadd(call: Call) -> Reply:
     return text
 
 
-def _new_id(call: Call, stream: Stream, options: Options | None) -> int:
+def _new_id(call: Call, stream: Stream, options: Options) -> int:
     """The id of an entry that is added now. Failure: there is none left, or the one given is not above the others."""
     last = stream.last_id
+    id = options.id
     if last == MAX_ID:
-        raise Failure("ERR The stream has exhausted the last possible ID, unable to add more items")
-    id = options.id if options is not None else None
+        raise Failure(_EXHAUSTED)
     if id is None:
         return stream.next_id(call.now)
-    if options is not None and not options.sequence_given and id >> 64 == last >> 64:
+    if not options.sequence_given and id >> 64 == last >> 64:
         id = last + 1 if last & SEQUENCE != SEQUENCE else last
     if id <= last:
         raise Failure("ERR The ID specified in XADD is equal or smaller than the target stream top item")
     return id
-
-
-def _check_size(pairs: list[bytes]) -> None:
-    if sum(map(len, pairs)) > MAX_NODE_BYTES:
-        raise Failure("ERR Elements are too large to be stored")
 
 
 @command("XTRIM key"

@@ -54,7 +54,7 @@ def entry(item: bytes | int) -> bytes:
     if isinstance(item, int):
         return _number(item)
     length = len(item)
-    if length <= MAX_INTEGER_DIGITS and integer_size(item):
+    if length <= MAX_INTEGER_DIGITS and (item.isdigit() or item[:1] == b"-") and integer_size(item):
         return _number(int(item))
     if length < 64:
         return _SHORT_HEADS[length] + item + _SHORT_TAILS[length]

@@ -90,20 +90,25 @@ class Stream:
 
     def next_id(self, now: int) -> int:
         """The id that an entry added at this instant (ms) gets by itself."""
-        return max(now << 64, self.last_id + 1)
+        id = now << 64
+        return id if id > self.last_id else self.last_id + 1
 
     def append(self, id: int, pairs: list[bytes], max_bytes: int, max_entries: int) -> None:
         """Add an entry: fields and values in turn, the id above `last_id`.
 
-        The bounds of a node are stream-node-max-bytes and stream-node-max-entries, 0 for none."""
+        The bounds of a node are stream-node-max-bytes and stream-node-max-entries, 0 for none.
+        ValueError: the entry is larger than a node can be."""
         names = pairs[::2]
         nodes = self._nodes
+        size = len(pairs[0]) + len(pairs[1]) if len(pairs) == 2 else sum(map(len, pairs))
+        if size > MAX_NODE_BYTES:
+            raise ValueError("an entry larger than a node")
         if nodes:
             node = nodes[-1]
             # As Redis counts: the new entry by its fields and values alone, and the node before it is added.
-            if (max_entries and node.live + node.deleted >= max_entries) or (
-                node.size_bytes + sum(map(len, pairs)) >= min(max_bytes or MAX_NODE_BYTES, MAX_NODE_BYTES)
-            ):
+            if not 0 < max_bytes < MAX_NODE_BYTES:
+                max_bytes = MAX_NODE_BYTES
+            if (max_entries and node.live + node.deleted >= max_entries) or node.size_bytes + size >= max_bytes:
                 node.seal()
                 node = self._new_node(id, node.shape if node.shape.names == names else Shape(names))
             elif type(node.body) is bytes:

@@ -83,13 +83,14 @@ def _signed(number: int) -> int:
 class Shape:
     """The fields of a master entry. Nodes that follow one another mostly share one."""
 
-    __slots__ = ("count_bytes", "names", "packed", "size_bytes")
+    __slots__ = ("count_bytes", "elements", "names", "packed", "size_bytes")
 
     def __init__(self, names: list[bytes]) -> None:
         self.names = names
         self.packed = b"".join([entry(len(names)), *map(entry, names), entry(0)])
         # A listpack without entries, while its two counts take two bytes each.
         self.size_bytes = HEADER_BYTES + 4 + len(self.packed) + len(_END)
+        self.elements = len(names) + 4  # of an entry with these fields
         self.count_bytes = entry(len(names) + 3)  # ends an entry with these fields
 
 
@@ -107,7 +108,7 @@ class Places:
 class Node:
     """Entries that share the id they count from, `master`, and mostly their fields."""
 
-    __slots__ = ("body", "deleted", "elements", "live", "master", "places", "shape")
+    __slots__ = ("body", "deleted", "live", "master", "places", "shape", "surplus")
 
     def __init__(self, master: int, shape: Shape) -> None:
         self.master = master
@@ -115,7 +116,7 @@ class Node:
         self.body: bytes | bytearray = bytearray()
         self.live = 0
         self.deleted = 0
-        self.elements = 0  # of all entries, for the header
+        self.surplus = 0  # elements of entries that have fields of their own, beyond what they would be without
         self.places: Places | None = None
 
     # Bytes.
@@ -128,13 +129,17 @@ class Node:
             size += len(entry(self.live)) + len(entry(self.deleted)) - 4
         return size
 
+    @property
+    def elements(self) -> int:
+        """Elements of the whole listpack."""
+        return 4 + len(self.shape.names) + (self.live + self.deleted) * self.shape.elements + self.surplus
+
     def listpack(self) -> bytes:
         """The node as Redis keeps and saves it."""
         shape = self.shape
-        count = 4 + len(shape.names) + self.elements
         inside = b"".join((entry(self.live), entry(self.deleted), shape.packed, self.body, _END))
         size = HEADER_BYTES + len(inside)
-        return size.to_bytes(4, "little") + min(count, COUNT_UNKNOWN).to_bytes(2, "little") + inside
+        return size.to_bytes(4, "little") + min(self.elements, COUNT_UNKNOWN).to_bytes(2, "little") + inside
 
     def seal(self) -> None:
         """Nothing will be added any more: take no more memory than needed."""
@@ -143,7 +148,7 @@ class Node:
     def copy(self) -> Node:
         twin = Node(self.master, self.shape)
         twin.body = self.body if type(self.body) is bytes else bytearray(self.body)
-        twin.live, twin.deleted, twin.elements = self.live, self.deleted, self.elements
+        twin.live, twin.deleted, twin.surplus = self.live, self.deleted, self.surplus
         return twin
 
     # Adding.
@@ -154,18 +159,16 @@ class Node:
         shape = self.shape
         ms = (id >> 64) - (master >> 64)
         seq = (id & SEQUENCE) - (master & SEQUENCE)
-        place = (_SMALL_INTEGERS[ms] if ms < 128 else entry(_signed(ms))) + (
-            _SMALL_INTEGERS[seq] if 0 <= seq < 128 else entry(_signed(seq))
-        )
+        ms_bytes = _SMALL_INTEGERS[ms] if ms < 128 else entry(_signed(ms))
+        seq_bytes = _SMALL_INTEGERS[seq] if 0 <= seq < 128 else entry(_signed(seq))
         if names == shape.names:
             packed = entry(values[0]) if len(values) == 1 else b"".join(map(entry, values))
-            self.body += _SAME_FLAGS + place + packed + shape.count_bytes
-            self.elements += len(values) + 4
+            self.body += b"".join((_SAME_FLAGS, ms_bytes, seq_bytes, packed, shape.count_bytes))
         else:
-            fields = b"".join([entry(word) for pair in zip(names, values, strict=True) for word in pair])
-            count = 2 * len(names) + 4
-            self.body += _OWN_FLAGS + place + entry(len(names)) + fields + entry(count)
-            self.elements += count + 1
+            words = [entry(word) for pair in zip(names, values, strict=True) for word in pair]
+            count = len(words) + 4
+            self.body += b"".join((_OWN_FLAGS, ms_bytes, seq_bytes, entry(len(names)), *words, entry(count)))
+            self.surplus += count + 1 - shape.elements
         self.live += 1
 
     # Finding. An entry is named by its number in the node, deleted ones included.
@@ -365,15 +368,13 @@ def node_of(master: int, listpack: bytes, shape: Shape | None, *, deep: bool) ->
         node, count = _head(master, listpack, shape)
         if deep:
             _verify(node, items)
-            node.elements = len(items) - 4 - len(node.shape.names)
-        elif count == COUNT_UNKNOWN:
-            node.elements = len(elements(listpack)) - 4 - len(node.shape.names)
-        else:
-            node.elements = count - 4 - len(node.shape.names)
+        if deep or count == COUNT_UNKNOWN:
+            count = len(items or elements(listpack))
     except IndexError:
         raise ValueError("a stream node ends too soon") from None
-    if node.elements < 0 or not node.body:
+    if not node.body:
         raise ValueError("a stream node without entries")
+    node.surplus = count - node.elements
     return node
 
 
