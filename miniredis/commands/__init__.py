@@ -10,6 +10,7 @@ from miniredis.commands import (
     debug,
     dump,
     functions,
+    geo,
     hashes,
     hyperloglog,
     info,
@@ -32,7 +33,7 @@ from miniredis.commands import (
 )
 
 FAMILIES = (
-    bitfields, bitmaps, hyperloglog,
+    bitfields, bitmaps, geo, hyperloglog,
     clients, command_docs, config, connection, debug, dump, functions, hashes, info, keys, latency, memory, lists,
     pubsub, scripting,
     server, sets, stream_groups, stream_info, streams, strings,

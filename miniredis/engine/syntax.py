@@ -9,6 +9,7 @@
     a | b            one of                   [x ...]  after x: x may be repeated ("key [key ...]")
                                               [x ...]  not after x: any number of x, or none
     name=WORD        a literal token with a name of its own
+    WORD= name       the same where the argument leads a group: the token stays its own, and is not the group's
     … @6.2.0         the version that brought the argument or group just before; @-6.2.0: that deprecated it
     name/shown       an argument that people are shown by another word
     group=< … >      the name COMMAND DOCS gives a group (also group=[ … ]) where it is not the first word's
@@ -39,6 +40,7 @@ class Argument:
     is_optional: bool = False
     is_multiple: bool = False
     repeats_token: bool = False
+    keeps_token: bool = False  # as the first of a group, too
     since: str | None = None  # where younger than its command
     deprecated_since: str | None = None
     display: str = ""  # what people are shown where it is not the name
@@ -215,6 +217,11 @@ class _Reader:
             return argument
         if piece == "<":
             return _grouped(self.alternatives(">"))
+        if piece.endswith("=") and piece.isupper():
+            argument = self.one()
+            argument.token = piece[:-1]
+            argument.keeps_token = True
+            return argument
         if "=" in piece:
             name, _, token = piece.partition("=")
             return Argument(name, PURE_TOKEN, token)
@@ -279,7 +286,7 @@ def _as_one(sequence: list[Argument]) -> Argument:
     if len(sequence) == 1:
         return sequence[0]
     first = sequence[0]
-    if first.token is not None and first.type != PURE_TOKEN and not first.is_optional:
+    if first.token is not None and first.type != PURE_TOKEN and not (first.is_optional or first.keeps_token):
         token, first.token = first.token, None
         return Argument(token.lower(), BLOCK, token, arguments=sequence)
     if first.type == PURE_TOKEN and not first.is_optional and not sequence[1].is_optional:

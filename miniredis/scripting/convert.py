@@ -20,6 +20,7 @@ from protocol.resp.numbers import format_double
 from protocol.resp.values import (
     Attributed,
     BigNumber,
+    Double,
     Failure,
     Map,
     Members,
@@ -207,6 +208,8 @@ class Builder:
             return self.failure(reply)
         if kind is float:
             return self.table({b"double": reply}) if resp == 3 else format_double(reply)
+        if kind is Double:
+            return self.table({b"double": float(reply.text)}) if resp == 3 else reply.text
         if kind is Verbatim:
             if resp == 2:
                 return reply.text

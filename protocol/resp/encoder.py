@@ -10,6 +10,7 @@
     set        *2\\r\\n…                    ~2\\r\\n…
     Pairs      *4\\r\\n… (flat)             *2\\r\\n*2\\r\\n…*2\\r\\n…
     float      $3\\r\\n1.5\\r\\n              ,1.5\\r\\n
+    Double     $3\\r\\n1.5\\r\\n              ,1.5\\r\\n
     bool       :1\\r\\n                     #t\\r\\n
     Push       *3\\r\\n…                    >3\\r\\n…
     Verbatim   $2\\r\\nhi\\r\\n               =6\\r\\ntxt:hi\\r\\n
@@ -28,6 +29,7 @@ from protocol.resp.values import (
     Attributed,
     BigNumber,
     Blocked,
+    Double,
     Failure,
     Many,
     Map,
@@ -120,6 +122,11 @@ def _double(parts: list[bytes], value: float, proto: int) -> None:
     parts.append(b",%b\r\n" % text if proto == 3 else b"$%d\r\n%b\r\n" % (len(text), text))
 
 
+def _own_double(parts: list[bytes], value: Double, proto: int) -> None:
+    text = value.text
+    parts.append(b",%b\r\n" % text if proto == 3 else b"$%d\r\n%b\r\n" % (len(text), text))
+
+
 def _array(parts: list[bytes], value: Sequence[Any], proto: int) -> None:
     parts.append(b"*%d\r\n" % len(value))
     _append_all(parts, value, proto)
@@ -202,6 +209,7 @@ _WRITERS: Final[dict[type, Writer]] = {
     Failure: _failure,
     bool: _boolean,
     float: _double,
+    Double: _own_double,
     tuple: _array,
     dict: _map,
     Map: _map_of_pairs,

@@ -155,6 +155,24 @@ class BigNumber:
         return hash(self.value)
 
 
+class Double:
+    """A double written with digits of the command's own choosing: ,… in RESP3, a bulk string in RESP2."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return f"Double({self.text!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Double) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+
 class Attributed:
     """A reply with attributes before it (RESP3 only; RESP2 has no room for them and gets the reply alone)."""
 

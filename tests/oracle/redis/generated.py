@@ -45,8 +45,7 @@ NOT_IN_TRANSACTIONS = (b"SPOP", b"ZRANK", b"ZREVRANK")
 
 TYPES = {
     "string": "s", "list": "l", "hash": "h", "set": "t", "sorted-set": "z", "bitmap": "s", "hyperloglog": "p",
-    "stream": "m",
-}  # fmt: skip
+    "stream": "m", "geo": "g",}  # fmt: skip
 FITTING = 0.8  # how often an argument is what it should be
 ENOUGH = 25  # draws of an option: until then it is preferred
 NAMES = [b"a", b"b", b"c", b"d", b"e", b"1", b"2", b"10", b"-3", b"2.5", b"", b"longer than the others, \x00\xff\r\n"]
@@ -66,6 +65,13 @@ INSTANTS = {
 OVER = [b"0", b"-1", b"9223372036854775807", b"x"]
 FIELD_TYPES = [b"u8", b"i8", b"u1", b"i5", b"u16", b"i64", b"u63", b"i33"]
 UNFIT_FIELD_TYPES = [b"u64", b"i65", b"u0", b"x8", b"i", b"8"]
+# Few places, so that something is found near them.
+_LENGTHS = [b"0", b"1", b"100", b"200.5", b"1000", b"40000"]
+PLACES = {
+    "longitude": [b"0", b"1", b"-1", b"2.5", b"179.9", b"-179.9", b"13.361389"],
+    "latitude": [b"0", b"1", b"-1", b"2.5", b"84.5", b"-85", b"38.115556"],
+    "radius": _LENGTHS, "width": _LENGTHS, "height": _LENGTHS,
+}  # fmt: skip
 TIMEOUTS = [b"0.01", b"0.001"]
 UNFIT_TIMEOUTS = [b"-1", b"x", b"inf", b"", b"1e20"]
 BLOCKING_TYPES = {"timeout"}
@@ -230,6 +236,8 @@ class Draw:
             return b"0" if fits else chance.choice([b"x", b"-1", b"18446744073709551616"])
         if argument.type == "integer":
             return self.integer(name, fits)
+        if argument.type == "double" and name in PLACES and fits:
+            return chance.choice(PLACES[name])
         if argument.type == "double":
             return chance.choice(DOUBLES if fits else UNFIT_DOUBLES)
         return self.string(name, fits)
@@ -307,6 +315,8 @@ class Draw:
             kind = self.chance.choice("slhtzm")
         elif at < 0.10:
             return b"missing"
+        if self.spec.group == "geo" and kind == "z":
+            kind = "g"  # which of many members that are equally far away COUNT leaves is up to a sort's inner steps
         if self.spec.group == "generic" and name in ("newkey", "destination"):
             return kind.encode() + self.chance.choice([b"1", b"2", b"3", b"9"])
         return kind.encode() + self.chance.choice([b"1", b"2", b"3"])
