@@ -12,10 +12,11 @@ from __future__ import annotations
 from typing import Final
 
 from miniredis.keyspace.value import Value
+from miniredis.structures.stream import Stream
 from miniredis.structures.zset import SortedSet
 
 # What knows how to dissolve; and below this length it is freed faster than it is told.
-DISSOLVING: Final = (SortedSet,)
+DISSOLVING: Final = (SortedSet, Stream)
 LEAST: Final = 4096
 
 # Elements freed at a time, and so many times a tick: 2 ms.
@@ -29,7 +30,7 @@ class Waste:
     __slots__ = ("values",)
 
     def __init__(self) -> None:
-        self.values: list[SortedSet] = []
+        self.values: list[SortedSet | Stream] = []
 
     def add(self, value: Value) -> None:
         """A value just taken from the table: kept here if it is large, or else forgotten."""

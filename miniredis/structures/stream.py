@@ -86,6 +86,15 @@ class Stream:
         twin.groups = {name: group.copy() for name, group in self.groups.items()}
         return twin
 
+    def dissolve(self, most: int) -> bool:
+        """Let go of so many nodes or pending entries of a stream that nobody needs any more; whether more are left."""
+        del self._nodes[-most:]
+        self._remembered.clear()
+        for group in self.groups.values():
+            if group.pending.dissolve(most):
+                return True
+        return bool(self._nodes)
+
     # Adding.
 
     def next_id(self, now: int) -> int:

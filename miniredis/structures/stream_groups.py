@@ -156,6 +156,13 @@ class PendingEntries:
         self.ids.remove(id)
         return self._by_id.pop(id)
 
+    def dissolve(self, most: int) -> bool:
+        """Let go of so many; whether more are left. Nothing else may be asked of it then."""
+        by_id = self._by_id
+        for _ in range(min(most, len(by_id))):
+            by_id.popitem()
+        return bool(by_id)
+
 
 class Group:
     """A consumer group. `entries_read`: of all entries ever added, how many are up to `last_id`; or UNKNOWN."""

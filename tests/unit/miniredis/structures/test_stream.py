@@ -197,6 +197,19 @@ def test_tree_nodes_are_counted(seed: int) -> None:
     assert stream.tree_nodes == _tree_nodes([id.to_bytes(16, "big") for id in ids])
 
 
+def test_a_large_stream_is_freed_in_pieces() -> None:
+    """The server would stand still while a stream of millions of entries is deleted."""
+    stream = filled(5000, max_entries=10)
+    group = stream.groups[b"g"] = Group(0)
+    consumer = group.create_consumer(b"c", 5)
+    for id, _ in stream.range(*ALL):
+        group.deliver(id, consumer, 5, 1)
+    steps = 1
+    while stream.dissolve(100):
+        steps += 1
+    assert steps >= 50
+
+
 def test_the_end_of_all_ids() -> None:
     """Ids would overflow into the next millisecond, or into nothing."""
     stream = Stream()
