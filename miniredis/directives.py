@@ -179,7 +179,7 @@ OPTIONS: Final = (
     Option("lazyfree-lazy-user-flush", Kind.YES_NO, "no"),
     Option("lfu-decay-time", Kind.INTEGER, "1", low=0, high=INT_MAX, is_read=True),
     Option("lfu-log-factor", Kind.INTEGER, "10", low=0, high=INT_MAX, is_read=True),
-    Option("list-compress-depth", Kind.INTEGER, "0", low=0, high=INT_MAX),
+    Option("list-compress-depth", Kind.INTEGER, "0", low=0, high=INT_MAX, is_read=True),
     Option(
         "list-max-listpack-size",
         Kind.INTEGER,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -31,6 +32,11 @@ from protocol.resp.values import (
 )
 
 ANY_NUMBER: Final = 1 << 31
+MAX_THRESHOLD: Final = (1 << 32) - 1
+_MEMORY: Final = re.compile(rb"([0-9]{1,12})(b|k|kb|m|mb|g|gb|)")
+_UNITS: Final = {
+    b"": 1, b"b": 1, b"k": 1000, b"kb": 1 << 10, b"m": 10**6, b"mb": 1 << 20, b"g": 10**9, b"gb": 1 << 30,
+}  # fmt: skip
 # Keys that DEBUG POPULATE makes in one call, at most: more would hold the server for minutes.
 MAX_POPULATE: Final = 50_000_000
 
@@ -55,6 +61,8 @@ _HELP: Final = (
     "PROTOCOL <type>",
     "    Answer with a value of a type: string, integer, double, null, array, set, map, attrib, push, verbatim, true,",
     "    false, bignum.",
+    "QUICKLIST-PACKED-THRESHOLD <size>",
+    "    In lists made from now on, elements of this length get a node to themselves (0: back to normal).",
     "RELOAD",
     "    Write every key down, empty all databases and read the keys back.",
     "SET-ACTIVE-EXPIRE (0|1)",
@@ -174,8 +182,8 @@ def _object(call: Call) -> Reply:
 def _chain_text(value: List, fill: int) -> bytes:
     runs = value.runs()
     size = sum([run.size for run in runs])
-    return b" ql_nodes:%d ql_avg_node:%.2f ql_listpack_max:%d ql_compressed:0 ql_uncompressed_size:%d" % (
-        len(runs), len(value) / len(runs), fill, size,
+    return b" ql_nodes:%d ql_avg_node:%.2f ql_listpack_max:%d ql_compressed:%d ql_uncompressed_size:%d" % (
+        len(runs), len(value) / len(runs), fill, value.depth > 0, size,
     )  # fmt: skip
 
 
@@ -233,6 +241,16 @@ def _reload_database(db: Db, call: Call) -> None:
 
 def _change_repl_id(call: Call) -> Reply:
     call.state.replication_id = f"{call.state.secrets.getrandbits(160):040x}".encode()
+    return OK
+
+
+def _packed_threshold(call: Call) -> Reply:
+    """Lists made from now on give elements of this length a node to themselves; 0: only those that fit nowhere."""
+    match = _MEMORY.fullmatch(call.argv[2].lower())
+    size = int(match[1]) * _UNITS[match[2]] if match else -1
+    if not 0 <= size <= MAX_THRESHOLD:
+        raise Failure("ERR argument must be a memory value bigger than 1 and smaller than 4gb")
+    call.state.list_plain_from = size
     return OK
 
 
@@ -309,6 +327,7 @@ _SUBCOMMANDS: Final[dict[bytes, tuple[int, int, Callable[[Call], Reply]]]] = {
     b"DIGEST-VALUE": (2, ANY_NUMBER, _digest_value),
     b"LISTPACK": (3, 3, _listpack),
     b"OBJECT": (3, 3, _object),
+    b"QUICKLIST-PACKED-THRESHOLD": (3, 3, _packed_threshold),
     b"RELOAD": (2, ANY_NUMBER, _reload),
     b"SET-DISABLE-DENY-SCRIPTS": (3, 3, _disable_deny_scripts),
     b"SET-SKIP-CHECKSUM-VALIDATION": (3, 3, _skip_checksums),

@@ -30,6 +30,11 @@ ZERO_RANK: Final = (
 HEAD: Final = b"LEFT"
 TAIL: Final = b"RIGHT"
 
+
+def new_list(call: Call) -> List:
+    return List(call.state.settings.list_compress_depth, call.state.list_plain_from)
+
+
 # Pushing
 
 
@@ -49,7 +54,7 @@ def lpush(call: Call) -> Reply:
     if type(values) is not List:
         if values is not None:
             raise Failure(WRONG_TYPE)
-        values = List()
+        values = new_list(call)
         db.put(key, values)
     length = values.push_head(argv[2:], call.state.settings.list_max_listpack_size)
     db.changed(key, values, b"lpush", LIST, len(argv) - 2)
@@ -72,7 +77,7 @@ def rpush(call: Call) -> Reply:
     if type(values) is not List:
         if values is not None:
             raise Failure(WRONG_TYPE)
-        values = List()
+        values = new_list(call)
         db.put(key, values)
     length = values.push_tail(argv[2:], call.state.settings.list_max_listpack_size)
     db.changed(key, values, b"rpush", LIST, len(argv) - 2)
@@ -471,7 +476,7 @@ def move(call: Call, source_end: bytes, target_end: bytes) -> Reply:
     # A list that only turns round is not smaller in between: it may convert when the element has arrived.
     element = source.pop_head(None) if source_end == HEAD else source.pop_tail(None)
     if target is None:
-        target = List()
+        target = new_list(call)
         db.put(target_key, target)
     if target_end == HEAD:
         target.push_head((element,), limit)

@@ -80,6 +80,7 @@ class State:
         self.rates = Rates()
         self.expires_actively = True  # DEBUG SET-ACTIVE-EXPIRE
         self.checks_sums = True  # DEBUG SET-SKIP-CHECKSUM-VALIDATION
+        self.list_plain_from = 0  # DEBUG QUICKLIST-PACKED-THRESHOLD
         self.sanitized_payloads = 0  # payloads of RESTORE that sanitize-dump-payload asked to check
         self.startup_bytes = 0  # resident memory once the server listened
         self.port = 0

@@ -38,6 +38,8 @@ class Limits(Protocol):
     @property
     def list_max_listpack_size(self) -> int: ...
     @property
+    def list_compress_depth(self) -> int: ...
+    @property
     def set_max_intset_entries(self) -> int: ...
     @property
     def set_max_listpack_entries(self) -> int: ...
@@ -94,16 +96,16 @@ def _nonempty(number: int) -> int:
 def _list(reader: Reader, limits: Limits) -> Value:
     """The oldest lists: elements one after the other."""
     fill = limits.list_max_listpack_size
-    chain = List.restored([], fill, is_chained=True)
+    chain = List.restored([], fill, limits.list_compress_depth, is_chained=True)
     chain.push_tail([reader.string() for _ in range(_nonempty(reader.count(1)))], fill)
-    return List.restored(chain.runs(), fill)
+    return List.restored(chain.runs(), fill, limits.list_compress_depth)
 
 
 def _list_ziplist(reader: Reader, limits: Limits) -> Value:
     items = ziplist(reader.string())
     _nonempty(len(items))
     fill = limits.list_max_listpack_size
-    chain = List.restored([], fill, is_chained=True)
+    chain = List.restored([], fill, limits.list_compress_depth, is_chained=True)
     chain.push_tail(items, fill)
     return chain
 
@@ -144,7 +146,7 @@ def _run(items: list[bytes]) -> Run:
 def _of_runs(runs: list[Run], limits: Limits) -> List:
     filled = [run for run in runs if run.items]
     _nonempty(len(filled))
-    return List.restored(filled, limits.list_max_listpack_size)
+    return List.restored(filled, limits.list_max_listpack_size, limits.list_compress_depth)
 
 
 # ── sets ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -59,9 +59,9 @@ def _list(value: List, is_compressed: bool) -> bytes:
     parts = [rdb.length(len(runs))]
     for run in runs:
         if run.is_plain:
-            parts += (rdb.length(rdb.PLAIN), rdb.string(run.items[0], is_compressed))
+            parts += (rdb.length(rdb.PLAIN), rdb.string(run.peek()[0], is_compressed))
         else:
-            parts += (rdb.length(rdb.PACKED), rdb.string(listpack.encode(run.items), is_compressed))
+            parts += (rdb.length(rdb.PACKED), rdb.string(listpack.encode(run.peek()), is_compressed))
     return _typed(rdb.LIST_QUICKLIST_2, b"".join(parts))
 
 

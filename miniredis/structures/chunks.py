@@ -11,6 +11,8 @@ Law 2: both ends are O(1). A place in the middle is found through `_starts`, the
        element of every run in coordinates that a push or pop at either end does not shift; only a
        change inside the chain drops that index, and those changes have searched the list anyway.
 Law 3: an emptied run is not kept; the owner of an emptied list drops the list.
+Law 4: with a depth given (list-compress-depth), all runs but so many from each end are folded whenever nobody is
+       at work on them. The ends never are, so pushes and pops stay what they are.
 
 The limit is an argument of everything that may convert: it is a setting that can change under a living
 list. A chain keeps the limit it was built with for the size of its runs, as Redis' chains do.
@@ -21,7 +23,9 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import ClassVar, Final
+from zlib import compress, decompress
 
+from miniredis.structures import listpack
 from miniredis.structures.packed import HEADER_BYTES, entry_size
 
 # The size classes that a negative list-max-listpack-size names, -1 to -5.
@@ -33,6 +37,10 @@ MAX_FILL: Final = 32767
 UNLIMITED: Final = 1 << 62
 # An estimate of what a new element adds beside its own bytes, when asking whether a run has room.
 ESTIMATED_OVERHEAD: Final = 8
+# Shorter runs are never folded, and none for less than this (both Redis' own figures); the level costs least time.
+LEAST_FOLDED_BYTES: Final = 48
+LEAST_SAVED_BYTES: Final = 8
+FOLD_LEVEL: Final = 1
 # Up to so many runs are walked; beyond, a place is found by bisection.
 WALK_RUNS: Final = 16
 MINUS: Final = 0x2D
@@ -57,14 +65,52 @@ def shrunk_limits(fill: int) -> tuple[int, int]:
 
 
 class Run:
-    """Neighbouring elements and the bytes they would take packed. A plain run holds one oversized element."""
+    """Neighbouring elements and the bytes they would take packed. A plain run holds one oversized element.
 
-    __slots__ = ("is_plain", "items", "size")
+    Its elements are `live`, or folded: packed and compressed, out of sight until somebody needs them."""
+
+    __slots__ = ("_count", "_folded", "is_plain", "live", "size")
 
     def __init__(self, items: list[bytes], size: int, is_plain: bool = False) -> None:
-        self.items = items
+        self.live = items  # empty while folded
         self.size = size
         self.is_plain = is_plain
+        self._folded = b""
+        self._count = 0  # elements, while folded
+
+    def __len__(self) -> int:
+        return self._count if self._folded else len(self.live)
+
+    @property
+    def items(self) -> list[bytes]:
+        """The elements, to be changed: they are unfolded."""
+        if self._folded:
+            self.unfold()
+        return self.live
+
+    def peek(self) -> list[bytes]:
+        """The elements, to be read: what is folded stays so."""
+        if not self._folded:
+            return self.live
+        return listpack.decode(decompress(self._folded))
+
+    def fold(self) -> None:
+        """Pack and compress, if that saves anything worth it."""
+        if self._folded or self.size < LEAST_FOLDED_BYTES:
+            return
+        packed = compress(listpack.encode(self.live), FOLD_LEVEL)
+        if len(packed) + LEAST_SAVED_BYTES <= self.size:
+            self._folded = packed
+            self._count = len(self.live)
+            self.live = []
+
+    def unfold(self) -> None:
+        if self._folded:
+            self.live = self.peek()
+            self._folded = b""
+
+    def copy(self) -> "Run":
+        return Run(self.peek().copy(), self.size, self.is_plain)
 
 
 def packed_run(value: bytes) -> Run:
@@ -78,11 +124,25 @@ def plain_run(value: bytes) -> Run:
 class List:
     """A sequence of byte strings. Indices are taken as given, from 0; negative ones are the caller's business."""
 
-    __slots__ = ("_count", "_count_limit", "_items", "_packed", "_runs", "_size_limit", "_starts")
+    __slots__ = (
+        "_count",
+        "_count_limit",
+        "_depth",
+        "_items",
+        "_packed",
+        "_plain_from",
+        "_runs",
+        "_size_limit",
+        "_starts",
+    )
 
     type_name: ClassVar[bytes] = b"list"
 
-    def __init__(self) -> None:
+    def __init__(self, depth: int = 0, plain_from: int = 0) -> None:
+        """`depth`: runs at each end that stay unfolded, 0: all. `plain_from`: length from which an element gets a run
+        to itself, 0: where it would not fit into any other."""
+        self._depth = depth
+        self._plain_from = plain_from
         self._items: list[bytes] = []  # the run of a small list; empty once chained
         self._packed = HEADER_BYTES  # packed bytes of all runs together
         self._runs: deque[Run] | None = None  # the chain of a large one
@@ -112,39 +172,47 @@ class List:
         twin._items = self._items.copy()
         twin._packed = self._packed
         if self._runs is not None:
-            twin._runs = deque(Run(run.items.copy(), run.size, run.is_plain) for run in self._runs)
+            twin._runs = deque(run.copy() for run in self._runs)
         twin._count = self._count
         twin._size_limit = self._size_limit
         twin._count_limit = self._count_limit
+        twin._depth = self._depth
+        twin._plain_from = self._plain_from
         return twin
 
     def runs(self) -> list[Run]:
         """The runs as they lie, for whoever writes them down."""
         return [Run(self._items, self._packed)] if self._runs is None else list(self._runs)
 
+    @property
+    def depth(self) -> int:
+        return self._depth
+
     @classmethod
-    def of(cls, values: Sequence[bytes], limit: int) -> "List":
+    def of(cls, values: Sequence[bytes], limit: int, depth: int = 0) -> "List":
         """A new list that settled on the encoding it would have, had it been built by pushes."""
-        built = cls()
+        built = cls(depth)
         for value in values:
             built.push_tail((value,), limit)
         return built
 
     @classmethod
-    def restored(cls, runs: Sequence[Run], limit: int, *, is_chained: bool = False) -> "List":
+    def restored(cls, runs: Sequence[Run], limit: int, depth: int = 0, *, is_chained: bool = False) -> "List":
         """A list of runs as they were written down; a single packed one within the limits is a small list again,
         unless it is to stay a chain."""
-        built = cls()
+        built = cls(depth)
         built._packed = sum([run.size for run in runs])
         most_bytes, most_count = limits(limit)
         if len(runs) == 1 and not (is_chained or runs[0].is_plain):
             only = runs[0]
-            if only.size <= most_bytes and len(only.items) <= most_count:
+            if only.size <= most_bytes and len(only) <= most_count:
                 built._items = only.items
                 return built
         built._runs = deque(runs)
-        built._count = sum([len(run.items) for run in runs])
+        built._count = sum([len(run) for run in runs])
         built._size_limit, built._count_limit = limits(min(limit, MAX_FILL))
+        if depth:
+            built._refold()
         return built
 
     def __iter__(self) -> Iterator[bytes]:
@@ -152,7 +220,7 @@ class List:
             yield from self._items
         else:
             for run in self._runs:
-                yield from run.items
+                yield from run.peek()
 
     # The ends
 
@@ -167,17 +235,19 @@ class List:
                 return len(self._items)
             runs = self._chain(limit)
         # A plain run is larger than any limit, so that this asks for both: room, and a run that takes elements.
-        most = self._size_limit - ESTIMATED_OVERHEAD
+        most = -1 if self._plain_from else self._size_limit - ESTIMATED_OVERHEAD
         for value in values:
             length = len(value)
             head = runs[0] if runs else None
-            if head is not None and head.size + length <= most and len(head.items) < self._count_limit:
+            if head is not None and head.size + length <= most and len(head.live) < self._count_limit:
                 # Short text, by far the most, without a call.
                 is_text = 0 < length < 64 and not value.isdigit() and value[0] != MINUS
                 size = length + 2 if is_text else entry_size(value)
-                head.items.insert(0, value)
+                head.live.insert(0, value)
                 head.size += size
                 self._packed += size
+            elif self._plain_from and self._has_room(0, value):
+                self._place(runs[0], 0, value)
             else:
                 self._new_head(self._fresh_run(value))
         self._count += len(values)
@@ -194,17 +264,19 @@ class List:
                 return len(self._items)
             runs = self._chain(limit)
         # A plain run is larger than any limit, so that this asks for both: room, and a run that takes elements.
-        most = self._size_limit - ESTIMATED_OVERHEAD
+        most = -1 if self._plain_from else self._size_limit - ESTIMATED_OVERHEAD
         for value in values:
             length = len(value)
             tail = runs[-1] if runs else None
-            if tail is not None and tail.size + length <= most and len(tail.items) < self._count_limit:
+            if tail is not None and tail.size + length <= most and len(tail.live) < self._count_limit:
                 # Short text, by far the most, without a call.
                 is_text = 0 < length < 64 and not value.isdigit() and value[0] != MINUS
                 size = length + 2 if is_text else entry_size(value)
-                tail.items.append(value)
+                tail.live.append(value)
                 tail.size += size
                 self._packed += size
+            elif self._plain_from and self._has_room(len(runs) - 1, value):
+                self._place(runs[-1], len(runs[-1]), value)
             else:
                 self._new_tail(self._fresh_run(value))
         self._count += len(values)
@@ -218,13 +290,15 @@ class List:
             self._packed -= entry_size(value)
             return value
         head = runs[0]
-        value = head.items.pop(0)
+        value = head.live.pop(0)
         self._count -= 1
         self._popped(head, value)
-        if not head.items:
+        if not head.live:
             runs.popleft()
             if self._starts is not None:
                 self._starts.popleft()
+            if self._depth:
+                self._refold()
         if len(runs) == 1 and limit is not None:
             self.shrink(limit)
         return value
@@ -237,13 +311,15 @@ class List:
             self._packed -= entry_size(value)
             return value
         tail = runs[-1]
-        value = tail.items.pop()
+        value = tail.live.pop()
         self._count -= 1
         self._popped(tail, value)
-        if not tail.items:
+        if not tail.live:
             runs.pop()
             if self._starts is not None:
                 self._starts.pop()
+            if self._depth:
+                self._refold()
         if len(runs) == 1 and limit is not None:
             self.shrink(limit)
         return value
@@ -274,7 +350,7 @@ class List:
         if not 0 <= index < self._count:
             return None
         which, offset = self._locate(index)
-        return self._runs[which].items[offset]
+        return self._runs[which].peek()[offset]
 
     def slice(self, start: int, stop: int) -> list[bytes]:
         """The elements from `start` up to, not including, `stop`; both within 0 … length."""
@@ -287,7 +363,7 @@ class List:
         wanted = stop - start
         runs = self._runs
         while wanted > 0:
-            items = runs[which].items
+            items = runs[which].peek()
             piece = items[offset : offset + wanted]
             taken += piece
             wanted -= len(piece)
@@ -318,10 +394,13 @@ class List:
             self._packed += entry_size(value)
             return True
         for which, run in enumerate(self._runs):
-            if pivot in run.items:
-                self._insert_beside(which, run.items.index(pivot), value, after)
+            items = run.peek()
+            if pivot in items:
+                self._insert_beside(which, items.index(pivot), value, after)
                 self._count += 1
                 self._starts = None
+                if self._depth:
+                    self._refold()
                 return True
         return False
 
@@ -336,11 +415,13 @@ class List:
         kept: list[Run] = []
         for run in reversed(self._runs) if count < 0 else self._runs:
             if removed < most:
-                here = remove_equal(run.items, value, most - removed, from_tail=count < 0)
+                here = 0
+                if value in run.peek():
+                    here = remove_equal(run.items, value, most - removed, from_tail=count < 0)
                 if here:
                     removed += here
                     self._shorten(run, here * entry_size(value))
-            if run.items:
+            if len(run):
                 kept.append(run)
         if removed:
             self._runs = deque(reversed(kept) if count < 0 else kept)
@@ -416,6 +497,8 @@ class List:
     def shrink(self, limit: int) -> None:
         """Become one run again when one is left and it is well below the limit."""
         runs = self._runs
+        if self._depth and runs is not None:
+            self._refold()
         if runs is None or len(runs) != 1 or runs[0].is_plain:
             return
         most_bytes, most_count = shrunk_limits(limit)
@@ -427,8 +510,24 @@ class List:
 
     # Inside the chain
 
+    def _is_large(self, value: bytes) -> bool:
+        """Whether a value gets a run to itself."""
+        length = len(value)
+        return length >= self._plain_from if self._plain_from else length > self._size_limit
+
+    def _refold(self) -> None:
+        """Law 4: fold what lies deeper than `_depth` runs from both ends, unfold what does not."""
+        runs = self._runs
+        assert runs is not None
+        last = len(runs) - self._depth
+        for which, run in enumerate(runs):
+            if self._depth <= which < last:
+                run.fold()
+            else:
+                run.unfold()
+
     def _fresh_run(self, value: bytes) -> Run:
-        run = plain_run(value) if len(value) > self._size_limit else packed_run(value)
+        run = plain_run(value) if self._is_large(value) else packed_run(value)
         self._packed += run.size
         return run
 
@@ -437,24 +536,28 @@ class List:
         assert runs is not None
         if starts is not None:
             if len(runs) > 1:
-                starts[0] = starts[1] - len(runs[0].items)
+                starts[0] = starts[1] - len(runs[0])
                 starts.appendleft(0)
             else:
                 self._starts = None
         runs.appendleft(run)
+        if self._depth:
+            self._refold()
 
     def _new_tail(self, run: Run) -> None:
         runs, starts = self._runs, self._starts
         assert runs is not None
         if starts is not None:
             if len(runs) > 1:
-                starts.append(starts[-1] + len(runs[-1].items))
+                starts.append(starts[-1] + len(runs[-1]))
             else:
                 self._starts = None
         runs.append(run)
+        if self._depth:
+            self._refold()
 
     def _popped(self, run: Run, value: bytes) -> None:
-        if not run.items:
+        if not len(run):
             self._packed -= run.size
         else:
             size = entry_size(value)
@@ -463,7 +566,7 @@ class List:
 
     def _shorten(self, run: Run, size: int) -> None:
         """`size` bytes of elements have left `run`; with the last of them goes all it had."""
-        if run.items:
+        if len(run):
             run.size -= size
             self._packed -= size
         else:
@@ -474,27 +577,27 @@ class List:
             yield self._items
         else:
             for run in reversed(self._runs) if backwards else self._runs:
-                yield run.items
+                yield run.peek()
 
     def _locate(self, index: int) -> tuple[int, int]:
         """Which run of the chain holds `index`, and where in it."""
         runs = self._runs
         assert runs is not None
-        first = len(runs[0].items)
+        first = len(runs[0])
         if index < first:
             return 0, index
         last = len(runs) - 1
         from_end = self._count - index
-        if from_end <= len(runs[last].items):
-            return last, len(runs[last].items) - from_end
+        if from_end <= len(runs[last]):
+            return last, len(runs[last]) - from_end
         if last <= WALK_RUNS:
             for which, run in enumerate(runs):
-                if index < len(run.items):
+                if index < len(run):
                     return which, index
-                index -= len(run.items)
+                index -= len(run)
         starts = self._starts
         if starts is None:
-            starts = self._starts = deque(accumulate((len(run.items) for run in runs), initial=0))
+            starts = self._starts = deque(accumulate((len(run) for run in runs), initial=0))
             starts.pop()
         target = starts[1] - first + index
         which = bisect_right(starts, target, 1) - 1
@@ -505,7 +608,7 @@ class List:
         assert runs is not None
         which, offset = self._locate(index)
         run = runs[which]
-        is_large = len(value) > self._size_limit
+        is_large = self._is_large(value)
         if not run.is_plain and not is_large:
             change = entry_size(value) - entry_size(run.items[offset])
             run.items[offset] = value
@@ -528,10 +631,10 @@ class List:
         runs = self._runs
         assert runs is not None
         run = runs[which]
-        if offset != len(run.items) - 1:
+        if offset != len(run) - 1:
             runs.insert(which + 1, self._cut(run, offset + 1))
         runs.insert(which + 1, self._fresh_run(value))
-        if len(run.items) == 1:
+        if len(run) == 1:
             self._drop(which)
         else:
             self._popped(run, run.items.pop())
@@ -542,25 +645,26 @@ class List:
         runs = self._runs
         assert runs is not None
         run = runs[which]
-        at_edge = offset == len(run.items) - 1 if after else offset == 0
+        at_edge = offset == len(run) - 1 if after else offset == 0
         neighbour = which + 1 if after else which - 1
-        if len(value) > self._size_limit and not (run.is_plain or at_edge):
+        is_large = self._is_large(value)
+        if is_large and not (run.is_plain or at_edge):
             self._split(which, offset, after)
             runs.insert(which + 1, self._fresh_run(value))
-        elif len(value) > self._size_limit:
+        elif is_large:
             runs.insert(which + after, self._fresh_run(value))
         elif self._has_room(which, value):
             self._place(run, offset + after, value)
         elif at_edge and self._has_room(neighbour, value):
             target = runs[neighbour]
-            self._place(target, 0 if after else len(target.items), value)
+            self._place(target, 0 if after else len(target), value)
         elif at_edge:
             runs.insert(which + after, self._fresh_run(value))
         else:
             self._split(which, offset, after)
             # `which` is now the half before the cut; the value joins the half that the pivot is not in.
             half = runs[which + after]
-            self._place(half, 0 if after else len(half.items), value)
+            self._place(half, 0 if after else len(half), value)
             self._merge_around(which if after else which + 1)
 
     def _has_room(self, which: int, value: bytes) -> bool:
@@ -570,9 +674,9 @@ class List:
             return False
         run = runs[which]
         return (
-            not run.is_plain
+            not (run.is_plain or self._is_large(value))
             and run.size + len(value) + ESTIMATED_OVERHEAD <= self._size_limit
-            and len(run.items) < self._count_limit
+            and len(run) < self._count_limit
         )
 
     def _place(self, run: Run, offset: int, value: bytes) -> None:
@@ -615,9 +719,9 @@ class List:
             return False
         a, b = runs[left], runs[left + 1]
         size = a.size + b.size - HEADER_BYTES
-        if a.is_plain or b.is_plain or size > self._size_limit or len(a.items) + len(b.items) > self._count_limit:
+        if a.is_plain or b.is_plain or size > self._size_limit or len(a) + len(b) > self._count_limit:
             return False
-        a.items += b.items
+        a.items.extend(b.items)
         a.size = size
         self._packed -= HEADER_BYTES
         del runs[left + 1]
@@ -636,10 +740,10 @@ class List:
             self._delete_small(0, count)
             return
         self._count -= count
-        while count and count >= len(runs[0].items):
+        while count and count >= len(runs[0]):
             run = runs.popleft()
             self._packed -= run.size
-            count -= len(run.items)
+            count -= len(run)
             if self._starts is not None:
                 self._starts.popleft()
         if count:
@@ -652,14 +756,14 @@ class List:
             self._delete_small(len(self._items) - count, len(self._items))
             return
         self._count -= count
-        while count and count >= len(runs[-1].items):
+        while count and count >= len(runs[-1]):
             run = runs.pop()
             self._packed -= run.size
-            count -= len(run.items)
+            count -= len(run)
             if self._starts is not None:
                 self._starts.pop()
         if count:
-            self._cut_away(runs[-1], len(runs[-1].items) - count, len(runs[-1].items))
+            self._cut_away(runs[-1], len(runs[-1]) - count, len(runs[-1]))
 
     def _delete_small(self, start: int, stop: int) -> None:
         self._packed -= sum(map(entry_size, self._items[start:stop]))

@@ -273,6 +273,13 @@ def _lfu_log_factor(client: Client) -> None:
     assert _frequency(client, "seldom", 50) <= 10
 
 
+def _compress_depth(client: Client) -> None:
+    client.set("list-compress-depth", "1")
+    client("RPUSH", "l", *["some text of an element"] * 3000)
+    assert "ql_compressed:1" in client("DEBUG", "OBJECT", "l")
+    assert client("LINDEX", "l", "1500") == "$23\r\nsome text of an element\r\n"
+
+
 def _latency_monitor(client: Client) -> None:
     client("LATENCY", "RESET")
     client("DEBUG", "SLEEP", "0.02")
@@ -525,6 +532,7 @@ EFFECTS: dict[str, Callable[[Client], None]] = {
     "lazyfree-lazy-server-del": _in_process(_lazy_server_del),
     "lfu-decay-time": _in_process(_lfu_decay),
     "lfu-log-factor": _lfu_log_factor,
+    "list-compress-depth": _compress_depth,
     "list-max-listpack-size": _encoding("list-max-listpack-size", "2", "RPUSH l a b c", "listpack", "quicklist"),
     "loglevel": _log_level,
     "maxclients": _max_clients,
