@@ -111,6 +111,10 @@ ENDLESS = [
     "return string.find(('a'):rep(2000), '.-.-.-.-.-b')",
     "return string.gsub(('a'):rep(50000), 'a*a*b', '')",
     "for word in string.gmatch(('a'):rep(20000), '(.-)(.-)%1b') do end",
+    "local p = newproxy(true) getmetatable(p).__index = function() while true do end end return p.x",
+    "local p = newproxy(true) getmetatable(p).__tostring = function() while true do end end return tostring(p)",
+    "setfenv(1, setmetatable({}, {__index = function() while true do end end})) return x",
+    "return __redis__err__handler(setmetatable({}, {__newindex = function() while true do end end}))",
 ]
 
 
@@ -130,6 +134,33 @@ def test_a_script_without_end_is_killed(script: str, ours: Server) -> None:
         assert "Script killed by user with SCRIPT KILL" in str(running.end())
         assert client.ping() is True
         assert client.eval("return 1", 0) == 1
+
+
+def test_a_function_without_end_is_killed(ours: Server) -> None:
+    """What SCRIPT KILL does for scripts, nothing does for functions; or its library is lost with the interpreter."""
+    library = "#!lua name=endless\nlocal n = 0 redis.register_function('loop', function() while true do end end) "
+    library += "redis.register_function('count', function() n = n + 1 return n end)"
+    with redis.Redis(port=ours.port) as client:
+        assert client.function_load(library, replace=True) == b"endless"
+        assert client.fcall("count", 0) == 1
+        running = Running(ours.port, lambda other: other.fcall("loop", 0))
+        until_busy(client)
+        assert "FUNCTION KILL" in told(client.dbsize)[1]
+        assert "FUNCTION KILL" in told(client.script_kill)[1]
+        assert "loop" in str(client.function_stats())
+        assert client.function_kill() in (b"OK", True)
+        assert "Script killed by user" in str(running.end())
+        assert client.fcall("count", 0) == 1  # in an interpreter made anew
+        assert client.function_delete("endless") in (b"OK", True)
+
+
+def test_a_library_that_does_not_end_is_given_up(ours: Server) -> None:
+    """FUNCTION LOAD of an endless loop is the end of the server, or leaves a library behind."""
+    with redis.Redis(port=ours.port) as client:
+        for body in ("while true do end", "repeat redis.log(0, 'x') until false"):
+            answer = told(lambda body=body: client.function_load(f"#!lua name=never\n{body}"))
+            assert answer[1].endswith("FUNCTION LOAD timeout")
+        assert client.function_list() == []
 
 
 def test_a_script_that_has_written_is_not_killed(ours: Server) -> None:
