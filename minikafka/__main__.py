@@ -108,17 +108,18 @@ async def serve(found: Arguments, stop: asyncio.Event) -> int:
     from minikafka.config import settings_of
     from protocol.net.address import join_host_port
     from protocol.ops.clock import Clock
+    from protocol.ops.logs import KafkaLogger
     from protocol.ops.process import Process
 
-    log = logging.getLogger("minikafka")
-    disk, loop, process = Disk(), asyncio.get_running_loop(), Process()
+    disk, loop, process, clock = Disk(), asyncio.get_running_loop(), Process(), Clock()
+    log = KafkaLogger(clock, "minikafka")
     if found.exit_with_parent:
         process.watch_parent(loop, stop.set)
     try:
         settings = settings_of(given(found, disk))
         for warning in settings.warnings:
             log.warning(warning)
-        broker = Broker(settings, loop=loop, disk=disk, clock=Clock(), random=SystemRandom(), process=process)
+        broker = Broker(settings, loop=loop, disk=disk, clock=clock, random=SystemRandom(), process=process, log=log)
         await broker.start()
     except (ValueError, StartError) as problem:
         sys.stderr.write(f"minikafka: {problem}\n")
@@ -157,6 +158,7 @@ def main() -> int:
         return 1
     from protocol.net.loop import run
 
+    # What asyncio has to say; the broker has a log of its own.
     logging.addLevelName(logging.WARNING, "WARN")
     logging.basicConfig(
         level=logging.INFO, stream=sys.stdout, format="[%(asctime)s] %(levelname)s %(message)s (%(name)s)"

@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import gc
-import logging
 from functools import partial
 from random import Random
 from typing import Any
@@ -57,10 +56,9 @@ from protocol.net.address import Endpoint
 from protocol.net.connection import Connection, Turn
 from protocol.net.listener import Listener as SocketListener
 from protocol.ops.clock import Clock
+from protocol.ops.logs import KafkaLogger
 from protocol.ops.metrics import Registry
 from protocol.ops.process import Process
-
-log = logging.getLogger("minikafka.broker")
 
 PLAINTEXT_PROTOCOL = 0
 DRAIN_S = 5.0  # clients get this long to take what was written for them
@@ -128,7 +126,9 @@ class Broker:
         clock: Clock,
         random: Random,
         process: Process,
+        log: KafkaLogger | None = None,
     ) -> None:
+        self.log = (KafkaLogger(clock, "minikafka") if log is None else log).named("minikafka.broker")
         self.settings = settings
         self.loop = loop
         self.disk = disk
@@ -153,7 +153,7 @@ class Broker:
         self._bound: list[Endpoint] = []  # where it listens, with the ports it got
         self._early: list[Connection] = []  # who came before the broker was in service: read when it is
         directory = settings.data_directory()
-        self.store = Store(disk, directory, loop=loop, clock=clock, random=random)
+        self.store = Store(disk, directory, loop=loop, clock=clock, random=random, log=self.log.named("minikafka.log"))
         self.configs = Configs(settings.tables, settings.static, self.image, self.node_id)
         self.node: Node
         self.controller: Controller
@@ -234,7 +234,7 @@ class Broker:
                 "directory.id": id_text(self.directory_id),
             }
         )
-        log.info("formatted %s for cluster %s", directory, self.cluster_id)
+        self.log.info("formatted %s for cluster %s", directory, self.cluster_id)
 
     def _adopt(self, known: dict[str, str]) -> None:
         stored = known.get("node.id", known.get("broker.id"))
@@ -280,6 +280,7 @@ class Broker:
             clock,
             self._committed,
             self._fail,
+            self.log.named("minikafka.raft"),
         )
         self.controller = Controller(
             self.node, self.cluster_id, self.node_id, self.configs, settings.topic_defaults(), random, loop
@@ -291,6 +292,7 @@ class Broker:
             loop=loop,
             clock=clock,
             random=random,
+            log=self.log.named("minikafka.replica"),
             settings=settings.replica_settings(),
         )
         self.groups = Runtime(
@@ -301,6 +303,7 @@ class Broker:
             self.node_id,
             self.replicas.partition,
             self.controller.create_internal_topic,
+            self.log.named("minikafka.groups"),
         )
         told = settings.advertised()
         self.services = Services(
@@ -315,6 +318,7 @@ class Broker:
             clock=clock,
             loop=loop,
             random=random,
+            log=self.log.named("minikafka.session"),
             auto_create_topics=settings.get("auto.create.topics.enable"),
             unadvertised=frozenset(end.name for end in settings.listeners() if end.name not in told),
             internal_topics=settings.internal_topics(),
@@ -526,7 +530,7 @@ class Broker:
 
     def _fail(self, error: BaseException) -> None:
         """The metadata log cannot be written: this broker must not go on."""
-        log.error("the metadata log failed: %s", error)
+        self.log.error("the metadata log failed: %s", error)
         if not self.failed.done():
             self.failed.set_result(error)
 
@@ -555,7 +559,7 @@ class Broker:
                 if (await asyncio.wait_for(asked, SHUTDOWN_S)).should_shut_down:
                     return True
         except (TimeoutError, KafkaError) as error:
-            log.error("could not leave the cluster in order: %s", error)
+            self.log.error("could not leave the cluster in order: %s", error)
         return False
 
 

@@ -16,7 +16,6 @@ Laws
 
 from __future__ import annotations
 
-import logging
 from asyncio import CancelledError, Future
 from collections import deque
 from collections.abc import Callable
@@ -33,8 +32,6 @@ from protocol.kafka.framing import Framer, Scratch, frame_response, skip_header_
 from protocol.kafka.primitives import Buffer, ProtocolError
 from protocol.kafka.schema import Response
 from protocol.net.connection import Connection
-
-log = logging.getLogger("minikafka.session")
 
 API_VERSIONS = 18
 MAX_WAITING_BYTES = 1 << 20  # unread input of a client whose request is still running; past it we stop reading
@@ -91,6 +88,7 @@ class Session:
         self.routes = routes  # of this listener: shared by all its sessions, filled as versions are met
         self.side = side
         self.context = Context(services, listener, side, connection.peer_address[0], connection.local_address)
+        self.log = services.log
         self.framer = Framer(max_request_bytes, scratch)
         self.room = self.framer.room
         self.frames: deque[memoryview] = deque()
@@ -229,7 +227,7 @@ class Session:
         except (ProtocolError, Hangup):
             raise
         except Exception:
-            log.exception("%s v%d from %s failed", route.api.name, version, self.who())
+            self.log.fault("%s v%d from %s failed", route.api.name, version, self.who())
             answer = refusal(request, version, UnknownServerError())
         if answer is None:
             return
@@ -268,7 +266,7 @@ class Session:
             self.hang_up(str(problem) or "the request was given up")
             return
         except Exception:
-            log.exception("%s v%d from %s failed", route.api.name, route.version, self.who())
+            self.log.fault("%s v%d from %s failed", route.api.name, route.version, self.who())
             answer = refusal(request, route.version, UnknownServerError())
         slot.parts = [] if answer is None else frame_response(answer, route.version, correlation_id)
         self.count(slot.parts)
@@ -352,6 +350,6 @@ class Session:
 
     def hang_up(self, reason: str) -> None:
         """Close the connection and say why in the log."""
-        log.warning("closing %s: %s", self.who(), reason)
+        self.log.warning("closing %s: %s", self.who(), reason)
         self.lost()
         self.connection.close()

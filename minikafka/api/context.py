@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from minikafka.metadata.image import Image
     from minikafka.replica.manager import Manager
     from protocol.ops.clock import Clock
+    from protocol.ops.logs import KafkaLogger
 
 
 class Authorizer(Protocol):
@@ -45,6 +46,7 @@ class Services:
     clock: Clock
     loop: AbstractEventLoop
     random: Random
+    log: KafkaLogger  # of the sessions
     auto_create_topics: bool = True
     unadvertised: frozenset[str] = frozenset()  # listeners whose clients are told the address they dialled
     internal_topics: dict[str, tuple[int, int, dict[str, str]]] = field(

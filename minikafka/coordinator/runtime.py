@@ -14,7 +14,6 @@ module's: as long as nothing compacts there, it keeps every commit ever made and
 
 from __future__ import annotations
 
-import logging
 from asyncio import AbstractEventLoop, Future, Task, sleep
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -55,8 +54,7 @@ if TYPE_CHECKING:
     from minikafka.metadata.image import Delta, Image
     from minikafka.replica.partition import Partition
     from protocol.ops.clock import Clock
-
-log = logging.getLogger("minikafka.groups")
+from protocol.ops.logs import KafkaLogger
 
 GROUP_TOPIC = "__consumer_offsets"
 RECORDS_A_TURN = 1000  # what loading replays, some 5 ms, before the broker's other clients have their turn
@@ -82,6 +80,7 @@ class Runtime:
         broker_id: int,
         partition: Callable[[str, int], Partition],
         create_topic: CreateTopic,
+        log: KafkaLogger,
     ) -> None:
         self.loop = loop
         self.clock = clock
@@ -90,6 +89,7 @@ class Runtime:
         self.broker_id = broker_id
         self.partition = partition
         self.create_topic = create_topic
+        self.log = log
         self.partitions = settings.partitions
         self.shards: dict[int, Shard] = {}
         self._creating: Future[Any] | None = None
@@ -177,7 +177,7 @@ class Runtime:
     def _created(self, done: Future[Any]) -> None:
         self._creating = None
         if not done.cancelled() and done.exception() is not None:
-            log.warning("creating %s failed, the next client that looks for a coordinator tries again: %s",
+            self.log.warning("creating %s failed, the next client that looks for a coordinator tries again: %s",
                         GROUP_TOPIC, done.exception())  # fmt: skip
 
     # ---- leadership
@@ -207,7 +207,7 @@ class Runtime:
         try:
             partition = self.partition(GROUP_TOPIC, index)
         except KafkaError as error:
-            log.error("shard %d is ours and cannot be used: %s", index, error)
+            self.log.error("shard %d is ours and cannot be used: %s", index, error)
             return
         shard = self.shards[index] = Shard(self, index, partition)
         shard.load()
@@ -302,7 +302,7 @@ class Shard:
     def _failed(self, out: Outcome, error: KafkaError) -> None:
         """The append did not happen. Whoever was about to be answered hears so; memory that ran ahead goes."""
         code = told_instead(error)
-        log.warning("shard %d: appending %d records failed: %s", self.index, len(out.records), error)
+        self.runtime.log.warning("shard %d: appending %d records failed: %s", self.index, len(out.records), error)
         for waiter, _ in out.replies:
             waiter.answer(waiter.refuse(code))
         if out.is_pure:
@@ -376,9 +376,9 @@ class Shard:
                         budget = RECORDS_A_TURN
         except (KafkaError, ProtocolError, OSError) as error:
             self.has_failed = True
-            log.error("shard %d: its log cannot be read below offset %d: %s", self.index, position, error)
+            self.runtime.log.error("shard %d: its log cannot be read below offset %d: %s", self.index, position, error)
             return
-        log.info("shard %d: loaded %d groups up to offset %d in %d ms",
+        self.runtime.log.info("shard %d: loaded %d groups up to offset %d in %d ms",
                  self.index, len(self.machine.groups), end, clock.wall_ms() - started_ms)  # fmt: skip
         self._loaded()
 

@@ -15,7 +15,6 @@ Law 3: checkpoints are written in the executor: a broker must not stand still fo
 import asyncio
 import base64
 import json
-import logging
 from collections.abc import Callable
 from functools import partial
 from random import Random
@@ -28,10 +27,9 @@ from minikafka.log.segment import CorruptLog, LegacyFormat
 from protocol.disk.files import Disk, Lock
 from protocol.kafka.errors import KafkaStorageError
 from protocol.ops.clock import Clock
+from protocol.ops.logs import KafkaLogger
 
 __all__ = ["Store", "TopicPartition"]
-
-log = logging.getLogger("minikafka.log")
 
 TopicPartition = tuple[str, int]
 
@@ -62,6 +60,7 @@ class Store:
         loop: asyncio.AbstractEventLoop,
         clock: Clock,
         random: Random,
+        log: KafkaLogger,
         max_open_files: int = 10_000,
     ) -> None:
         self.disk = disk
@@ -73,6 +72,7 @@ class Store:
         self._loop = loop
         self._clock = clock
         self._random = random
+        self._log = log
         self._lock: Lock | None = None
         self._recovery, self._replication, self._starts = (
             OffsetCheckpoint(disk, f"{directory}/{name}") for name in CHECKPOINTS
@@ -244,7 +244,18 @@ class Store:
 
     def _start_write(self, write: Callable[[], None], answer: "asyncio.Future[None]") -> None:
         running = self._loop.run_in_executor(None, write)
-        running.add_done_callback(partial(_hand_over, answer))
+        running.add_done_callback(partial(self._end_write, answer))
+
+    def _end_write(self, answer: "asyncio.Future[None]", running: "asyncio.Future[None]") -> None:
+        if answer.done():
+            return
+        error = running.exception()
+        if error is not None:
+            self._log.error("a checkpoint could not be written: %s", error)
+            answer.set_exception(KafkaStorageError(str(error)))
+            answer.exception()  # most callers go on; those who wait are told
+        else:
+            answer.set_result(None)
 
     # ── end ──
 
@@ -256,7 +267,7 @@ class Store:
                 opened.close(clean=clean)
             except (OSError, KafkaStorageError) as error:
                 was_failed = True
-                log.error("closing %s: %s", opened.directory, error)
+                self._log.error("closing %s: %s", opened.directory, error)
             was_failed = was_failed or opened.failure is not None
         if clean:
             self._recovery.write(self.recovery_points())
@@ -269,15 +280,3 @@ class Store:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
-
-
-def _hand_over(answer: "asyncio.Future[None]", running: "asyncio.Future[None]") -> None:
-    if answer.done():
-        return
-    error = running.exception()
-    if error is not None:
-        log.error("a checkpoint could not be written: %s", error)
-        answer.set_exception(KafkaStorageError(str(error)))
-        answer.exception()  # most callers go on; those who wait are told
-    else:
-        answer.set_result(None)

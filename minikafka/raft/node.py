@@ -13,7 +13,6 @@ Laws
 
 from __future__ import annotations
 
-import logging
 from asyncio import AbstractEventLoop, Future
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -37,8 +36,7 @@ from minikafka.raft.storage import (
 from protocol.kafka.batch import CONTROL, iterate
 from protocol.kafka.primitives import Buffer
 from protocol.ops.clock import Clock
-
-log = logging.getLogger("minikafka.raft")
+from protocol.ops.logs import KafkaLogger
 
 READ_BYTES = 1 << 20  # of the log at a time while it is replayed
 
@@ -100,6 +98,7 @@ class Node:
         clock: Clock,
         on_committed: Callable[[Committed], None],
         on_failure: Callable[[BaseException], None],
+        log: KafkaLogger,
     ) -> None:
         self.me = me
         self.journal = journal
@@ -108,6 +107,7 @@ class Node:
         self.clock = clock
         self.on_committed = on_committed
         self.on_failure = on_failure
+        self.log = log
         self.machine = Machine(me, Voters([me]), storage.read_election())
         self.recorded_voters: Voters | None = None  # what the log or a snapshot says
         self.waiting: deque[Waiting] = deque()
@@ -179,7 +179,7 @@ class Node:
         offset, epoch = self.journal.end_offset, self.machine.epoch
         self.journal.append(control_batch(changes, base_offset=offset, epoch=epoch, now_ms=self.clock.wall_ms()), epoch)
         self.last_offset, self.last_epoch = self.journal.end_offset - 1, epoch
-        log.info("node %d leads the metadata quorum in epoch %d from offset %d", self.me.id, epoch, offset)
+        self.log.info("node %d leads the metadata quorum in epoch %d from offset %d", self.me.id, epoch, offset)
 
     # ---- work
 

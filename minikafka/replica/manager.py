@@ -12,7 +12,6 @@ Law 3: making a partition takes files and syncs, a millisecond. While clients ar
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -32,10 +31,9 @@ from protocol.kafka.errors import (
     UnknownTopicOrPartition,
 )
 from protocol.ops.clock import Clock
+from protocol.ops.logs import KafkaLogger
 
 __all__ = ["Manager", "ReplicaSettings"]
-
-log = logging.getLogger("minikafka.replica")
 
 TOPIC_CONFIG = 2
 METADATA_TOPIC = "__cluster_metadata"
@@ -70,6 +68,7 @@ class Manager:
         loop: asyncio.AbstractEventLoop,
         clock: Clock,
         random: Random,
+        log: KafkaLogger,
         settings: ReplicaSettings | None = None,
     ) -> None:
         self.store = store
@@ -79,6 +78,7 @@ class Manager:
         self._topic_values = topic_values
         self._loop = loop
         self._clock = clock
+        self._log = log
         self._settings = settings = settings or ReplicaSettings()
         self.fetch_max_bytes = settings.fetch_max_bytes
         self.unsent_bytes = 0  # of large answers that their clients have not taken yet; the sessions keep it
@@ -176,11 +176,11 @@ class Manager:
         try:
             known = self.store.topic_id_of(topic, index)
             if known is not None and known != topic_id:
-                log.warning("%s-%d belongs to another topic, of id %s: put aside", topic, index, known.hex())
+                self._log.warning("%s-%d belongs to another topic, of id %s: put aside", topic, index, known.hex())
                 self.store.mark_stray(topic, index)
             opened = self.store.open_log(topic, index, self._config(topic), topic_id=topic_id)
         except (KafkaStorageError, OSError) as error:
-            log.error("%s-%d is offline: %s", topic, index, error)
+            self._log.error("%s-%d is offline: %s", topic, index, error)
             self.offline[topic, index] = str(error)
             return None
         partition = Partition(topic, index, topic_id, opened, self.node_id, self._loop, self._clock)
@@ -206,7 +206,7 @@ class Manager:
                 continue
             agreed = image.partition(topic, index)
             if agreed is None or self.node_id not in agreed.replicas:
-                log.warning("%s-%d is not assigned to this broker: put aside", topic, index)
+                self._log.warning("%s-%d is not assigned to this broker: put aside", topic, index)
                 self.store.mark_stray(topic, index)
 
     # ── configuration ──
@@ -260,7 +260,7 @@ class Manager:
             try:
                 count += partition.log.enforce_retention(now_ms)
             except OSError as error:
-                log.error("retention of %s: %s", partition.name, error)
+                self._log.error("retention of %s: %s", partition.name, error)
         return count
 
     def _flush(self) -> None:

@@ -1,12 +1,16 @@
-"""Log lines as Redis writes them: levels, the look, where they go."""
+"""Log lines as Redis and as Kafka write them: levels, the look, where they go.
+
+A server has one log, handed down from where it is built: several servers in one process have one each.
+"""
 
 import sys
+import traceback
 from collections.abc import Callable
 from enum import IntEnum
 
 from protocol.ops.clock import Clock
 
-__all__ = ["Level", "Logger", "redis_line"]
+__all__ = ["KafkaLogger", "Level", "Logger", "redis_line"]
 
 
 class Level(IntEnum):
@@ -66,3 +70,39 @@ class Logger:
 
     def warning(self, message: str) -> None:
         self.log(Level.WARNING, message)
+
+
+class KafkaLogger:
+    """`[2026-11-23 10:16:21,123] WARN what happened (minikafka.raft)`, one line a call; a fault brings its traceback.
+
+    Values are put into the text by `%`, as in a format string of C. Each floor logs under its own name.
+    """
+
+    __slots__ = ("_clock", "_name", "_write")
+
+    def __init__(self, clock: Clock, name: str, write: Callable[[str], None] = to_stdout) -> None:
+        self._clock = clock
+        self._name = name
+        self._write = write
+
+    def named(self, name: str) -> "KafkaLogger":
+        """The same log under another name."""
+        return KafkaLogger(self._clock, name, self._write)
+
+    def info(self, text: str, *values: object) -> None:
+        self._log("INFO", text % values if values else text)
+
+    def warning(self, text: str, *values: object) -> None:
+        self._log("WARN", text % values if values else text)
+
+    def error(self, text: str, *values: object) -> None:
+        self._log("ERROR", text % values if values else text)
+
+    def fault(self, text: str, *values: object) -> None:
+        """An error of our own, told from within its `except`: with the traceback."""
+        self._log("ERROR", text % values, "\n" + traceback.format_exc().rstrip())
+
+    def _log(self, level: str, text: str, more: str = "") -> None:
+        now = self._clock.wall_ms()
+        moment = self._clock.local_text("%Y-%m-%d %H:%M:%S", now)
+        self._write(f"[{moment},{now % 1000:03d}] {level} {text} ({self._name}){more}")

@@ -15,6 +15,8 @@ from protocol.kafka.errors import NotLeaderOrFollower
 from protocol.kafka.framing import Framer, Scratch, frame_request, read_reply
 from protocol.kafka.messages.groups import HeartbeatRequest, HeartbeatResponse
 from protocol.kafka.messages.versions import ApiVersionsRequest
+from protocol.ops.clock import Clock
+from protocol.ops.logs import KafkaLogger
 
 
 class FakeConnection:
@@ -50,6 +52,7 @@ class FakeServices:
     def __init__(self, apis: dict[int, Api], authorizer: Any = None) -> None:
         self.apis = apis
         self.authorizer = authorizer
+        self.log = KafkaLogger(Clock(), "test")
 
     def __getattr__(self, name: str) -> Any:
         return None
@@ -161,7 +164,7 @@ async def test_no_answer_leaves_no_gap() -> None:
     assert answers(connection) == [(2, 0), (5, 0)]
 
 
-def test_errors_become_replies(caplog: pytest.LogCaptureFixture) -> None:
+def test_errors_become_replies(capsys: pytest.CaptureFixture[str]) -> None:
     """A refused request would cost the client its connection, a fault of ours would too."""
     problems: list[Exception] = [NotLeaderOrFollower(), ZeroDivisionError("ours")]
 
@@ -171,7 +174,7 @@ def test_errors_become_replies(caplog: pytest.LogCaptureFixture) -> None:
     session, connection = opened(served(failing))
     session.received(asked(1) + asked(2))
     assert answers(connection) == [(1, 6), (2, -1)]
-    assert "ZeroDivisionError" in caplog.text
+    assert "ZeroDivisionError" in capsys.readouterr().out
 
 
 async def test_errors_later_become_replies() -> None:
@@ -186,7 +189,7 @@ async def test_errors_later_become_replies() -> None:
     assert answers(connection) == [(1, 6), (2, -1)]
 
 
-def test_a_hangup_closes(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_hangup_closes(capsys: pytest.CaptureFixture[str]) -> None:
     """With acks=0 a client learns of an error by losing its connection."""
 
     def failing(broker: Any, request: Any) -> HeartbeatResponse:
@@ -195,7 +198,7 @@ def test_a_hangup_closes(caplog: pytest.LogCaptureFixture) -> None:
     session, connection = opened(served(failing))
     session.received(asked(1))
     assert connection.is_closed
-    assert "acks=0 and no leader" in caplog.text
+    assert "acks=0 and no leader" in capsys.readouterr().out
 
 
 async def test_a_lost_client_gives_up_what_it_waits_for() -> None:
@@ -258,13 +261,13 @@ def test_a_client_that_does_not_read_is_not_served(monkeypatch: pytest.MonkeyPat
         b"\x00\x00\x00\x0c" + b"\x00\x0c\x00\x00" + b"\0\0\0\1\xff\xff\x7f\xff",  # a body past the end
     ],
 )
-def test_garbage_closes_the_connection(frame: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_garbage_closes_the_connection(frame: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     """One bad client would stop the server, or be served as somebody else."""
     session, connection = opened(served(lambda *_: HeartbeatResponse()))
     session.received(asked(1))
     session.received(frame)
     assert connection.is_closed
-    assert "closing 10.0.0.1:4000" in caplog.text
+    assert "closing 10.0.0.1:4000" in capsys.readouterr().out
     assert answers(connection) == [(1, 0)]
     session.received(asked(2))
     assert answers(connection) == [(1, 0)], "nothing is served after the end"

@@ -29,6 +29,7 @@ from protocol.kafka.messages.stored import (
 )
 from protocol.kafka.primitives import ProtocolError
 from protocol.kafka.records import COMMIT, build_batch, build_end_marker, read_records
+from tests.unit.minikafka.log import to_list
 
 CALLER = Caller("c", "/127.0.0.1", 9)
 
@@ -95,6 +96,7 @@ class World:
     def __init__(self, **settings: int) -> None:
         self.journal = Journal()
         self.created: list[Any] = []
+        self.lines: list[str] = []
         self.runtime = Runtime(
             asyncio.get_running_loop(),
             SimpleNamespace(wall_ms=lambda: 1_000_000),  # type: ignore[arg-type]
@@ -103,6 +105,7 @@ class World:
             7,
             lambda topic, index: self.journal,  # type: ignore[arg-type,return-value]
             self.create,
+            to_list(self.lines),
         )
 
     def create(self, name: str, partitions: int, replication_factor: int, configs: dict[str, str]) -> Any:

@@ -9,8 +9,14 @@ from minikafka.log.log import Log, Read
 from protocol.disk.files import Buffer, Disk
 from protocol.kafka.records import NewRecord, build_batch
 from protocol.ops.clock import Clock
+from protocol.ops.logs import KafkaLogger
 
 NOW_MS = 1_700_000_000_000
+
+
+def to_list(lines: list[str] | None = None) -> KafkaLogger:
+    """A log whose lines go into a list."""
+    return KafkaLogger(Clock(), "test", (list[str]() if lines is None else lines).append)
 
 
 class HandClock(Clock):

@@ -12,7 +12,7 @@ from minikafka.log.config import LogConfig
 from minikafka.log.epochs import LeaderEpochs
 from minikafka.log.store import Store
 from protocol.disk.files import AlreadyLocked, Disk
-from tests.unit.minikafka.log import NOW_MS, HandClock, batch, read_all
+from tests.unit.minikafka.log import NOW_MS, HandClock, batch, read_all, to_list
 
 SMALL = LogConfig(index_bytes=4096, delete_delay_ms=0)
 TOPIC_ID = bytes(range(16))
@@ -25,6 +25,7 @@ def make_store(directory: Path, max_open_files: int = 100, clock: HandClock | No
         loop=asyncio.get_running_loop(),
         clock=clock or HandClock(),
         random=Random(1),
+        log=to_list(),
         max_open_files=max_open_files,
     )
     store.open()

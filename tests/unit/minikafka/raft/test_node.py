@@ -26,6 +26,7 @@ from protocol.disk.files import Disk
 from protocol.kafka.batch import CONTROL, iterate
 from protocol.kafka.primitives import Buffer
 from protocol.ops.clock import Clock
+from tests.unit.minikafka.log import to_list
 
 ME = Voter(1, b"trial-broker-001", (Endpoint("CONTROLLER", "127.0.0.1", 31211),))
 TWO, THREE = Voter(2, b"trial-broker-002"), Voter(3, b"trial-broker-003")
@@ -82,7 +83,7 @@ class World:
         self.journal = journal
         self.storage = Storage(Disk(), str(directory))
         loop = asyncio.get_running_loop()
-        self.node = Node(ME, journal, self.storage, loop, Clock(), self.seen.append, self.failures.append)
+        self.node = Node(ME, journal, self.storage, loop, Clock(), self.seen.append, self.failures.append, to_list())
 
     @property
     def values(self) -> list[bytes]:

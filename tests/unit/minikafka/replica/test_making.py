@@ -17,6 +17,7 @@ from protocol.disk.files import Disk
 from protocol.kafka.errors import UnknownTopicOrPartition
 from protocol.kafka.messages.metadata import PartitionRecord, RemoveTopicRecord, TopicRecord
 from protocol.ops.clock import Clock
+from tests.unit.minikafka.log import to_list
 
 MANY = 5 * MADE_A_TURN
 TOPIC_ID = bytes(range(16))
@@ -40,14 +41,14 @@ async def manager(tmp_path: Path) -> Manager:
     settings = settings_of({"log.dirs": str(tmp_path)})
     loop, image = asyncio.get_running_loop(), Image()
     configs = Configs(settings.tables, settings.static, image, 1)
-    store = Store(Disk(), str(tmp_path), loop=loop, clock=Clock(), random=random.Random(1))
+    store = Store(Disk(), str(tmp_path), loop=loop, clock=Clock(), random=random.Random(1), log=to_list())
     store.open()
 
     def values(topic: str) -> dict[str, object]:
         own = {"log.message.deep.validation": False, "producer.id.expiration.ms": 86_400_000}
         return {**configs.topic(topic), **own}
 
-    return Manager(store, 1, topic_values=values, loop=loop, clock=Clock(), random=random.Random(1))
+    return Manager(store, 1, topic_values=values, loop=loop, clock=Clock(), random=random.Random(1), log=to_list())
 
 
 async def test_before_service_all_partitions_are_made(manager: Manager) -> None:
