@@ -22,6 +22,7 @@ from miniredis.commands import (
     scripting,
     server,
     sets,
+    stream_deletion,
     stream_groups,
     stream_info,
     streams,
@@ -36,6 +37,6 @@ FAMILIES = (
     bitfields, bitmaps, geo, hyperloglog,
     clients, command_docs, config, connection, debug, dump, functions, hashes, info, keys, latency, memory, lists,
     pubsub, scripting,
-    server, sets, stream_groups, stream_info, streams, strings,
+    server, sets, stream_deletion, stream_groups, stream_info, streams, strings,
     transactions, zset_algebra, zset_ranges, zsets,
 )  # fmt: skip

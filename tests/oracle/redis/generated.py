@@ -95,7 +95,9 @@ def drawable(commands: CommandTable) -> list[Spec]:
     for spec in commands.everything():
         name = spec.name.decode()
         is_help = name.endswith("|help")  # in words of our own
-        if spec.run is not None and spec.group in GROUPS and name.split("|")[0] not in NOT_DRAWN and not is_help:
+        if is_help or int(spec.since.split(".")[0]) >= 8:  # or nothing a 7.4 knows
+            continue
+        if spec.run is not None and spec.group in GROUPS and name.split("|")[0] not in NOT_DRAWN:
             found.append(spec)
     return sorted(found, key=lambda spec: spec.name)
 
