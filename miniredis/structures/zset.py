@@ -2,13 +2,13 @@
 
     by member   dict    member ─► score          one, or _SHARDS of them once it is large
     in order    Order   columns of scores and members (order.py)
-    added       list    members the order does not have yet
-    moved       dict    member ─► the score under which the order still has it, if it is not in `added`
+    added       lists   members that the order does not have yet, and the scores they came with
+    moved       dicts   member ─► the score under which the order, or `added`, still has it; and the one it has now
 
 Law 1: the dicts are the truth. The order, the roster and the count of bytes follow when somebody asks for them, or
        after _LAG_MOST changes: putting many members in their places at one go finds code and data in the
        processor's caches, and costs half.
-Law 2: who removes lets the order catch up first: `added` and `moved` are all in the dicts, and none twice.
+Law 2: who removes lets the order catch up first: `added` and `moved` are all in the dicts.
 Law 3: an object that is in the order is the one that is the dict's key, so a member is stored once.
 Law 4: whether the set is a `listpack` or a `skiplist` to OBJECT ENCODING is decided as Redis does; there is no
        way back. A listpack cannot hold a negative zero: it becomes zero.
@@ -95,7 +95,10 @@ def is_empty_lex_range(low: LexBound, high: LexBound) -> bool:
 class SortedSet:
     """Members with scores, in order."""
 
-    __slots__ = ("_added", "_moved", "_order", "_payload_bytes", "_roster", "_scores", "_shards", "is_small")
+    __slots__ = (
+        "_added", "_added_scores", "_moved", "_moved_to", "_order", "_payload_bytes", "_roster", "_scores", "_shards",
+        "is_small",
+    )  # fmt: skip
 
     type_name: ClassVar[bytes] = b"zset"
 
@@ -104,7 +107,9 @@ class SortedSet:
         self._scores: dict[bytes, float] = {}
         self._shards: list[dict[bytes, float]] | None = None  # instead of `_scores`
         self._added: list[bytes] = []
+        self._added_scores: list[float] = []
         self._moved: dict[bytes, float] = {}
+        self._moved_to: dict[bytes, float] = {}
         self._order = Order()
         self._roster: Roster | None = None
         self._payload_bytes = 0
@@ -166,7 +171,9 @@ class SortedSet:
         order = self._order
         self._roster = order.tree = None
         self._added.clear()
+        self._added_scores.clear()
         self._moved.clear()
+        self._moved_to.clear()
         shards = [self._scores] if self._shards is None else self._shards
         left = most
         while left > 0 and order.chunks:
@@ -221,11 +228,13 @@ class SortedSet:
         if old is None:
             added = self._added
             added.append(member)
+            self._added_scores.append(score)
             if len(added) >= _LAG_MOST:
                 self._settle()
             return ADDED
         moved = self._moved
         moved.setdefault(member, old)
+        self._moved_to[member] = score
         if len(moved) >= _LAG_MOST:
             self._settle()
         return CHANGED
@@ -271,37 +280,28 @@ class SortedSet:
     def _settle(self) -> None:
         order = self._order
         added, moved = self._added, self._moved
-        if len(added) + len(moved) > _FEW:
-            order.tree = None
-        if moved:
-            self._moved = {}
-            for member in added:
-                moved.pop(member, None)
-            for member, former in moved.items():
-                score = self.score(member)
-                assert score is not None
-                if score != former:
-                    order.put_in(score, order.take_out(former, member))
         if added:
-            self._added = []
-            self._settle_added(added)
-
-    def _settle_added(self, added: list[bytes]) -> None:
-        self._payload_bytes += sum(map(len, added))
-        if self._roster is not None:
-            for member in added:
-                self._roster.add(member)
-        put_in = self._order.put_in
-        shards = self._shards
-        if shards is not None:
-            for member in added:
-                put_in(shards[hash(member) % _SHARDS][member], member)
-            return
-        scores = self._scores
-        for member in added:
-            put_in(scores[member], member)
-        if len(scores) > _WHOLE_MOST:
-            self._deal_out()
+            came_with = self._added_scores
+            self._added, self._added_scores = [], []
+            if len(added) > _FEW:
+                order.put_all(came_with, added)
+            else:
+                for score, member in zip(came_with, added, strict=True):
+                    order.put_in(score, member)
+            self._payload_bytes += sum(map(len, added))
+            if self._roster is not None:
+                for member in added:
+                    self._roster.add(member)
+            if len(self._scores) > _WHOLE_MOST:
+                self._deal_out()
+        if moved:
+            scores = self._moved_to
+            self._moved, self._moved_to = {}, {}
+            if len(moved) > _FEW:
+                order.put_all(scores.values(), order.take_all(moved.values(), moved))
+            else:
+                for member, former in moved.items():
+                    order.put_in(scores[member], order.take_out(former, member))
 
     # ── by rank ────────────────────────────────────────────────────────────────────────────────────────
 
