@@ -47,6 +47,8 @@ def hset(call: Call) -> Reply:
             db.put(key, fields)
         settings = call.state.settings
         is_new = fields.set(argv[2], argv[3], settings.hash_max_listpack_entries, settings.hash_max_listpack_value)
+        if fields.may_rest:
+            db.keyspace.resting.add(fields)
         db.changed(key, fields, b"hset", HASH)
         return 1 if is_new else 0
     return set_many(call, "hset")
@@ -130,6 +132,8 @@ def hdel(call: Call) -> Reply:
         if fields.delete(field):
             deleted += 1
     if deleted:
+        if fields.may_rest:
+            call.db.keyspace.resting.add(fields)
         call.db.changed(key, fields, b"hdel", HASH, deleted)
         call.db.drop_if_empty(key, fields)
     return deleted
@@ -275,6 +279,8 @@ def set_many(call: Call, name: str) -> int:
     added = 0
     for at in range(2, len(argv), 2):
         added += fields.set(argv[at], argv[at + 1], max_entries, max_value)
+    if fields.may_rest:
+        db.keyspace.resting.add(fields)
     db.changed(key, fields, b"hset", HASH, len(argv) // 2 - 1)
     return added
 
@@ -286,6 +292,8 @@ def store(call: Call, key: bytes, fields: Hash | None, field: bytes, value: byte
         call.db.put(key, fields)
     settings = call.settings
     fields.set(field, value, settings.hash_max_listpack_entries, settings.hash_max_listpack_value)
+    if fields.may_rest:
+        call.db.keyspace.resting.add(fields)
     call.db.changed(key, fields, event, HASH)
 
 

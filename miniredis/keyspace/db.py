@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar, cast
 
 from miniredis.keyspace import notify
 from miniredis.keyspace.blocked import Waiter
+from miniredis.keyspace.resting import Resting
 from miniredis.keyspace.value import String, Structure, Value, is_string, string_bytes
 from miniredis.keyspace.waste import DISSOLVING, Waste
 from miniredis.structures.table import MASK, Table
@@ -42,11 +43,12 @@ class Keyspace:
     __slots__ = (
         "clock", "dbs", "deletions", "events", "events_mask", "expired_keys", "expiry_rule", "heeds_touches", "hits",
         "is_lfu", "leaves_clock", "lfu_decay_time", "lfu_log_factor", "misses", "now", "pending", "plain_clock",
-        "random", "ready", "touched", "waste",
+        "random", "ready", "resting", "touched", "waste",
     )  # fmt: skip
 
     def __init__(self, databases: int, random: Random) -> None:
         self.random = random
+        self.resting = Resting()
         self.now = 0  # ms since the epoch: the instant of the execution unit
         self.clock = 0  # the access clock: seconds, or minutes << 8 | counter with LFU
         self.is_lfu = False

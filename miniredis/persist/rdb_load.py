@@ -258,6 +258,7 @@ def _filled(texts: list[bytes], max_entries: int, max_value: int) -> Hash:
     for at in range(0, len(texts), 2):
         if not value.set(texts[at], texts[at + 1], max_entries, max_value):
             raise ValueError("a field twice")
+    value.rest()
     return value
 
 

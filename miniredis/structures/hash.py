@@ -9,23 +9,37 @@ so do we, because HSET of the same field ten times converts where one HSET does 
 A Python dict serves both forms, as it keeps insertion order and answers in one step. What it lacks, a scan by
 cursor and a random field, a `Roster` adds when first asked for, to a hashtable only: while the hash is small
 there is little to read.
+
+    open      fields ─► values, a dict          170 bytes a field beside its own
+    at rest   one string of bytes               2 bytes a field: msgpack's, as it is packed and unpacked in C
+
+A small hash that nobody has changed for a while rests packed (keyspace/resting.py says when). Reading looks into the
+packed bytes and leaves them; changing opens the hash.
 """
 
 from collections.abc import Sequence
 from random import Random
-from typing import ClassVar, Final
+from types import MappingProxyType
+from typing import ClassVar, Final, cast
+
+from msgpack import packb, unpackb
 
 from miniredis.structures.roster import Roster
 
 # What CPython takes for a field and its value beside their bytes: two object heads, an entry of the dict.
 ENTRY_BYTES: Final = 170
 HASH_BYTES: Final = 150
+# The object itself, and the head of its packed bytes.
+RESTING_BYTES: Final = 130
+
+# Stands for the fields of a hash at rest; nobody writes to it.
+_AT_REST: Final = cast("dict[bytes, bytes]", MappingProxyType({}))
 
 
 class Hash:
     """Fields and values. The two limits are hash-max-listpack-entries and hash-max-listpack-value."""
 
-    __slots__ = ("_bytes", "_fields", "_is_small", "_roster")
+    __slots__ = ("_bytes", "_count", "_fields", "_is_small", "_packed", "_roster", "may_rest")
 
     type_name: ClassVar[bytes] = b"hash"
 
@@ -34,9 +48,36 @@ class Hash:
         self._is_small = True
         self._bytes = 0  # lengths of all fields and values
         self._roster: Roster | None = None
+        self._packed = b""  # fields and values in turn, at rest
+        self._count = 0  # fields, at rest
+        self.may_rest = True  # small, open, and not yet on the list of those to be packed
 
     def __len__(self) -> int:
-        return len(self._fields)
+        return self._count if self._packed else len(self._fields)
+
+    # Resting
+
+    def rest(self) -> None:
+        """Pack, if this is a small hash with anything in it."""
+        if self._is_small and self._fields and not self._packed:
+            self._packed = packb([text for pair in self._fields.items() for text in pair])
+            self._count = len(self._fields)
+            self._fields = _AT_REST
+            self.may_rest = True
+
+    def _view(self) -> dict[bytes, bytes]:
+        """The fields, to be read only."""
+        if not self._packed:
+            return self._fields
+        items = unpackb(self._packed)
+        return dict(zip(items[::2], items[1::2], strict=True))
+
+    def _open(self) -> dict[bytes, bytes]:
+        """The fields, to be changed."""
+        if self._packed:
+            self._fields = self._view()
+            self._packed = b""
+        return self._fields
 
     @property
     def encoding(self) -> bytes:
@@ -45,35 +86,39 @@ class Hash:
     @property
     def size_bytes(self) -> int:
         """Memory this hash takes, in bytes: an estimate that follows every change at no cost."""
+        if self._packed:
+            return RESTING_BYTES + len(self._packed)
         roster = self._roster.size_bytes if self._roster is not None else 0
         return HASH_BYTES + self._bytes + len(self._fields) * ENTRY_BYTES + roster
 
     def copy(self) -> "Hash":
         twin = Hash()
-        twin._fields = self._fields.copy()
+        twin._packed = self._packed
+        twin._count = self._count
+        twin._fields = _AT_REST if self._packed else self._fields.copy()
         twin._is_small = self._is_small
         twin._bytes = self._bytes
         twin._roster = self._roster.copy() if self._roster is not None else None
         return twin
 
     def get(self, field: bytes) -> bytes | None:
-        return self._fields.get(field)
+        return self._view().get(field) if self._packed else self._fields.get(field)
 
     def __contains__(self, field: object) -> bool:
-        return field in self._fields
+        return field in (self._view() if self._packed else self._fields)
 
     def fields(self) -> list[bytes]:
-        return list(self._fields)
+        return list(self._view())
 
     def values(self) -> list[bytes]:
-        return list(self._fields.values())
+        return list(self._view().values())
 
     def items(self) -> list[tuple[bytes, bytes]]:
-        return list(self._fields.items())
+        return list(self._view().items())
 
     def as_dict(self) -> dict[bytes, bytes]:
         """A copy of everything."""
-        return self._fields.copy()
+        return self._view().copy()
 
     def prepare(self, pairs: Sequence[bytes], max_entries: int, max_value: int) -> None:
         """Convert if fields and values in turn, `pairs`, do not suit a small hash. Before they are set."""
@@ -82,7 +127,7 @@ class Hash:
 
     def set(self, field: bytes, value: bytes, max_entries: int, max_value: int) -> bool:
         """Set one field; True when it is new."""
-        fields = self._fields
+        fields = self._open() if self._packed else self._fields
         old = fields.get(field)
         fields[field] = value
         if old is None:
@@ -97,7 +142,7 @@ class Hash:
 
     def delete(self, field: bytes) -> bool:
         """Delete one field; False when there was none."""
-        value = self._fields.pop(field, None)
+        value = self._open().pop(field, None)
         if value is None:
             return False
         self._bytes -= len(field) + len(value)
@@ -108,15 +153,15 @@ class Hash:
     def random(self, chance: Random) -> bytes:
         """Some field, each as likely as any other. The hash must not be empty."""
         if self._is_small:
-            return chance.choice(list(self._fields))
+            return chance.choice(list(self._view()))
         return self._listed().random(chance)
 
     def sample(self, count: int, chance: Random) -> list[bytes]:
         """`count` different fields, all of them if there are fewer."""
-        if count >= len(self._fields):
-            return list(self._fields)
-        if self._is_small or count * 3 > len(self._fields):
-            return chance.sample(list(self._fields), count)
+        if count >= len(self):
+            return list(self._view())
+        if self._is_small or count * 3 > len(self):
+            return chance.sample(list(self._view()), count)
         roster = self._listed()
         chosen: dict[bytes, None] = {}
         while len(chosen) < count:
@@ -126,7 +171,7 @@ class Hash:
     def draw(self, count: int, chance: Random) -> list[bytes]:
         """`count` fields drawn independently; the same may come again."""
         if self._is_small:
-            return chance.choices(list(self._fields), k=count)
+            return chance.choices(list(self._view()), k=count)
         roster = self._listed()
         return [roster.random(chance) for _ in range(count)]
 
@@ -135,7 +180,7 @@ class Hash:
 
         A field that is there during the whole scan is returned at least once. A small hash comes in one piece."""
         if self._is_small:
-            return 0, list(self._fields)
+            return 0, list(self._view())
         return self._listed().scan(cursor, count)
 
     def _listed(self) -> Roster:

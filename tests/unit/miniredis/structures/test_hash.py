@@ -50,6 +50,31 @@ def test_against_a_dict(seed: int) -> None:
     assert sorted(scanned) == sorted(plain)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_at_rest_it_is_the_same_hash(seed: int) -> None:
+    """A packed hash answers otherwise than an open one, or loses what is changed in it."""
+    chance = random.Random(seed)
+    ours, plain = Hash(), dict[bytes, bytes]()
+    for _ in range(2000):
+        field, value = b"f%d" % chance.randrange(30), b"v" * chance.randrange(64)
+        if chance.random() < 0.6:
+            assert ours.set(field, value, ENTRIES, VALUE) == (field not in plain)
+            plain[field] = value
+        else:
+            assert ours.delete(field) == (plain.pop(field, None) is not None)
+        if chance.random() < 0.5:
+            ours.rest()
+        assert (len(ours), ours.get(field), field in ours) == (len(plain), plain.get(field), field in plain)
+    ours.rest()
+    open_bytes, copied = len(plain) * 170, ours.copy()
+    assert ours.size_bytes < open_bytes
+    assert ours.items() == copied.items() == list(plain.items())
+    assert ours.scan(0, 1) == (0, list(plain))
+    assert set(ours.sample(5, chance)) < set(plain)
+    copied.delete(next(iter(plain)))
+    assert ours.fields() == list(plain)
+
+
 @pytest.mark.parametrize(
     ("pairs", "encoding"),
     [
