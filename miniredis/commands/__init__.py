@@ -22,6 +22,7 @@ from miniredis.commands import (
     scripting,
     server,
     sets,
+    sorting,
     stream_deletion,
     stream_groups,
     stream_info,
@@ -34,7 +35,7 @@ from miniredis.commands import (
 )
 
 FAMILIES = (
-    bitfields, bitmaps, geo, hyperloglog,
+    bitfields, bitmaps, geo, hyperloglog, sorting,
     clients, command_docs, config, connection, debug, dump, functions, hashes, info, keys, latency, memory, lists,
     pubsub, scripting,
     server, sets, stream_deletion, stream_groups, stream_info, streams, strings,

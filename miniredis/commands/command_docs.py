@@ -67,6 +67,9 @@ def _key_spec(spec: KeySpec) -> dict[bytes, Any]:
     if spec.notes:
         told[b"notes"] = spec.notes.encode()
     told[b"flags"] = Members([Status(flag) for flag in spec.flags])
+    if spec.finder is not None:
+        unknown = {b"type": b"unknown", b"spec": {}}
+        return {**told, b"begin_search": unknown, b"find_keys": unknown}
     if spec.keyword is not None:
         begin: dict[bytes, Any] = {b"keyword": spec.keyword.encode(), b"startfrom": spec.begin}
         told[b"begin_search"] = {b"type": b"keyword", b"spec": begin}
@@ -113,21 +116,25 @@ def documented(spec: Spec) -> dict[bytes, Any]:
         told[b"history"] = [[version.encode(), text.encode()] for version, text in spec.history]
     if spec.syntax.arguments:
         # One key spec may cover several key arguments: then those that follow have the last one's.
-        places = range(len(spec.key_specs))
+        # A pattern that names keys has the first of those that are found otherwise.
+        places = list(range(len(spec.key_specs)))
+        pattern = next((at for at in places if spec.key_specs[at].finder), None)
+        if pattern is not None:
+            places.remove(pattern)
         keys = chain(places, repeat(places[-1])) if places else iter(())
-        told[b"arguments"] = [_argument(argument, keys) for argument in spec.syntax.arguments]
+        told[b"arguments"] = [_argument(argument, keys, pattern) for argument in spec.syntax.arguments]
     if spec.subcommands:
         told[b"subcommands"] = {sub.name: documented(sub) for sub in spec.subcommands.values()}
     return told
 
 
-def _argument(argument: Argument, keys: Iterator[int]) -> dict[bytes, Any]:
+def _argument(argument: Argument, keys: Iterator[int], pattern: int | None) -> dict[bytes, Any]:
     told: dict[bytes, Any] = {b"name": argument.name.encode(), b"type": argument.type.encode()}
     is_inner = argument.type in (BLOCK, ONEOF)
     if not is_inner:
         told[b"display_text"] = (argument.display or argument.name).encode()
-    if argument.type == "key":
-        index = next(keys, None)
+    if argument.type in ("key", "pattern"):
+        index = next(keys, None) if argument.type == "key" else pattern
         if index is not None:
             told[b"key_spec_index"] = index
     if argument.token:
@@ -148,7 +155,7 @@ def _argument(argument: Argument, keys: Iterator[int]) -> dict[bytes, Any]:
     if flags:
         told[b"flags"] = Members([Status(flag) for flag in flags])
     if is_inner:
-        told[b"arguments"] = [_argument(inner, keys) for inner in argument.arguments]
+        told[b"arguments"] = [_argument(inner, keys, pattern) for inner in argument.arguments]
     return told
 
 

@@ -93,11 +93,12 @@ class KeySpec:
     that offset from `begin` says how many there are. `keyword` starts the search at a token instead of an index.
     """
 
-    __slots__ = ("begin", "first_key", "flags", "keynum_index", "keyword", "last", "limit", "notes", "step")
+    __slots__ = ("begin", "finder", "first_key", "flags", "keynum_index", "keyword", "last", "limit", "notes", "step")
 
     def __init__(
         self, begin: int, last: int = 0, step: int = 1, flags: str = "RO access", *,
         keyword: str | None = None, keynum_index: int = -1, first_key: int = 0, limit: int = 0, notes: str = "",
+        finder: Callable[[list[bytes]], list[int]] | None = None,
     ) -> None:  # fmt: skip
         self.begin = begin
         self.last = last
@@ -108,9 +109,12 @@ class KeySpec:
         self.first_key = first_key
         self.limit = limit
         self.notes = notes
+        self.finder = finder  # where no rule of this kind can say it: COMMAND INFO calls that "unknown"
 
     def positions(self, argv: list[bytes]) -> list[int]:
         """Indices of the keys in these words. ValueError: the words do not say it properly."""
+        if self.finder is not None:
+            return self.finder(argv)
         begin = self._begin(argv)
         if begin < 0:
             return []
@@ -173,7 +177,7 @@ class Spec:
         self.arity_given = arity
         self.low = abs(self.arity)
         self.high = self.arity if self.arity > 0 else UNBOUNDED
-        if any(spec.keynum_index >= 0 or spec.keyword for spec in self.key_specs):
+        if any(spec.keynum_index >= 0 or spec.keyword or spec.finder for spec in self.key_specs):
             self.flags |= MOVABLE_KEYS
 
     @cached_property
@@ -203,7 +207,7 @@ class Spec:
     @cached_property
     def key_range(self) -> tuple[int, int, int]:
         """first, last and step as COMMAND told them before key specs: what those say in one range, else zeros."""
-        plain = [spec for spec in self.key_specs if spec.keyword is None and spec.keynum_index < 0]
+        plain = [spec for spec in self.key_specs if not (spec.keyword or spec.finder) and spec.keynum_index < 0]
         if not plain:
             return (0, 0, 0)
         first = plain[0]
@@ -222,7 +226,7 @@ class Spec:
             return frozenset({"slow"})  # a container is never called: Redis leaves it without a group's category
         found = set(self.acl_extra)
         category = _CATEGORY_OF_GROUP[self.group]
-        if category:
+        if category and not found & {"list", "set", "sortedset"}:
             found.add(category)
         if flags & WRITE:
             found.add("write")

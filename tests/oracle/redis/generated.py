@@ -35,7 +35,6 @@ NOT_DRAWN = {
     "waitaof": "waits for replicas",
     "swapdb": "drawn by the episode itself",
     "move": "drawn by the episode itself",
-    "sort_ro": "persistence of order is compared in scripts",
     "pfdebug": "internals",
     "pfselftest": "takes seconds",
 }
@@ -102,6 +101,15 @@ def drawable(commands: CommandTable) -> list[Spec]:
     return sorted(found, key=lambda spec: spec.name)
 
 
+def without_chance(words: list[bytes]) -> list[bytes]:
+    """A SORT without the BY that leaves an order to chance: the one a set has, or that of equal texts."""
+    upper = [word.upper() for word in words]
+    at = upper.index(b"BY") if b"BY" in upper[:-1] else 0
+    if at and (b"ALPHA" in upper if b"*" in words[at + 1] else words[1][:1] == b"t"):
+        return words[:at] + words[at + 2 :]
+    return words
+
+
 def options(arguments: list[Argument]) -> Iterator[str]:
     """The tokens and optional arguments of a tree: what has to be covered."""
     for argument in arguments:
@@ -147,6 +155,8 @@ class Draw:
         if b"LEX" in spec.name.upper() or any(word.upper() == b"BYLEX" for word in words):
             # Ranges by name are only defined where all scores are equal: these keys nobody else writes.
             words = [b"x" + word[1:] if word in (b"z1", b"z2", b"z3") else word for word in words]
+        if spec.name in (b"sort", b"sort_ro"):
+            words = without_chance(words)
         self.coverage[name] += 1
         for option in set(self.used):
             self.coverage[f"{name}.{option}"] += 1
@@ -223,6 +233,8 @@ class Draw:
         fits = self.fits()
         if argument.type == "key":
             return self.key(name)
+        if argument.type == "pattern" and self.spec.name in (b"sort", b"sort_ro"):
+            return chance.choice([b"s*", b"h*->a", b"#", b"nosort", b"*"])
         if argument.type == "pattern":
             return chance.choice(PATTERNS)
         if self.spec.group == "stream":
@@ -255,6 +267,8 @@ class Draw:
             return self.chance.choice([b"0", b"1", b"2"] if fits else [b"x", b"", b"1.5"])
         if name == "destination-db":
             return self.chance.choice([b"0", b"1"] if fits else [b"99", b"x"])
+        if self.spec.name in (b"sort", b"sort_ro") and name in ("offset", "count"):
+            return self.chance.choice([b"0", b"1", b"3", b"-1"] if fits else UNFIT_INTEGERS)
         if name in ("count", "len", "limit", "num-matches") and fits:
             return self.chance.choice([b"1", b"2", b"3", b"10", b"0"])
         found = self.chance.choice(INTEGERS if fits else UNFIT_INTEGERS)
