@@ -154,6 +154,7 @@ class Broker:
         self._early: list[Connection] = []  # who came before the broker was in service: read when it is
         directory = settings.data_directory()
         self.store = Store(disk, directory, loop=loop, clock=clock, random=random, log=self.log.named("minikafka.log"))
+        self.store.health.on_lost = self._fail
         self.configs = Configs(settings.tables, settings.static, self.image, self.node_id)
         self.node: Node
         self.controller: Controller
@@ -529,9 +530,9 @@ class Broker:
         self.node.write_snapshot([to_value(record) for record in records_of(self.image)])
 
     def _fail(self, error: BaseException) -> None:
-        """The metadata log cannot be written: this broker must not go on."""
-        self.log.error("the metadata log failed: %s", error)
+        """The data directory or the metadata log is lost: this broker must not go on."""
         if not self.failed.done():
+            self.log.error("the broker cannot go on: %s", error)
             self.failed.set_result(error)
 
     # ---- stop

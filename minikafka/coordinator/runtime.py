@@ -302,7 +302,8 @@ class Shard:
     def _failed(self, out: Outcome, error: KafkaError) -> None:
         """The append did not happen. Whoever was about to be answered hears so; memory that ran ahead goes."""
         code = told_instead(error)
-        self.runtime.log.warning("shard %d: appending %d records failed: %s", self.index, len(out.records), error)
+        if not isinstance(error, KafkaStorageError):  # of which its directory has told, once
+            self.runtime.log.warning("shard %d: appending %d records failed: %s", self.index, len(out.records), error)
         for waiter, _ in out.replies:
             waiter.answer(waiter.refuse(code))
         if out.is_pure:

@@ -14,6 +14,7 @@ Law 3: the file of the active segment is preallocated (sparse zeros) to its grea
        map, and cut to its entries when the segment is closed. A tail of zeros is therefore no entry.
 """
 
+from contextlib import suppress
 from struct import Struct, unpack
 
 from minikafka.log.handles import Handle
@@ -79,7 +80,8 @@ class Index:
         self._tail += self._entry.pack(first, second)
         self.count += 1
         if len(self._tail) >= GROUP_BYTES:
-            self.write()
+            with suppress(OSError):  # a full disk: they stay in memory, and the batch that is in the log counts
+                self.write()
 
     def _last_below(self, bound: int, column: int) -> int:
         """The last place whose column is <= bound; -1 if there is none."""

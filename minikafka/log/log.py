@@ -26,6 +26,7 @@ from minikafka.log.config import LogConfig
 from minikafka.log.directory import base_of, tidy
 from minikafka.log.epochs import LeaderEpochs
 from minikafka.log.handles import Handle, Handles
+from minikafka.log.health import NO_ROOM, Health
 from minikafka.log.producers import NO_PRODUCER, Producers, sequence_after
 from minikafka.log.recovery import recover, replay
 from minikafka.log.segment import FoundTimestamp, Segment
@@ -87,6 +88,7 @@ class Log:
         loop: asyncio.AbstractEventLoop,
         clock: Clock,
         random: Random,
+        health: Health,
     ) -> None:
         self.directory = directory
         self.config = config
@@ -102,6 +104,8 @@ class Log:
         self._loop = loop
         self._clock = clock
         self._random = random
+        self._health = health
+        self._was_refused = False  # the last append failed for want of room
         self._synced_ms = clock.wall_ms()
         self.epochs = LeaderEpochs(self._disk, f"{directory}/leader-epoch-checkpoint")
         self.producers = Producers(self._disk, directory, config.producer_expiration_ms)
@@ -111,6 +115,11 @@ class Log:
         self._removals: list[asyncio.TimerHandle] = []
         self._syncing: asyncio.Future[int] | None = None  # the sync under way
         self._next_sync: asyncio.Future[int] | None = None  # the one that follows it
+
+    @property
+    def name(self) -> str:
+        """`<topic>-<partition>`."""
+        return self.directory.rpartition("/")[2]
 
     @property
     def local_log_start(self) -> int:
@@ -205,6 +214,18 @@ class Log:
         """
         if self.failure is not None:
             raise KafkaStorageError(self.failure)
+        try:
+            appended = self._append(batches, leader_epoch, now_ms, origin)
+        except OSError as error:  # files were cut back: the log is as it was
+            self._was_refused = True
+            self._health.refused(self.name, error)
+            raise KafkaStorageError(f"{self.directory}: {error.strerror or error}") from error
+        if self._was_refused:
+            self._was_refused = False
+            self._health.took()
+        return appended
+
+    def _append(self, batches: Buffer, leader_epoch: int, now_ms: int, origin: Origin) -> Appended:
         view = batches if type(batches) is memoryview else memoryview(batches)
         if origin >= Origin.REPLICATION:
             return self._append_given(view)
@@ -212,7 +233,7 @@ class Log:
             first_offset = self.append_usual(view, leader_epoch, now_ms)
             if first_offset >= 0:
                 return Appended(first_offset, self.log_end_offset - 1, -1, False, len(view))
-            admitted = admit(view, self.config, now_ms, self.directory.rpartition("/")[2])
+            admitted = admit(view, self.config, now_ms, self.name)
             if admitted.header.producer_id > NO_PRODUCER:
                 seen = self.producers.duplicate_of(admitted.header)
                 if seen is not None:
@@ -226,7 +247,7 @@ class Log:
         nothing was done: `append` says what is wrong, or does what is rare. Whatever `admit` and `Producers.check`
         would refuse or look closer at is unusual; a test holds this method to that."""
         size, config = len(batch), self.config
-        if size < HEADER_SIZE or self._looks_into_batches or self.failure is not None:
+        if size < HEADER_SIZE or self._looks_into_batches or self.failure is not None or self._was_refused:
             return -1
         (
             base_offset, length, _, magic, checksum, attributes, delta, base_timestamp, max_timestamp,
@@ -331,10 +352,7 @@ class Log:
         first_offset: int,
         marker: tuple[bool, int] | None,
     ) -> None:
-        try:
-            segment.append(parts, size, last_offset, header.max_timestamp)
-        except OSError as error:  # the file was cut back: the log is as it was
-            raise KafkaStorageError(f"{segment.log.path}: {error.strerror}") from error
+        segment.append(parts, size, last_offset, header.max_timestamp)
         self.log_end_offset = last_offset + 1
         self.size += size
         producers = self.producers
@@ -382,11 +400,11 @@ class Log:
 
     def sync(self) -> None:
         """Everything appended is on the medium when this returns (and the recovery point says so)."""
+        self._write_epochs()
         try:
             for segment in self._unsynced():
                 for handle in self._files_of(segment):
                     handle.file().sync()
-            self.epochs.write(self.log_end_offset)
             self._disk.sync_dir(self.directory)
         except OSError as error:
             self._fail(error)
@@ -411,9 +429,10 @@ class Log:
         for segment in self._unsynced():
             files += self._files_of(segment)
         try:
-            self.epochs.write(self.log_end_offset)
-        except OSError as error:
-            self._fail(error)
+            self._write_epochs()
+        except KafkaStorageError as error:
+            self._refuse_sync(error)
+            return
         futures = [self._disk.async_sync(handle.file(), self._loop) for handle in files]
         if len(files) > 1:  # a segment was begun: its name has to last as well
             futures.append(asyncio.ensure_future(self._loop.run_in_executor(None, self._disk.sync_dir, self.directory)))
@@ -422,25 +441,41 @@ class Log:
 
     def _end_sync(self, target: int, waiting: "asyncio.Future[list[None]]") -> None:
         if waiting.cancelled():
-            error: BaseException | None = OSError("cancelled")
+            self.failure = f"{self.directory}: a sync was cancelled"
         else:
             error = waiting.exception()
-        if error is not None:
-            self._fail(error)
+            if error is not None:
+                self._fail(error)
+        if self.failure is not None:
+            self._refuse_sync(KafkaStorageError(self.failure))
+            return
         done, self._syncing, self._next_sync = self._syncing, self._next_sync, None
         assert done is not None
-        if self.failure is not None:
-            for future in (done, self._syncing):
-                if future is not None and not future.done():
-                    future.set_exception(KafkaStorageError(self.failure))
-                    future.exception()  # whoever waits gets it; nobody needs to
-            self._syncing = None
-            return
         self.recovery_point = max(self.recovery_point, min(target, self.log_end_offset))
         if not done.done():
             done.set_result(self.recovery_point)
         if self._syncing is not None:
             self._begin_sync()
+
+    def _refuse_sync(self, error: KafkaStorageError) -> None:
+        """Whoever waits for a sync is told that there was none."""
+        waiting, self._syncing, self._next_sync = (self._syncing, self._next_sync), None, None
+        for future in waiting:
+            if future is not None and not future.done():
+                future.set_exception(error)
+                future.exception()  # whoever waits gets it; nobody needs to
+
+    def _write_epochs(self) -> None:
+        """The epochs' checkpoint comes before the recovery point that relies on it."""
+        try:
+            self.epochs.write(self.log_end_offset)
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                self._was_refused = True
+                self._health.refused(self.name, error)
+            else:
+                self._fail(error)
+            raise KafkaStorageError(f"{self.directory}: {error.strerror or error}") from error
 
     def _unsynced(self) -> list[Segment]:
         place = max(bisect_right(self._bases, self.recovery_point) - 1, 0)
@@ -456,6 +491,7 @@ class Log:
     def _fail(self, error: BaseException) -> None:
         """The medium lost what it had taken: what is true of this log is no longer known. It takes no more."""
         self.failure = f"{self.directory}: {error}"
+        self._health.lost(self.name, error)
 
     def flush_when_due(self, now_ms: int) -> None:
         """flush.ms: whoever has a timer calls this now and then."""

@@ -22,6 +22,7 @@ from random import Random
 from minikafka.log.checkpoints import OffsetCheckpoint
 from minikafka.log.config import LogConfig
 from minikafka.log.handles import Handles
+from minikafka.log.health import Health
 from minikafka.log.log import Log
 from minikafka.log.segment import CorruptLog, LegacyFormat
 from protocol.disk.files import Disk, Lock
@@ -73,6 +74,7 @@ class Store:
         self._clock = clock
         self._random = random
         self._log = log
+        self.health = Health(directory, clock, log)
         self._lock: Lock | None = None
         self._recovery, self._replication, self._starts = (
             OffsetCheckpoint(disk, f"{directory}/{name}") for name in CHECKPOINTS
@@ -81,6 +83,7 @@ class Store:
         self._high_watermarks: dict[TopicPartition, int] = {}
         self._log_starts: dict[TopicPartition, int] = {}
         self._writing: asyncio.Future[None] | None = None
+        self._was_refused = False  # the last checkpoint found no room
 
     # ── the directory ──
 
@@ -146,7 +149,7 @@ class Store:
         place = (topic, partition)
         assert place not in self.logs, f"{topic}-{partition} is open already"
         directory = self.path_of(topic, partition)
-        opened = Log(self.handles, directory, config, self._loop, self._clock, self._random)
+        opened = Log(self.handles, directory, config, self._loop, self._clock, self._random, self.health)
         try:
             self.disk.make_dirs(directory)
             if topic_id is not None and self.topic_id_of(topic, partition) is None:
@@ -251,10 +254,17 @@ class Store:
             return
         error = running.exception()
         if error is not None:
-            self._log.error("a checkpoint could not be written: %s", error)
+            if isinstance(error, OSError):
+                self._was_refused = True
+                self.health.refused("a checkpoint", error)
+            else:
+                self._log.error("a checkpoint could not be written: %s", error)
             answer.set_exception(KafkaStorageError(str(error)))
             answer.exception()  # most callers go on; those who wait are told
         else:
+            if self._was_refused:
+                self._was_refused = False
+                self.health.took()
             answer.set_result(None)
 
     # ── end ──

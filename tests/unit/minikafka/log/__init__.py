@@ -1,10 +1,12 @@
 """What the tests of the log share: a clock to set by hand, batches, a log in a directory."""
 
 import asyncio
+from collections.abc import Callable
 from random import Random
 
 from minikafka.log.config import LogConfig
 from minikafka.log.handles import Handles
+from minikafka.log.health import Health
 from minikafka.log.log import Log, Read
 from protocol.disk.files import Buffer, Disk
 from protocol.kafka.records import NewRecord, build_batch
@@ -60,6 +62,8 @@ def make_log(
     clock: Clock | None = None,
     disk: Disk | None = None,
     handles: Handles | None = None,
+    lines: list[str] | None = None,
+    on_lost: Callable[[BaseException], None] | None = None,
 ) -> Log:
     """A log that is not open yet."""
     return Log(
@@ -69,6 +73,7 @@ def make_log(
         asyncio.get_running_loop(),
         clock or HandClock(),
         Random(1),
+        Health(str(directory), clock or HandClock(), to_list(lines), on_lost),
     )
 
 

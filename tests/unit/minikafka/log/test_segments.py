@@ -8,6 +8,7 @@ import pytest
 from minikafka.log.config import LogConfig, log_config
 from minikafka.log.log import Log
 from protocol.disk.files import Disk, File
+from protocol.kafka.batch import iterate
 from protocol.kafka.errors import KafkaStorageError, OffsetOutOfRange
 from tests.unit.minikafka.log import NOW_MS, HandClock, batch, make_log, read, read_all
 
@@ -182,8 +183,12 @@ class FullDisk(Disk):
     """A disk that can take no more."""
 
     is_full = False
+    is_broken = False
+    is_without_index_room = False  # logs that are there grow; indexes do not, and no file is begun
 
     def open(self, path: str, *, create: bool = True, read_only: bool = False) -> File:
+        if self.is_without_index_room and not self.exists(path):
+            raise OSError(28, "No space left on device")
         return FullFile(super().open(path, create=create, read_only=read_only), self)  # type: ignore[return-value]
 
 
@@ -200,38 +205,97 @@ class FullFile:
             raise OSError(28, "No space left on device")
         return self._file.append(*buffers)
 
+    def write_at(self, offset: int, data: bytes) -> None:
+        if self._disk.is_without_index_room:
+            raise OSError(28, "No space left on device")
+        self._file.write_at(offset, data)
+
     def sync(self) -> None:
-        if self._disk.is_full:
+        if self._disk.is_broken:
             raise OSError(5, "Input/output error")
         self._file.sync()
 
 
 async def test_a_full_disk_refuses_and_recovers(tmp_path: Path) -> None:
-    """A write that failed would take an offset, or the log stay broken when there is room again."""
-    disk = FullDisk()
-    log = opened(tmp_path, disk=disk)
+    """A write that failed would take an offset, or the log stay broken when there is room again; or the log of the
+    broker would fill what is left of the disk with one line a request."""
+    disk, lines, clock = FullDisk(), list[str](), HandClock()
+    log = make_log(tmp_path / "t-0", LogConfig(index_bytes=4096), clock, disk, lines=lines)
+    log.open()
+    put(log)
+    disk.is_full = True
+    for _ in range(5):
+        with pytest.raises(KafkaStorageError):
+            put(log)
+    assert [line.split(" (")[0].split("] ")[1] for line in lines] == [
+        f"ERROR Error while writing t-0 in dir {tmp_path}/t-0: No space left on device; "
+        "writes are refused until there is room again"
+    ]
+    disk.is_full = False
+    put(log)
+    assert "takes writes again; 5 were refused" in lines[1]
     put(log)
     disk.is_full = True
     with pytest.raises(KafkaStorageError):
         put(log)
+    assert len(lines) == 2, "a disk that is just about full is told of once a minute"
+    clock.now_ms += 60_000
+    with pytest.raises(KafkaStorageError):
+        put(log)
+    assert len(lines) == 3
     disk.is_full = False
     put(log)
-    assert log.log_end_offset == 2
+    assert log.log_end_offset == 4
     assert len(await read_all(log)) == log.size
 
 
+async def test_a_full_disk_in_the_middle_of_an_append(tmp_path: Path) -> None:
+    """An index that finds no room for its entries, or a segment that cannot be begun, would have the next batch take
+    the offsets of the last."""
+    disk, lines = FullDisk(), list[str]()
+    config = LogConfig(index_bytes=4096, index_interval_bytes=0, segment_bytes=40_000)
+    log = make_log(tmp_path / "t-0", config, HandClock(), disk, lines=lines)
+    log.open()
+    appended = 0
+    for at in range(1200):
+        disk.is_without_index_room = at % 7 < 5
+        try:
+            put(log, timestamp=NOW_MS + at)
+            appended += 1
+        except KafkaStorageError:
+            assert disk.is_without_index_room
+    assert 600 < appended < 1200
+    assert len(lines) == 2
+    disk.is_without_index_room = False
+    put(log, timestamp=NOW_MS + 1200)
+    assert log.log_end_offset == appended + 1
+    assert len(log.segments) > 2
+    found = [header.base_offset for header, _ in iterate(await read_all(log))]
+    assert found == list(range(appended + 1))
+    for offset in range(0, appended, 50):
+        assert next(iterate((await read(log, offset, 1)).records))[0].base_offset == offset
+    log.close(clean=True)
+    again = opened(tmp_path, index_interval_bytes=0, segment_bytes=40_000)
+    assert [header.base_offset for header, _ in iterate(await read_all(again))] == found
+
+
 async def test_a_failed_sync_takes_the_log_offline(tmp_path: Path) -> None:
-    """What the medium lost would be taken for safe after a later sync that worked."""
-    disk = FullDisk()
-    log = opened(tmp_path, disk=disk)
+    """What the medium lost would be taken for safe after a later sync that worked, or the broker go on without it."""
+    disk, lines, lost = FullDisk(), list[str](), list[BaseException]()
+    log = make_log(tmp_path / "t-0", LogConfig(index_bytes=4096), None, disk, lines=lines, on_lost=lost.append)
+    log.open()
     put(log)
-    disk.is_full = True
+    disk.is_broken = True
     with pytest.raises(KafkaStorageError):
         await log.sync_soon()
-    disk.is_full = False
+    disk.is_broken = False
     with pytest.raises(KafkaStorageError):
         put(log)
     assert log.recovery_point == 0
+    assert [str(error) for error in lost] == ["[Errno 5] Input/output error"]
+    assert "Error while flushing log for t-0" in lines[0]
+    assert "all log dirs" in lines[1]
+    assert len(lines) == 2
 
 
 def test_options_by_kafkas_names() -> None:
