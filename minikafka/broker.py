@@ -43,7 +43,7 @@ from minikafka.metadata.snapshot import records_of
 from minikafka.raft.node import Committed, Node
 from minikafka.raft.quorum import KRAFT_VERSION, Voter, Voters
 from minikafka.raft.quorum import Endpoint as VoterEndpoint
-from minikafka.raft.storage import BOOTSTRAP_CHECKPOINT, SnapshotId, Storage, id_bytes, id_text
+from minikafka.raft.storage import BOOTSTRAP_CHECKPOINT, QUORUM_STATE, SnapshotId, Storage, id_bytes, id_text
 from minikafka.replica.manager import Manager
 from minikafka.session import Route, Session
 from protocol.disk.files import AlreadyLocked, Disk
@@ -64,6 +64,7 @@ PLAINTEXT_PROTOCOL = 0
 DRAIN_S = 5.0  # clients get this long to take what was written for them
 SHUTDOWN_S = 10.0  # a controlled shutdown may take this long before it is given up
 SHUTDOWN_ROUNDS = 3
+PROPERTIES_VERSIONS = ("0", "1")  # of meta.properties; Kafka wrote the first one before KRaft
 RESERVED_IDS = 100  # Uuids below this have a meaning of their own
 SNAPSHOT_CHECK_S = 60.0  # how often it is looked whether a snapshot is due by time
 FILES_PER_CONNECTION_ROOM = 100_000  # descriptors asked of the system; it gives what it allows
@@ -203,14 +204,20 @@ class Broker:
         try:
             self.store.open()
             known = self.store.read_properties()
-            if known is None or "cluster.id" not in known:
+            if known is None and not self._was_used():
                 self._format()
             else:
-                self._adopt(known)
+                self._adopt(known or {})
         except AlreadyLocked:
             raise StartError(f"the data directory {directory} is in use by another broker") from None
         except OSError as error:
             raise StartError(f"cannot use the data directory {directory}: {error.strerror or error}") from None
+
+    def _was_used(self) -> bool:
+        """Whether a node has run here. Then the directory is a cluster's, and not ours to format."""
+        metadata = self.store.path_of(METADATA_TOPIC, 0)
+        names = self.disk.list(metadata) if self.disk.is_dir(metadata) else []
+        return any(name == QUORUM_STATE or name.endswith(".log") for name in names)
 
     def _format(self) -> None:
         self.cluster_id = id_text(self._new_id())
@@ -240,7 +247,12 @@ class Broker:
     def _adopt(self, known: dict[str, str]) -> None:
         stored = known.get("node.id", known.get("broker.id"))
         directory = self.store.directory
-        if stored is not None and stored != str(self.node_id):
+        if known.get("version") not in PROPERTIES_VERSIONS or stored is None or not known.get("cluster.id"):
+            raise StartError(
+                f"{directory}/meta.properties is gone or damaged: it does not tell version (0 or 1), node.id and "
+                "cluster.id. The data is not touched; write them there as they were"
+            )
+        if stored != str(self.node_id):
             raise StartError(
                 f"Stored node id {stored} doesn't match previous node id {self.node_id} in {directory}. "
                 "If you moved your data, make sure your configured node id matches."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ START_MS = Clock().wall_ms()  # of the records: producers of old ones are forgot
 BATCHES = 12
 RECORDS = 40
 METADATA = "__cluster_metadata-0"
+CLEAN_MARK = ".kafka_cleanshutdown"
 GARBAGE = bytes(range(256)) * 20
 
 Damage = Callable[[bytes], bytes | None]  # what becomes of a file's bytes; None removes it
@@ -83,6 +85,11 @@ async def check(directory: Path) -> None:
         await one.stop()
 
 
+def held(directory: Path) -> dict[Path, bytes]:
+    """What lies there, but for the mark of a clean stop, which a start takes away."""
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file() and path.name != CLEAN_MARK}
+
+
 def beside_the_log(directory: Path) -> list[Path]:
     return [
         file.relative_to(directory)
@@ -135,3 +142,30 @@ async def test_a_snapshot_is_whole_or_refused(tmp_path: Path, damage: str) -> No
     with pytest.raises(UnusableMetadata, match=newest.name):
         await one.start()
     assert (tmp_path / "kept-0").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (r"(?s).*", None),
+        (r"(?s).*", ""),
+        (r"(?s).*", "\0\ufffd" * 40),
+        (r"cluster.id=.*\n", ""),
+        (r"cluster.id=.*\n", "cluster.id=\n"),
+        (r"node.id=.*\n", ""),
+        (r"version=1", "version=2"),
+    ],
+    ids=["gone", "empty", "garbage", "no cluster", "an empty cluster", "no node", "a version to come"],
+)
+async def test_a_cluster_keeps_its_name(tmp_path: Path, old: str, new: str | None) -> None:
+    """A directory with data would be formatted for another cluster because one small file was lost."""
+    await written(tmp_path)
+    file = tmp_path / "meta.properties"
+    if new is None:
+        file.unlink()
+    else:
+        file.write_text(re.sub(old, new, file.read_text(), count=1))
+    before = held(tmp_path)
+    with pytest.raises(StartError, match=r"meta\.properties"):
+        await broker(tmp_path).start()
+    assert held(tmp_path) == before
