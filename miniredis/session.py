@@ -2,7 +2,7 @@
 
 Laws:
 1. What a client sends is run in its order. While it is blocked nothing of it is run, and what arrives is held – up to
-   a bound, beyond which the connection is not read any more.
+   a bound, beyond which the connection is not read any more. So is what would take too much of one turn.
 2. Answers of one read leave in one write.
 3. Output that the client does not take is bounded by its class (`client-output-buffer-limit`); beyond it the
    connection is closed, whatever waits in it.
@@ -28,12 +28,17 @@ UNCHECKED_BYTES = 64 * 1024
 # One read as large as this means that more waits: the others get their turn first. (The loop itself would read on, many
 # times over, as long as the kernel has more.)
 GREEDY_BYTES = 128 * 1024
+# Lines of one client's that are read and run in a turn of the loop: a mebibyte of tiny commands takes many. Less than
+# so many bytes are not counted.
+LINES_PER_TURN = 2048
+LINES_OF_A_COMMAND = 4  # arrays have so many lines, or more, for the work of one inline command
+COUNTED_BYTES = 8 * 1024
 
 
 class Session(Client):
     __slots__ = (
-        "_soft_limit_since", "backlog", "connection", "engine", "held", "held_bytes", "log", "parser", "traffic",
-        "wait",
+        "_is_lost", "_soft_limit_since", "backlog", "connection", "engine", "held", "held_bytes", "log", "parser",
+        "traffic", "wait",
     )  # fmt: skip
 
     def __init__(
@@ -49,12 +54,13 @@ class Session(Client):
         settings = engine.state.settings
         self.parser = Parser(max_bulk=settings.proto_max_bulk_len, max_buffer=settings.client_query_buffer_limit)
         self.backlog: list[list[bytes]] = []  # commands not yet run: the client was blocked before them
-        self.held: list[bytes] = []  # bytes that came while it was blocked
+        self.held: list[bytes] = []  # bytes that came while it was blocked, or are for the next turn
         self.held_bytes = 0
         self.peer = connection.peer
         self.laddr = connection.local
         self.created_at = connection.last_active
         self._soft_limit_since = 0.0
+        self._is_lost = False
 
     # What the connection calls.
 
@@ -68,16 +74,19 @@ class Session(Client):
         self.receive(data)
 
     def receive(self, data: bytes) -> None:
-        if self.blocked is not None or self.backlog:
+        if self.blocked is not None or self.backlog or self.held:
             self._hold(data)
-        elif self.mode & UNAUTHENTICATED or not self.parser.authenticated:
-            self._take_as_stranger(data)
         else:
-            self._take(data)
+            if len(data) >= COUNTED_BYTES:
+                data = self._first_slice(data)
+            if self.mode & UNAUTHENTICATED or not self.parser.authenticated:
+                self._take_as_stranger(data)
+            else:
+                self._take(data)
         self._note_whether_holding()
 
     def _note_whether_holding(self) -> None:
-        if self.blocked is None and not self.backlog and self.parser.is_plain:
+        if self.blocked is None and not self.backlog and not self.held and self.parser.is_plain:
             self.mode &= ~HOLDING
         else:
             self.mode |= HOLDING
@@ -87,9 +96,46 @@ class Session(Client):
             self.connection.resume_reading()
 
     def lost(self) -> None:
+        if self.held and self._may_go_on():
+            self._is_lost = True  # what it sent before it left is still to be run
+        else:
+            self._leave()
+
+    def _leave(self) -> None:
         self.backlog.clear()
         self.held.clear()
         self.engine.dismiss(self)
+
+    # What is too much for one turn.
+
+    def _first_slice(self, data: bytes) -> bytes:
+        """As much of it as is run now; the rest is held until the others have had their turn."""
+        lines = data.count(b"\n")
+        most = LINES_PER_TURN * LINES_OF_A_COMMAND if data.startswith(b"*") else LINES_PER_TURN
+        if lines <= most:
+            return data
+        size = max(1, len(data) * most // lines)
+        self._hold(data[size:])
+        self.connection.loop.call_soon(self._next_slice)
+        return data[:size]
+
+    def _next_slice(self) -> None:
+        if self.held and self._may_go_on():
+            self._take_held()
+            self._note_whether_holding()
+        if self._is_lost and not (self.held and self._may_go_on()):
+            self._is_lost = False
+            self._leave()
+
+    def _may_go_on(self) -> bool:
+        return self.blocked is None and not self.backlog and not self.mode & CLOSING
+
+    def _take_held(self) -> None:
+        data = b"".join(self.held)
+        self.held.clear()
+        self.held_bytes = 0
+        self.connection.resume_reading()
+        self.receive(data)
 
     def resumed(self) -> None:
         self._soft_limit_since = 0.0
@@ -175,11 +221,7 @@ class Session(Client):
             self._refuse()
             return
         if self.held:
-            data = b"".join(self.held)
-            self.held.clear()
-            self.held_bytes = 0
-            self.connection.resume_reading()
-            self._take(data)
+            self._take_held()
 
     # Output.
 

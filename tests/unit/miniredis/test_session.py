@@ -341,3 +341,37 @@ async def test_pieces_of_commands_of_many_clients_are_put_together() -> None:
         await wires[0].expect(b"$14\r\n" + ping + b"\r\n+PONG\r\n")
         await wires[1].expect(b"+PONG\r\n+PONG\r\n")
         await wires[2].expect(b"+PONG\r\n")
+
+
+@on_both_loops
+async def test_many_tiny_commands_are_run_a_slice_a_turn() -> None:
+    """A mebibyte of line breaks and letters from one client holds everybody else up for a second."""
+    async with running() as server:
+        wire = await Wire.to(server)
+        wire.send("PING\n")
+        await wire.expect(b"+PONG\r\n")
+        (session,) = server.state.clients.values()
+        session.receive(b"INCR n\n" * 20000 + b"BLPOP l 0\nGET n\n")
+        assert 0 < int(server.state.dbs[0].find(b"n")) < 10000, "all of it was run at once, or nothing"
+        session.receive(b"GET m\n")
+        await wire.expect(b"".join(b":%d\r\n" % number for number in range(1, 20001)))
+        await until(lambda: len(server.state.blocked) == 1)
+        other = await Wire.to(server)
+        other.send("RPUSH l x\n")
+        await wire.expect(b"*2\r\n$1\r\nl\r\n$1\r\nx\r\n$5\r\n20000\r\n$-1\r\n")
+
+
+@on_both_loops
+async def test_what_was_sent_before_leaving_is_run() -> None:
+    """Commands of a client that closed its connection after them are run in part: those of its first turn."""
+    async with running() as server:
+        wire = await Wire.to(server)
+        wire.send("PING\n")
+        await wire.expect(b"+PONG\r\n")
+        (session,) = server.state.clients.values()
+        session.receive(b"INCR n\n" * 20000)
+        session.lost()
+        assert server.state.clients
+        await until(lambda: not server.state.clients)
+        assert int(server.state.dbs[0].find(b"n")) == 20000
+        wire.writer.close()
