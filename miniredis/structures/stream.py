@@ -280,7 +280,8 @@ class Stream:
         self.first_id = 0
         if self._length:
             node = next(node for node in self._nodes if node.live)
-            self.first_id = node.id_at(node.offsets()[node.first_live()])
+            number = node.first_live()
+            self.first_id = node.id_at(node.offsets(number + 1)[number])
             self._remember(node)
 
     def _find_top(self) -> None:

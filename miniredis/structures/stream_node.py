@@ -28,6 +28,7 @@ MAX_ID: Final = (1 << 128) - 1
 
 DELETED: Final = 1
 SAME: Final = 2
+_EVERY: Final = 1 << 62  # more entries than there can be
 _SAME_FLAGS: Final = b"\x02\x01"
 _OWN_FLAGS: Final = b"\x00\x01"
 
@@ -173,20 +174,24 @@ class Node:
 
     # Finding. An entry is named by its number in the node, deleted ones included.
 
-    def offsets(self) -> array[int]:
-        """Where each entry begins: walked once, and then only what was added since."""
+    def offsets(self, least: int = _EVERY) -> array[int]:
+        """Where each entry begins, of the first `least` at any rate: walked once, and then only what was added since.
+
+        That few are asked for at the beginning matters where a node may hold any number of entries."""
         places = self.places
         if places is None:
             places = self.places = Places()
         body = self.body
         at = places.walked
         end = len(body)
-        if at == end:
+        missing = least - len(places.offsets)
+        if at == end or missing <= 0:
             return places.offsets
         append = places.offsets.append
         sizes = _SIZES
         same = len(self.shape.names) + 1
-        while at < end:
+        while at < end and missing:
+            missing -= 1
             append(at)
             flags = body[at]
             at += 2
@@ -237,13 +242,17 @@ class Node:
 
     def first_live(self) -> int:
         """The number of the first living entry. Law: there is one."""
-        offsets = self.offsets()
+        assert self.live
+        offsets = self.offsets(1)
         places = self.places
         assert places is not None
-        assert self.live
-        while self.body[offsets[places.first_live]] & DELETED:
-            places.first_live += 1
-        return places.first_live
+        number = places.first_live
+        while self.body[offsets[number]] & DELETED:
+            number += 1
+            if number == len(offsets):
+                self.offsets(2 * number)
+        places.first_live = number
+        return number
 
     # Removing.
 
@@ -253,7 +262,7 @@ class Node:
             self.body = bytearray(self.body)
         body = self.body
         assert type(body) is bytearray
-        body[self.offsets()[number]] |= DELETED
+        body[self.offsets(number + 1)[number]] |= DELETED
         self.live -= 1
         self.deleted += 1
 
@@ -269,7 +278,7 @@ class Node:
         count = 0
         while self.live:
             number = self.first_live()
-            if self.id_at(self.offsets()[number]) >= id:
+            if self.id_at(self.offsets(number + 1)[number]) >= id:
                 break
             self.delete(number)
             count += 1
@@ -281,12 +290,13 @@ class Node:
         """Living entries with start <= id <= end in their order; the first `count` of them, 0 for all."""
         if start <= self.master and not (count and count < self.live):
             return self._decode(0, len(self.body), end, 0)
-        offsets = self.offsets()
-        first = self.seek(start)
-        if first == len(offsets):
-            return []
         # Among so many there are enough living ones.
-        after = first + count + self.deleted if count else len(offsets)
+        enough = count + self.deleted if count else _EVERY
+        first = max(self.seek(start), self.first_live()) if self.live else 0
+        offsets = self.offsets(first + enough + 1)
+        if first == len(offsets) or not self.live:
+            return []
+        after = first + enough
         stop = offsets[after] if after < len(offsets) else len(self.body)
         return self._decode(offsets[first], stop, end, count)
 
