@@ -154,7 +154,7 @@ class Fetching:
         broker = self._broker
         try:
             name = key[0]
-            asked.topic = broker.replicas.topic_name(name) if isinstance(name, bytes) else name
+            asked.topic = self._name_of(key, name) if isinstance(name, bytes) else name
             self._authorize(asked.topic)
             partition = broker.replicas.partition(asked.topic, item.partition)
             if isinstance(name, bytes) and partition.topic_id != name:
@@ -166,6 +166,20 @@ class Fetching:
         except KafkaError as error:
             asked.error = error
         return asked
+
+    def _name_of(self, key: FetchKey, topic_id: bytes) -> str:
+        """The name behind an id. A session remembers it: of a topic that was deleted, or deleted and made again, its
+        reader hears just that, and not that the id is unknown."""
+        wanted = None if self._session is None else self._session.partitions.get(key)
+        try:
+            name = self._broker.replicas.topic_name(topic_id)
+        except UnknownTopicId:
+            if wanted is None or not wanted.topic:
+                raise
+            return wanted.topic
+        if wanted is not None:
+            wanted.topic = name
+        return name
 
     def _authorize(self, topic: str) -> None:
         broker = self._broker

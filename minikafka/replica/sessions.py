@@ -30,10 +30,11 @@ FetchKey = tuple[str | bytes, int]  # topic name, or its id in requests that use
 class Wanted:
     """One partition of a session: what the reader asked last, and what it was told."""
 
-    __slots__ = ("asked", "high_watermark", "log_start_offset")
+    __slots__ = ("asked", "high_watermark", "log_start_offset", "topic")
 
     def __init__(self, asked: FetchPartition) -> None:
         self.asked = asked
+        self.topic = ""  # its topic's name, once known: that outlives the topic
         self.high_watermark = -1
         self.log_start_offset = -1
 

@@ -25,9 +25,17 @@ from protocol.kafka.messages.produce import (
     ProduceRequest,
     TopicProduceData,
 )
-from protocol.kafka.messages.topics import CreatableTopic, CreatableTopicConfig, CreateTopicsRequest
+from protocol.kafka.messages.topics import (
+    CreatableTopic,
+    CreatableTopicConfig,
+    CreateTopicsRequest,
+    DeleteTopicsRequest,
+    MetadataRequest,
+    MetadataRequestTopic,
+)
 from protocol.kafka.messages.transactions import InitProducerIdRequest
 from protocol.kafka.records import NewRecord, build_batch
+from protocol.kafka.schema import NO_UUID
 from tests.oracle.kafka.play import Stage, play
 from tests.oracle.kafka.wire import plain
 
@@ -294,6 +302,34 @@ def fetch_in_sessions(stage: Stage) -> None:
     get("again", (two, 1))
     get("new one for the old", (two, 0), at(0))
     get("that is gone", (two, 2))
+
+
+@play(FetchRequest, 13)
+def fetch_in_a_session_what_was_deleted(stage: Stage) -> None:
+    topic_id = create(stage, "a")
+    name = stage.topic("a")
+    stage.produce("a", batch())
+
+    def get(label: str, session: tuple[int, int], *partitions: FetchPartition) -> int:
+        topics = [("a", topic_id, partitions)] if partitions else []
+        reply = stage.wire.ask(fetching(stage, topics, session=session), stage.version)
+        session_id: int = reply.session_id
+        reply.session_id = 1 if session_id else 0
+        stage.compare(label, plain(reply, stage.version))
+        return session_id
+
+    one = get("new", (0, 0), at(0))
+    stage.wire.ask(DeleteTopicsRequest(topic_names=[name], timeout_ms=10_000), 5)
+    asked = MetadataRequest(topics=[MetadataRequestTopic(topic_id=NO_UUID, name=name)], allow_auto_topic_creation=False)
+    stage.until(asked, 12, lambda reply: reply.topics[0].error_code == 3)
+    end = ListOffsetsTopic(name=name, partitions=[ListOffsetsPartition(partition_index=0, timestamp=-1)])
+    stage.until(
+        ListOffsetsRequest(replica_id=-1, topics=[end]), 2, lambda reply: reply.topics[0].partitions[0].error_code == 3
+    )
+    get("deleted", (one, 1))
+    create(stage, "a")
+    get("made again", (one, 2))
+    get("without a session", (0, -1), at(0))
 
 
 @play(ListOffsetsRequest)
