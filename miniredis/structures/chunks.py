@@ -11,8 +11,9 @@ Law 2: both ends are O(1). A place in the middle is found through `_starts`, the
        element of every run in coordinates that a push or pop at either end does not shift; only a
        change inside the chain drops that index, and those changes have searched the list anyway.
 Law 3: an emptied run is not kept; the owner of an emptied list drops the list.
-Law 4: with a depth given (list-compress-depth), all runs but so many from each end are folded whenever nobody is
-       at work on them. The ends never are, so pushes and pops stay what they are.
+Law 4: all runs but a few at each end are folded whenever nobody is at work on them: packed into one string of bytes
+       each, at a quarter of what live elements take. With a depth given (list-compress-depth) that many stay live, and
+       the others are compressed as well. The ends never are folded, so pushes and pops stay what they are.
 
 The limit is an argument of everything that may convert: it is a setting that can change under a living
 list. A chain keeps the limit it was built with for the size of its runs, as Redis' chains do.
@@ -25,7 +26,8 @@ from itertools import accumulate
 from typing import ClassVar, Final
 from zlib import compress, decompress
 
-from miniredis.structures import listpack
+from msgpack import packb, unpackb
+
 from miniredis.structures.packed import HEADER_BYTES, entry_size
 
 # The size classes that a negative list-max-listpack-size names, -1 to -5.
@@ -41,6 +43,8 @@ ESTIMATED_OVERHEAD: Final = 8
 LEAST_FOLDED_BYTES: Final = 48
 LEAST_SAVED_BYTES: Final = 8
 FOLD_LEVEL: Final = 1
+# Runs at each end that stay live where list-compress-depth does not say how many.
+LIVE_RUNS: Final = 2
 # Up to so many runs are walked; beyond, a place is found by bisection.
 WALK_RUNS: Final = 16
 MINUS: Final = 0x2D
@@ -67,15 +71,16 @@ def shrunk_limits(fill: int) -> tuple[int, int]:
 class Run:
     """Neighbouring elements and the bytes they would take packed. A plain run holds one oversized element.
 
-    Its elements are `live`, or folded: packed and compressed, out of sight until somebody needs them."""
+    Its elements are `live`, or folded: packed into one string of bytes until somebody needs them."""
 
-    __slots__ = ("_count", "_folded", "is_plain", "live", "size")
+    __slots__ = ("_count", "_folded", "_is_compressed", "is_plain", "live", "size")
 
     def __init__(self, items: list[bytes], size: int, is_plain: bool = False) -> None:
         self.live = items  # empty while folded
         self.size = size
         self.is_plain = is_plain
         self._folded = b""
+        self._is_compressed = False
         self._count = 0  # elements, while folded
 
     def __len__(self) -> int:
@@ -92,17 +97,23 @@ class Run:
         """The elements, to be read: what is folded stays so."""
         if not self._folded:
             return self.live
-        return listpack.decode(decompress(self._folded))
+        found: list[bytes] = unpackb(decompress(self._folded) if self._is_compressed else self._folded)
+        return found
 
-    def fold(self) -> None:
-        """Pack and compress, if that saves anything worth it."""
-        if self._folded or self.size < LEAST_FOLDED_BYTES:
+    def fold(self, is_compressed: bool) -> None:
+        """Pack, and compress if that is wanted and saves anything worth it. A plain run has nothing to pack."""
+        if self._folded or (self.is_plain and not is_compressed):
             return
-        packed = compress(listpack.encode(self.live), FOLD_LEVEL)
-        if len(packed) + LEAST_SAVED_BYTES <= self.size:
-            self._folded = packed
-            self._count = len(self.live)
-            self.live = []
+        packed = packb(self.live)
+        self._is_compressed = False
+        if is_compressed and self.size >= LEAST_FOLDED_BYTES:
+            smaller = compress(packed, FOLD_LEVEL)
+            if len(smaller) + LEAST_SAVED_BYTES <= len(packed):
+                packed = smaller
+                self._is_compressed = True
+        self._count = len(self.live)
+        self._folded = packed
+        self.live = []
 
     def unfold(self) -> None:
         if self._folded:
@@ -110,7 +121,9 @@ class Run:
             self._folded = b""
 
     def copy(self) -> "Run":
-        return Run(self.peek().copy(), self.size, self.is_plain)
+        twin = Run(self.live.copy(), self.size, self.is_plain)
+        twin._folded, twin._is_compressed, twin._count = self._folded, self._is_compressed, self._count
+        return twin
 
 
 def packed_run(value: bytes) -> Run:
@@ -128,6 +141,7 @@ class List:
         "_count",
         "_count_limit",
         "_depth",
+        "_is_ruffled",
         "_items",
         "_packed",
         "_plain_from",
@@ -142,6 +156,7 @@ class List:
         """`depth`: runs at each end that stay unfolded, 0: all. `plain_from`: length from which an element gets a run
         to itself, 0: where it would not fit into any other."""
         self._depth = depth
+        self._is_ruffled = False  # a run in the middle may lie unfolded
         self._plain_from = plain_from
         self._items: list[bytes] = []  # the run of a small list; empty once chained
         self._packed = HEADER_BYTES  # packed bytes of all runs together
@@ -165,7 +180,10 @@ class List:
         """Memory this list takes, in bytes: an estimate that follows every change at no cost."""
         if self._runs is None:
             return LIST_BYTES + self._packed + len(self._items) * ELEMENT_BYTES
-        return LIST_BYTES + self._packed + self._count * ELEMENT_BYTES + len(self._runs) * RUN_BYTES
+        runs = self._runs
+        edge = min(self._depth or LIVE_RUNS, len(runs))
+        live = sum([len(runs[which].live) + len(runs[-which - 1].live) for which in range(edge)])
+        return LIST_BYTES + self._packed + min(live, self._count) * ELEMENT_BYTES + len(runs) * RUN_BYTES
 
     def copy(self) -> "List":
         twin = List()
@@ -211,8 +229,7 @@ class List:
         built._runs = deque(runs)
         built._count = sum([len(run) for run in runs])
         built._size_limit, built._count_limit = limits(min(limit, MAX_FILL))
-        if depth:
-            built._refold()
+        built._refold()
         return built
 
     def __iter__(self) -> Iterator[bytes]:
@@ -297,8 +314,7 @@ class List:
             runs.popleft()
             if self._starts is not None:
                 self._starts.popleft()
-            if self._depth:
-                self._refold()
+            self._unfold_ends()
         if len(runs) == 1 and limit is not None:
             self.shrink(limit)
         return value
@@ -318,8 +334,7 @@ class List:
             runs.pop()
             if self._starts is not None:
                 self._starts.pop()
-            if self._depth:
-                self._refold()
+            self._unfold_ends()
         if len(runs) == 1 and limit is not None:
             self.shrink(limit)
         return value
@@ -399,8 +414,7 @@ class List:
                 self._insert_beside(which, items.index(pivot), value, after)
                 self._count += 1
                 self._starts = None
-                if self._depth:
-                    self._refold()
+                self._refold()
                 return True
         return False
 
@@ -424,6 +438,7 @@ class List:
             if len(run):
                 kept.append(run)
         if removed:
+            self._is_ruffled = True
             self._runs = deque(reversed(kept) if count < 0 else kept)
             self._count -= removed
             self._starts = None
@@ -497,7 +512,7 @@ class List:
     def shrink(self, limit: int) -> None:
         """Become one run again when one is left and it is well below the limit."""
         runs = self._runs
-        if self._depth and runs is not None:
+        if self._is_ruffled and runs is not None:
             self._refold()
         if runs is None or len(runs) != 1 or runs[0].is_plain:
             return
@@ -516,15 +531,26 @@ class List:
         return length >= self._plain_from if self._plain_from else length > self._size_limit
 
     def _refold(self) -> None:
-        """Law 4: fold what lies deeper than `_depth` runs from both ends, unfold what does not."""
+        """Law 4, after work in the middle."""
         runs = self._runs
         assert runs is not None
-        last = len(runs) - self._depth
+        self._is_ruffled = False
+        edge = self._depth or LIVE_RUNS
+        last = len(runs) - edge
+        is_compressed = self._depth > 0
         for which, run in enumerate(runs):
-            if self._depth <= which < last:
-                run.fold()
-            else:
+            if which < edge or which >= last:
                 run.unfold()
+            else:
+                run.fold(is_compressed)
+
+    def _unfold_ends(self) -> None:
+        """Law 4, after runs at an end have gone: others come nearer."""
+        runs = self._runs
+        assert runs is not None
+        for which in range(min(self._depth or LIVE_RUNS, len(runs))):
+            runs[which].unfold()
+            runs[-which - 1].unfold()
 
     def _fresh_run(self, value: bytes) -> Run:
         run = plain_run(value) if self._is_large(value) else packed_run(value)
@@ -541,8 +567,9 @@ class List:
             else:
                 self._starts = None
         runs.appendleft(run)
-        if self._depth:
-            self._refold()
+        edge = self._depth or LIVE_RUNS
+        if len(runs) > 2 * edge:
+            runs[edge].fold(self._depth > 0)
 
     def _new_tail(self, run: Run) -> None:
         runs, starts = self._runs, self._starts
@@ -553,8 +580,9 @@ class List:
             else:
                 self._starts = None
         runs.append(run)
-        if self._depth:
-            self._refold()
+        edge = self._depth or LIVE_RUNS
+        if len(runs) > 2 * edge:
+            runs[-edge - 1].fold(self._depth > 0)
 
     def _popped(self, run: Run, value: bytes) -> None:
         if not len(run):
@@ -608,6 +636,7 @@ class List:
         assert runs is not None
         which, offset = self._locate(index)
         run = runs[which]
+        self._is_ruffled = True
         is_large = self._is_large(value)
         if not run.is_plain and not is_large:
             change = entry_size(value) - entry_size(run.items[offset])
@@ -748,6 +777,7 @@ class List:
                 self._starts.popleft()
         if count:
             self._cut_away(runs[0], 0, count)
+        self._unfold_ends()
 
     def _delete_tail(self, count: int) -> None:
         """Delete the last `count` elements."""
@@ -764,6 +794,7 @@ class List:
                 self._starts.pop()
         if count:
             self._cut_away(runs[-1], len(runs[-1]) - count, len(runs[-1]))
+        self._unfold_ends()
 
     def _delete_small(self, start: int, stop: int) -> None:
         self._packed -= sum(map(entry_size, self._items[start:stop]))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from miniredis.structures.chunks import List
+from miniredis.structures.chunks import LIVE_RUNS, List
 from miniredis.structures.packed import HEADER_BYTES, entry_size
 
 TRACE = Path(__file__).parents[3] / "golden" / "redis-7.4.1-list-encodings.txt"
@@ -160,3 +160,37 @@ def test_size_follows_content() -> None:
     assert values.encoding == b"listpack"
     values.take_head(3, -2)
     assert values.size_bytes == empty
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_folded_runs_are_the_same_list(seed: int) -> None:
+    """What lies folded in the middle is lost, or an end is folded and takes no more elements."""
+    chance = random.Random(seed)
+    fill, depth, plain_from = chance.choice([3, 8, -1, 1]), chance.choice([0, 1, 2]), chance.choice([0, 30])
+    ours, plain = List(depth, plain_from), list[bytes]()
+    for step in range(600):
+        value = chance.choice([b"x" * chance.randrange(60), b"%d" % chance.randrange(100), b"y" * 5000])
+        place = chance.randrange(len(plain)) if plain else 0
+        match chance.randrange(8):
+            case 0 | 1:
+                ours.push_tail([value], fill)
+                plain.append(value)
+            case 2 | 3:
+                ours.push_head([value], fill)
+                plain.insert(0, value)
+            case 4 if plain:
+                assert ours.set(place, value, fill)
+                plain[place] = value
+            case 5 if plain:
+                assert ours.insert(plain[place], value, True, fill)
+                plain.insert(plain.index(plain[place]) + 1, value)
+            case 6 if plain:
+                assert ours.pop_head(fill) == plain.pop(0)
+            case 7 if len(plain) > 40 and chance.random() < 0.3:
+                ours.trim(3, len(plain) - 5, fill)
+                plain = plain[3:-5]
+        if step % 40 == 0:
+            assert list(ours) == list(ours.copy()) == plain
+            live = [not run._folded for run in ours.runs()]
+            assert all(live[: depth or LIVE_RUNS] + live[-(depth or LIVE_RUNS) :])
+    assert ours.slice(2, len(plain)) == plain[2:]
