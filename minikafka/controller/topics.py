@@ -136,6 +136,15 @@ def create_topics(
     return Outcome(results, [] if validate_only else records)
 
 
+def records_at_most(defaults: TopicDefaults, wanted: Iterable[CreatableTopic]) -> int:
+    """How many records creating these topics takes, none of them refused."""
+    count = 0
+    for one in wanted:
+        partitions = defaults.partitions if one.num_partitions == DEFAULT else one.num_partitions
+        count += 1 + len(one.configs) + max(len(one.assignments), partitions)
+    return count
+
+
 def create_topic(
     making: Making, wanted: CreatableTopic, is_describable: bool
 ) -> tuple[CreatableTopicResult, list[Record]]:

@@ -8,7 +8,8 @@ Law 1: a partition is served when the metadata assigns it to this broker, under 
 Law 2: what recurs (retention, checkpoints, flush.ms) is one timer each for all partitions, and does nothing when
        nothing changed.
 Law 3: making a partition takes files and syncs, a millisecond. While clients are served, thousands of them (one request
-       may ask for that) are made a few a turn of the loop; one that somebody looks for is made at once.
+       may ask for that) are made a few a turn of the loop; one that somebody looks for is made at once. A start opens
+       what lies there before anybody is served, and leaves to that as well what an earlier run did not come to.
 """
 
 import asyncio
@@ -134,7 +135,7 @@ class Manager:
             else:
                 self._coming[name, index] = agreed
         if not self._timers:
-            self._make(len(self._coming))  # at the start nobody waits: all of it
+            self._open_all()
         elif not self._is_making:
             self._make_some()
         for kind, name in delta.configs:
@@ -153,6 +154,13 @@ class Manager:
                 if self._loop.time() >= end:
                     break
             self._loop.call_soon(self._make_some)
+
+    def _open_all(self) -> None:
+        """At the start: every partition that has a directory."""
+        for place in self.store.partitions():
+            agreed = self._coming.pop(place, None)
+            if agreed is not None:
+                self._take_over(*place, agreed)
 
     def _make(self, count: int) -> None:
         for topic, index in list(islice(self._coming, count)):
@@ -232,7 +240,7 @@ class Manager:
     # ── what recurs ──
 
     def start(self) -> None:
-        """Begin retention, checkpoints and flushing by time."""
+        """Begin retention, checkpoints and flushing by time, and make what was agreed on and never made."""
         settings = self._settings
         first = settings.log_initial_task_delay_ms
         self._every(settings.log_retention_check_interval_ms, first, self.enforce_retention)
@@ -241,6 +249,7 @@ class Manager:
         self._every(settings.log_flush_start_offset_checkpoint_interval_ms, first, self._checkpoint_log_starts)
         interval = settings.replica_high_watermark_checkpoint_interval_ms
         self._every(interval, interval, self._checkpoint_high_watermarks)
+        self._make_some()
 
     def _every(self, interval_ms: int, first_ms: int, task: Callable[[], object]) -> None:
         place = len(self._timers)

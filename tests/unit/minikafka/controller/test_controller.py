@@ -9,7 +9,7 @@ import pytest
 
 from minikafka import options
 from minikafka.controller import brokers
-from minikafka.controller.controller import Controller
+from minikafka.controller.controller import TOPICS_A_TURN, Controller
 from minikafka.controller.placement import place
 from minikafka.controller.topics import TopicDefaults, name_fault, new_topic_id
 from minikafka.metadata.configs import Configs, Tables, read_table
@@ -19,6 +19,7 @@ from protocol.kafka.errors import (
     InconsistentClusterId,
     InvalidRegistration,
     InvalidReplicationFactor,
+    PolicyViolation,
     RequestTimedOut,
     StaleBrokerEpoch,
 )
@@ -213,6 +214,35 @@ async def test_a_topic_wanted_twice_is_created_once() -> None:
     third = made.create_internal_topic("__consumer_offsets", 50, 3, {})
     node.commit()
     await third
+
+
+async def test_many_new_topics_are_made_in_turns() -> None:
+    """One CreateTopics of thousands would keep every other client of the broker waiting for a fifth of a second, be
+    answered before all of it is written, or pass Kafka's bound on one request in parts."""
+    made, node = controller()
+    enter(made)
+    node.commit()
+    count = 2 * TOPICS_A_TURN + 1
+    names = [f"topic-{number}" for number in range(count)]
+    before = len(node.written)
+    answer = made.create_topics([topic(name) for name in [*names[:-1], "no good/"]], set(), validate_only=False)
+    assert len(made.state.topics) == TOPICS_A_TURN
+    other = made.create_topics([topic(names[-1])], set(), validate_only=False)
+    while len(made.state.topics) < count:
+        assert not answer.done()
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not answer.done()
+    node.commit()
+    results = await answer
+    assert [result.name for result in results] == [*names[:-1], "no good/"]
+    assert [bool(result.error_code) for result in results] == [False] * (count - 1) + [True]
+    assert not (await other)[0].error_code
+    assert len(node.written) - before == 3
+    too_many = [topic(f"more-{number}", 5) for number in range(TOPICS_A_TURN * 10)]
+    with pytest.raises(PolicyViolation):
+        made.create_topics(too_many, set(), validate_only=False)
+    assert len(made.state.topics) == count
 
 
 def registered(number: int, rack: str | None = None, fenced: bool = False) -> Broker:

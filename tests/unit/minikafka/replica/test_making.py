@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from minikafka.config import settings_of
+from minikafka.log.config import LogConfig
 from minikafka.log.store import Store
 from minikafka.metadata.configs import Configs
 from minikafka.metadata.image import Delta, Image
@@ -51,11 +52,23 @@ async def manager(tmp_path: Path) -> Manager:
     return Manager(store, 1, topic_values=values, loop=loop, clock=Clock(), random=random.Random(1), log=to_list())
 
 
-async def test_before_service_all_partitions_are_made(manager: Manager) -> None:
-    """A broker would go into service without the partitions it leads, and put their directories aside as strays."""
+async def test_before_service_all_partitions_that_lie_there_are_opened(manager: Manager) -> None:
+    """A broker would go into service without the partitions it leads, and put their directories aside as strays; or be
+    minutes late because of partitions that were never made."""
+    made = 3
+    for index in range(made):
+        manager.store.open_log("many", index, LogConfig(), topic_id=TOPIC_ID).close(clean=True)
+    manager.store.logs.clear()
     image = Image()
     manager.apply(agree(image), image)
-    assert len(manager.partitions) == MANY
+    manager.put_aside_strays(image)
+    assert sorted(index for _, index in manager.partitions) == list(range(made))
+    manager.start()
+    assert made < len(manager.partitions) <= made + MADE_A_TURN
+    assert manager.partition("many", MANY - 1).is_leader
+    while len(manager.partitions) < MANY:
+        await asyncio.sleep(0)
+    manager.close()
 
 
 async def test_in_service_other_clients_have_their_turn(manager: Manager) -> None:
