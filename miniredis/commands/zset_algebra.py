@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from miniredis.commands.zsets import changed
 from miniredis.engine.call import SYNTAX_ERROR, Call
 from miniredis.engine.registry import DENYOOM, READONLY, WRITE, command
 from miniredis.keyspace import notify
@@ -89,7 +90,7 @@ def store(call: Call, key: bytes, scores: dict[bytes, float], event: bytes) -> i
         return 0
     zset = SortedSet.from_scores(scores, call.state.settings)
     db.put(key, zset)
-    db.changed(key, zset, event, notify.ZSET)
+    changed(call, key, zset, event)
     return len(zset)
 
 

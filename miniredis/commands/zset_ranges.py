@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Final
 
 from miniredis.commands.zset_algebra import store
+from miniredis.commands.zsets import changed
 from miniredis.engine.call import SYNTAX_ERROR, Call
 from miniredis.engine.registry import DENYOOM, FAST, READONLY, WRITE, command
-from miniredis.keyspace import notify
 from miniredis.structures.zset import LexBound, SortedSet
 from protocol.resp.numbers import parse_bound
 from protocol.resp.values import Failure, Pairs, Reply
@@ -317,6 +317,6 @@ def _remove(call: Call, zset: SortedSet, start: int, stop: int, event: bytes) ->
     key = call.argv[1]
     removed = len(zset.remove_slice(start, stop))
     if removed:
-        call.db.changed(key, zset, event, notify.ZSET, removed)
+        changed(call, key, zset, event, removed)
         call.db.drop_if_empty(key, zset)
     return removed

@@ -57,10 +57,19 @@ def zadd(call: Call) -> Reply:
     else:
         zset = _zset_to_add_to(call, zset)
         outcome = zset.put(argv[3], score, call.state.settings)
+        if zset.may_rest:
+            db.keyspace.resting.add(zset)
     if outcome:
         db.changed(key, zset, b"zadd", notify.ZSET)
         return 1 if outcome == ADDED else 0
     return 0
+
+
+def changed(call: Call, key: bytes, zset: SortedSet, event: bytes, n: int = 1) -> None:
+    """After so many changes of a sorted set in place."""
+    call.db.changed(key, zset, event, notify.ZSET, n)
+    if zset.may_rest:
+        call.db.keyspace.resting.add(zset)
 
 
 def _zset_to_add_to(call: Call, found: Value | None) -> SortedSet:
@@ -93,7 +102,7 @@ def zincrby(call: Call) -> Reply:
         raise Failure(NOT_A_NUMBER)
     zset.expect(1, call.state.settings)
     if zset.put(argv[3], score, call.state.settings):
-        call.db.changed(argv[1], zset, b"zincr", notify.ZSET)
+        changed(call, argv[1], zset, b"zincr")
     return score
 
 
@@ -121,7 +130,7 @@ def _zadd(call: Call, options: int) -> Reply:
     else:
         zset.expect(count, limits)
 
-    added = changed = 0
+    added = updated = 0
     result: float | None = None
     for member, score in zip(members, scores, strict=True):
         old = zset.score(member)
@@ -141,13 +150,13 @@ def _zadd(call: Call, options: int) -> Reply:
         if outcome == ADDED:
             added += 1
         elif outcome:
-            changed += 1
+            updated += 1
         result = score
-    if added or changed:
-        db.changed(key, zset, b"zincr" if options & _INCR else b"zadd", notify.ZSET, added + changed)
+    if added or updated:
+        changed(call, key, zset, b"zincr" if options & _INCR else b"zadd", added + updated)
     if options & _INCR:
         return result
-    return added + changed if options & _CH else added
+    return added + updated if options & _CH else added
 
 
 def _refuse_zadd(options: int, words: int) -> None:
@@ -176,7 +185,7 @@ def zrem(call: Call) -> Reply:
         if zset.remove(member):
             removed += 1
     if removed:
-        call.db.changed(key, zset, b"zrem", notify.ZSET, removed)
+        changed(call, key, zset, b"zrem", removed)
         call.db.drop_if_empty(key, zset)
     return removed
 
@@ -338,9 +347,8 @@ def _zpop(call: Call, from_greatest: bool) -> Reply:
 
 def _take(call: Call, key: bytes, zset: SortedSet, count: int, from_greatest: bool) -> list[Entry]:
     taken = zset.pop(count, from_greatest)
-    db = call.db
-    db.changed(key, zset, b"zpopmax" if from_greatest else b"zpopmin", notify.ZSET, len(taken))
-    db.drop_if_empty(key, zset)
+    changed(call, key, zset, b"zpopmax" if from_greatest else b"zpopmin", len(taken))
+    call.db.drop_if_empty(key, zset)
     return taken
 
 

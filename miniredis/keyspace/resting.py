@@ -1,8 +1,8 @@
-"""Small hashes that were changed and are still open: the latest of them; the others are packed.
+"""Small hashes and sorted sets that were changed and are still open: the latest of them; the others are packed.
 
-A hash that is changed again and again is never packed in between, and one that was made and left is soon.
+One that is changed again and again is never packed in between, and one that was made and left is soon.
 
-Law: only memory depends on this list. Who forgets to name a hash here leaves it open, and nothing else is different.
+Law: only memory depends on this list. Who forgets to name one here leaves it open, and nothing else is different.
 """
 
 from __future__ import annotations
@@ -11,24 +11,25 @@ from collections import deque
 from typing import Final
 
 from miniredis.structures.hash import Hash
+from miniredis.structures.zset import SortedSet
 
 # Each takes ten times what it takes packed: some megabytes together, at most.
 MOST_OPEN: Final = 512
 
 
 class Resting:
-    """Open hashes, the longest unchanged first."""
+    """Open values, the longest unchanged first."""
 
     __slots__ = ("_open",)
 
     def __init__(self) -> None:
-        self._open: deque[Hash] = deque()
+        self._open: deque[Hash | SortedSet] = deque()
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def add(self, value: Hash) -> None:
-        """A hash was changed and is not on the list (`may_rest`); another one may get its rest for it."""
+    def add(self, value: Hash | SortedSet) -> None:
+        """A value was changed and is not on the list (`may_rest`); another one may get its rest for it."""
         value.may_rest = False
         self._open.append(value)
         if len(self._open) > MOST_OPEN:

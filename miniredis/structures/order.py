@@ -61,6 +61,17 @@ class Order:
         order.size = len(entries)
         return order
 
+    @staticmethod
+    def of_columns(scores: list[float], members: list[bytes]) -> Order:
+        """The order of a few entries, as many as a chunk may have, which are sorted; it keeps the members' list."""
+        assert 0 < len(scores) <= _CHUNK_MOST
+        order = Order()
+        order.columns.append(array("d", scores))
+        order.chunks.append(members)
+        order._cap()
+        order.size = len(members)
+        return order
+
     def __iter__(self) -> Iterator[Entry]:
         return zip(chain.from_iterable(self.columns), chain.from_iterable(self.chunks), strict=True)
 

@@ -5,6 +5,10 @@
     added       lists   members that the order does not have yet, and the scores they came with
     moved       dicts   member ─► the score under which the order, or `added`, still has it; and the one it has now
 
+A small one that nobody has changed for a while rests (keyspace/resting.py says when): members and scores in order, in
+one string of bytes, 11 bytes an entry beside the member; msgpack's, as it is packed and unpacked in C. Reading looks
+into the packed bytes and leaves them, changing opens the set.
+
 Law 1: the dicts are the truth. The order, the roster and the count of bytes follow when somebody asks for them, or
        after _LAG_MOST changes: putting many members in their places at one go finds code and data in the
        processor's caches, and costs half.
@@ -24,6 +28,8 @@ from itertools import chain
 from random import Random
 from typing import ClassVar, Final, Protocol
 
+from msgpack import packb, unpackb
+
 from miniredis.structures.order import Entry, Order
 from miniredis.structures.roster import Roster
 
@@ -39,6 +45,9 @@ _FEW: Final = 16
 _WHOLE_MOST: Final = 21845 - _LAG_MOST
 # Not a power of two: the low bits of the hash place a key within its dict.
 _SHARDS: Final = 127
+
+# A larger listpack does not rest, whatever the directives say: to unpack it for one look would take too long.
+_REST_MOST: Final = 512
 
 # What a sorted set and one entry take beyond the member's own bytes, about, in Redis's forms.
 _EMPTY_BYTES: Final = 64
@@ -96,14 +105,21 @@ class SortedSet:
     """Members with scores, in order."""
 
     __slots__ = (
-        "_added", "_added_scores", "_moved", "_moved_to", "_order", "_payload_bytes", "_roster", "_scores", "_shards",
-        "is_small",
+        "_added", "_added_scores", "_count", "_moved", "_moved_to", "_order", "_packed", "_payload_bytes", "_roster",
+        "_scores", "_shards", "is_small", "may_rest",
     )  # fmt: skip
 
     type_name: ClassVar[bytes] = b"zset"
 
     def __init__(self, is_small: bool = True) -> None:
         self.is_small = is_small
+        self.may_rest = True  # open, and not yet on the list of those to be packed
+        self._packed = b""  # members and scores in turn, at rest; then the following are not there
+        self._count = 0  # members, at rest
+        self._payload_bytes = 0
+        self._begin()
+
+    def _begin(self) -> None:
         self._scores: dict[bytes, float] = {}
         self._shards: list[dict[bytes, float]] | None = None  # instead of `_scores`
         self._added: list[bytes] = []
@@ -112,7 +128,6 @@ class SortedSet:
         self._moved_to: dict[bytes, float] = {}
         self._order = Order()
         self._roster: Roster | None = None
-        self._payload_bytes = 0
 
     @staticmethod
     def fitting(count: int, member_bytes: int, limits: ZsetLimits) -> SortedSet:
@@ -143,11 +158,15 @@ class SortedSet:
 
     @property
     def size_bytes(self) -> int:
+        if self._packed:
+            return _EMPTY_BYTES + len(self._packed)
         each = _LISTPACK_ENTRY_BYTES if self.is_small else _SKIPLIST_ENTRY_BYTES
         roster_bytes = 0 if self._roster is None else self._roster.size_bytes
         return _EMPTY_BYTES + each * self._settled().size + self._payload_bytes + roster_bytes
 
     def __len__(self) -> int:
+        if self._packed:
+            return self._count
         return len(self._scores) if self._shards is None else self._settled().size
 
     def __iter__(self) -> Iterator[Entry]:
@@ -159,6 +178,10 @@ class SortedSet:
 
     def copy(self) -> SortedSet:
         twin = SortedSet(self.is_small)
+        if self._packed:
+            twin._payload_bytes = self._payload_bytes
+            twin._rest(self._packed, self._count)
+            return twin
         twin._order = self._settled().copy()
         twin._scores = self._scores.copy()
         if self._shards is not None:
@@ -168,6 +191,8 @@ class SortedSet:
 
     def dissolve(self, most: int) -> bool:
         """Let go of about `most` members of a set that is in no table any more; whether some are left."""
+        if self._packed:
+            return False
         order = self._order
         self._roster = order.tree = None
         self._added.clear()
@@ -191,9 +216,38 @@ class SortedSet:
                 shards.pop()
         return bool(order.chunks or any(shards))
 
+    # ── resting ────────────────────────────────────────────────────────────────────────────────────────
+
+    def rest(self) -> None:
+        """Pack, if this is a small set with anything in it."""
+        if self.is_small and not self._packed and self._shards is None and 0 < len(self._scores) <= _REST_MOST:
+            order = self._settled()
+            count = order.size
+            pairs = zip(order.members(0, count), order.scores(0, count), strict=True)
+            self._rest(packb(list(chain.from_iterable(pairs))), count)
+
+    def _rest(self, packed: bytes, count: int) -> None:
+        self._packed = packed
+        self._count = count
+        self.may_rest = True
+        del self._added, self._added_scores, self._moved, self._moved_to
+        del self._order, self._roster, self._scores, self._shards
+
+    def _open(self) -> None:
+        """Unpack, to be changed."""
+        items = unpackb(self._packed)
+        self._packed = b""
+        self._begin()
+        self._scores = dict(zip(items[::2], items[1::2], strict=True))
+        self._order = Order.of_columns(items[1::2], items[::2])
+
     # ── by member ──────────────────────────────────────────────────────────────────────────────────────
 
     def score(self, member: bytes) -> float | None:
+        if self._packed:
+            items = unpackb(self._packed)
+            found: float | None = dict(zip(items[::2], items[1::2], strict=True)).get(member)
+            return found
         if self._shards is None:
             return self._scores.get(member)
         return self._shards[hash(member) % _SHARDS].get(member)
@@ -209,6 +263,8 @@ class SortedSet:
 
     def put(self, member: bytes, score: float, limits: ZsetLimits) -> int:
         """Add the member, or change its score: UNCHANGED, ADDED or CHANGED."""
+        if self._packed:
+            self._open()
         if self.is_small:
             if (
                 len(self) >= limits.zset_max_listpack_entries or len(member) > limits.zset_max_listpack_value
@@ -241,6 +297,8 @@ class SortedSet:
 
     def remove(self, member: bytes) -> bool:
         """Whether it was there."""
+        if self._packed:
+            self._open()
         order = self._settled()
         score = self._pop_score(member)
         if score is None:
@@ -252,7 +310,13 @@ class SortedSet:
     def expect(self, count: int, limits: ZsetLimits) -> None:
         """`count` members are about to be added: leave the listpack now if it could not hold them."""
         if count > limits.zset_max_listpack_entries:
-            self.is_small = False
+            self.leave_listpack()
+
+    def leave_listpack(self) -> None:
+        """Become a skiplist, for good."""
+        if self._packed:
+            self._open()
+        self.is_small = False
 
     def _pop_score(self, member: bytes) -> float | None:
         scores = self._scores if self._shards is None else self._shards[hash(member) % _SHARDS]
@@ -272,7 +336,10 @@ class SortedSet:
         self._scores = {}
 
     def _settled(self) -> Order:
-        """The order, up with the dicts."""
+        """The order, up with the dicts; of a set at rest only to be read."""
+        if self._packed:
+            items = unpackb(self._packed)
+            return Order.of_columns(items[1::2], items[::2])
         if self._added or self._moved:
             self._settle()
         return self._order
@@ -328,6 +395,8 @@ class SortedSet:
         """Remove the entries of these ranks; they are returned, in order."""
         if start >= stop:
             return []
+        if self._packed:
+            self._open()
         found = self.slice(start, stop)
         self._order.remove_slice(start, stop)
         for _, member in found:
@@ -337,6 +406,8 @@ class SortedSet:
 
     def pop(self, count: int, from_greatest: bool) -> list[Entry]:
         """Remove up to `count` entries from one end, in the order they were taken."""
+        if self._packed:
+            self._open()
         order = self._settled()
         size = order.size
         if count == 1 and size:

@@ -191,3 +191,45 @@ def test_scores_are_walked_from_the_greatest() -> None:
         zset.put(b"%d" % number, number * 7 % 11, LIMITS)
         insort(entries, (number * 7 % 11, b"%d" % number))
     assert list(zset.scores().items()) == [(member, score) for score, member in reversed(entries)]
+
+
+def test_a_small_set_at_rest_answers_as_an_open_one() -> None:
+    """Members would be lost, or change their order, when nobody looks."""
+    rng = Random(4)
+    naive = Naive()
+    zset = SortedSet()
+    for _ in range(3000):
+        member = b"m%d" % rng.randrange(40)
+        if rng.random() < 0.5:
+            score = rng.choice([float(rng.randrange(-5, 5)), rng.uniform(-40, 40), inf])
+            zset.put(member, score, LIMITS)
+            naive.scores[member] = score
+        else:
+            assert zset.remove(member) == (naive.scores.pop(member, None) is not None)
+        if rng.random() < 0.5:
+            zset.rest()
+        order = naive.order()
+        assert list(zset) == list(zset.copy()) == order
+        assert len(zset) == len(order)
+        for score, found in order[:3]:
+            assert zset.score(found) == score
+            assert zset.rank(found) == order.index((score, found))
+        if order and rng.random() < 0.05:
+            zset.rest()
+            assert zset.pop(2, False) == order[:2]
+            for _, found in order[:2]:
+                del naive.scores[found]
+
+
+def test_a_large_set_does_not_rest() -> None:
+    """To look into a packed set takes the longer the larger it is."""
+    zset = SortedSet.from_scores({b"%d" % number: 0.0 for number in range(129)}, LIMITS)
+    zset.rest()
+    assert zset.may_rest
+    assert zset.put_large(b"x", 1.0)
+    small = SortedSet.from_scores({b"a": 1.0}, LIMITS)
+    small.rest()
+    small.leave_listpack()
+    assert small.encoding == b"skiplist"
+    assert small.put_large(b"b", 0.0)
+    assert list(small) == [(0.0, b"b"), (1.0, b"a")]
