@@ -220,7 +220,9 @@ def _scored(pairs: list[tuple[bytes, float]], limits: _ZsetLimits) -> SortedSet:
         raise ValueError("a member twice")
     if any(score != score for score in scores.values()):
         raise ValueError("a score that is no number")
-    return SortedSet.from_scores(scores, limits)
+    zset = SortedSet.from_scores(scores, limits)
+    zset.rest()
+    return zset
 
 
 # ── hashes ─────────────────────────────────────────────────────────────────────────────────────────────
