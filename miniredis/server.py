@@ -36,7 +36,9 @@ from protocol.ops.logs import Level, Logger
 from protocol.ops.process import Process
 
 # After an expiry cycle that ran out of its budget, or when more is to be freed, the next tick comes this soon.
-HURRIED_TICK_S: Final = 0.01
+HURRIED_TICK_S: Final = 0.005
+# A cycle's budget is never more than that of so many a second: 5 ms, so that a flood of dead keys is removed in slices.
+LEAST_EXPIRY_HZ: Final = 50
 # Garbage of the oldest generation is looked for after so long without a command, and not before there were so many.
 IDLE_BEFORE_COLLECTION_S: Final = 2.0
 COMMANDS_BEFORE_COLLECTION: Final = 100_000
@@ -377,7 +379,7 @@ class Server:
     def _expire(self, settings: Settings) -> bool:
         monotonic = self.state.clock.monotonic
         started = monotonic()
-        is_unfinished = self.expiry.cycle(effort=settings.active_expire_effort, hz=settings.hz)
+        is_unfinished = self.expiry.cycle(effort=settings.active_expire_effort, hz=max(settings.hz, LEAST_EXPIRY_HZ))
         self._expiry_us += int((monotonic() - started) * 1e6)
         return is_unfinished
 
