@@ -38,7 +38,7 @@ from protocol.kafka.errors import (
     UnknownServerError,
 )
 from protocol.kafka.primitives import ProtocolError
-from protocol.kafka.records import Record, recompressed_batch, unfold, walk
+from protocol.kafka.records import Record, Skimmed, recompressed_batch, skim, unfold, walk
 
 __all__ = ["Admitted", "InvalidRecords", "InvalidTimestamps", "MalformedRequest", "UnknownMagic", "admit", "admit_own"]
 
@@ -175,7 +175,11 @@ def _admit_closely(batch: memoryview, header: BatchHeader, config: LogConfig, no
             raise MessageTooLarge(f"A batch of {header.count} records, more than the {WALKED_RECORDS} looked through")
         try:
             unfolded = unfold(batch, WALKED_BYTES)
-            greatest = _check_records(walk(unfolded, header), header, config, now_ms, partition)
+            skimmed = skim(unfolded, header)
+            if skimmed is not None and _is_plain(skimmed, header, config, now_ms):
+                greatest = skimmed.greatest_timestamp
+            else:
+                greatest = _check_records(walk(unfolded, header), header, config, now_ms, partition)
         except ProtocolError as error:
             raise InvalidRecord(str(error)) from None
     else:
@@ -189,6 +193,17 @@ def _admit_closely(batch: memoryview, header: BatchHeader, config: LogConfig, no
     if greatest != header.max_timestamp or header.attributes & LOG_APPEND_TIME:
         return restamped(batch, header, greatest, is_append_time=False)
     return Admitted(header, batch, b"")
+
+
+def _is_plain(seen: Skimmed, header: BatchHeader, config: LogConfig, now_ms: int) -> bool:
+    """Whether `_check_records` would find nothing wrong with them."""
+    return (
+        seen.records == header.count
+        and not (seen.has_null_key and config.is_compacted)
+        and not header.attributes & LOG_APPEND_TIME
+        and now_ms - seen.least_timestamp <= config.timestamp_before_max_ms
+        and seen.greatest_timestamp - now_ms <= config.timestamp_after_max_ms
+    )
 
 
 def _check_records(
