@@ -167,6 +167,7 @@ class Broker:
         self.properties = {**FOR_ONE_BROKER, **(properties or {})}
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
+        self.log_begin = 0  # where in its log the present start begins
 
     @property
     def data(self) -> Path:
@@ -190,12 +191,19 @@ class Broker:
         """The end of what it has logged."""
         return self.log_path.read_text(errors="replace")[-6000:] if self.log_path.exists() else ""
 
+    def has_logged(self, text: str) -> bool:
+        """Whether that is anywhere in what this start has logged."""
+        with open(self.log_path, "rb") as log:
+            log.seek(self.log_begin)
+            return text.encode() in log.read()
+
     def start(self) -> Broker:
         """Start it and return when clients are served."""
         raise NotImplementedError
 
     def spawn(self, command: list[str], environment: Mapping[str, str] | None = None) -> None:
         with open(self.log_path, "ab") as log:
+            self.log_begin = log.tell()
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment
             )
@@ -278,10 +286,10 @@ class RealBroker(Broker):
         deadline = time.monotonic() + DEADLINE_S
         while time.monotonic() < deadline:
             if self.has_ended():
-                if "Address already in use" in self.log():
+                if self.has_logged("Address already in use"):
                     return False
                 raise RuntimeError(f"Kafka stopped at once:\n{self.log()}")
-            if "Kafka Server started" in self.log():
+            if self.has_logged("Kafka Server started"):  # many lines may follow at once, where there is data
                 return True
             time.sleep(0.05)
         raise RuntimeError(f"Kafka did not become ready:\n{self.log()}")
