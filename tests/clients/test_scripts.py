@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -196,6 +197,64 @@ def test_a_transaction_with_a_long_script_stays_whole(ours: Server) -> None:
         assert "running a script" in told(lambda: client.get("m"))[1]
         assert running.end() == [True, 2, 3]
         assert client.get("m") == b"3"
+
+
+def busy_story(port: int) -> list[Any]:
+    """What clients in every state are told before, while and after a script and a function do not end."""
+    with redis.Redis(port=port) as client:
+        client.flushall()
+        client.config_set("busy-reply-threshold", THRESHOLD_MS)
+        endless = "redis.register_function('l', function() while true do end end)"
+        client.function_load(f"#!lua name=l\n{endless}", replace=True)
+        found: list[Any] = []
+        for begin, kill in (("EVAL 'while true do end' 0", "SCRIPT KILL"), ("FCALL l 0", "FUNCTION KILL")):
+            open_, late, fresh = (redis.Redis(port=port, single_connection_client=True) for _ in range(3))
+            steps = [(open_, "MULTI"), (open_, "SET x 1"), (late, "MULTI"), (late, "SET x 2")]
+            found += [told(lambda c=c, words=words: c.execute_command(*shlex.split(words))) for c, words in steps]
+            running = Running(port, lambda other, begin=begin: other.execute_command(*shlex.split(begin)))
+            until_busy(client)
+            steps = [
+                (open_, "SET y 1"), (open_, "EXEC"), (late, "SET y 2"), (fresh, "PING"), (fresh, "WATCH k"),
+                (fresh, "MULTI"), (fresh, "INCR n"), (client, "SCRIPT KILL" if "FUNC" in kill else "FUNCTION KILL"),
+                (client, kill),
+            ]  # fmt: skip
+            found += [told(lambda c=c, words=words: c.execute_command(*shlex.split(words))) for c, words in steps]
+            found.append(str(running.end()))
+            steps = [(late, "EXEC"), (fresh, "EXEC"), (fresh, "EXEC"), (client, "MGET x y n"), (client, kill)]
+            found += [told(lambda c=c, words=words: c.execute_command(*shlex.split(words))) for c, words in steps]
+            for connection in (open_, late, fresh):
+                connection.close()
+        return found
+
+
+def test_who_is_told_what_while_a_script_runs_is_as_with_redis(ours: Server, real: Server) -> None:
+    """Half of a transaction is run: the half that came when the script had ended."""
+    mine = busy_story(ours.port)
+    assert mine == busy_story(real.port)
+    assert any("ExecAbortError" in str(answer) for answer in mine)
+
+
+def test_info_tells_what_scripts_take() -> None:
+    """INFO says that no script is known and none takes memory, whatever was loaded."""
+    with our_server() as server, redis.Redis(port=server.port) as client:
+        before = client.info("memory")
+        assert (
+            before["number_of_cached_scripts"] == before["used_memory_scripts"] == before["used_memory_vm_total"] == 0
+        )
+        client.eval("return 1 -- " + "y" * 1000, 0)
+        client.function_load("#!lua name=l\nredis.register_function('f', function() return 1 end) --" + "x" * 1000)
+        after = client.info("memory")
+        names = ("number_of_cached_scripts", "number_of_libraries", "number_of_functions")
+        assert [after[name] for name in names] == [1, 1, 1]
+        assert min(after["used_memory_scripts_eval"], after["used_memory_functions"]) > 1000
+        assert min(after["used_memory_vm_eval"], after["used_memory_vm_functions"]) > 10_000
+        for number in range(600):
+            client.eval(f"return {number}", 0)
+        assert client.info("memory")["number_of_cached_scripts"] == 500
+        assert client.info("stats")["evicted_scripts"] == 101
+        client.script_flush()
+        client.function_flush()
+        assert client.info("memory")["used_memory_scripts"] == 0
 
 
 def test_the_server_ends_although_a_script_does_not() -> None:
