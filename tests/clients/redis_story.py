@@ -233,6 +233,48 @@ ZSETS = [
     call("zadd", "k", {"a": 1}),
 ]
 
+STREAMS = [
+    call("xadd", "st", {"f": "1", "g": "a"}, id="1-1"),
+    call("xadd", "st", {"f": "2", "g": "b"}, id="1-*"),
+    call("xadd", "st", {"f": "3"}, id="5-0", maxlen=10, approximate=True),
+    call("xadd", "st", {"f": "3"}, id="4-0"),
+    call("xadd", "nost", {"f": "3"}, nomkstream=True),
+    call("xlen", "st"),
+    call("xrange", "st"),
+    call("xrange", "st", min="(1-1", max="+", count=1),
+    call("xrevrange", "st", count=2),
+    call("xread", {"st": "1-1"}, count=1),
+    call("xread", {"st": "5-0", "nost": "0"}),
+    call("xread", {"st": "$"}, block=5),
+    call("xgroup_create", "st", "g", "0"),
+    call("xgroup_create", "st", "g", "0"),
+    call("xgroup_create", "mk", "g", "$", mkstream=True),
+    call("xgroup_createconsumer", "st", "g", "bob"),
+    call("xreadgroup", "g", "alice", {"st": ">"}, count=2),
+    call("xreadgroup", "g", "bob", {"st": ">"}),
+    call("xreadgroup", "g", "alice", {"st": "0"}),
+    call("xreadgroup", "g", "alice", {"st": ">"}, block=5),
+    call("xreadgroup", "nog", "alice", {"st": ">"}),
+    call("xpending", "st", "g"),
+    call("xclaim", "st", "g", "bob", 0, ["1-1"]),
+    call("xclaim", "st", "g", "bob", 0, ["1-2"], justid=True),
+    call("xautoclaim", "st", "g", "carol", 0, count=1),
+    call("xautoclaim", "st", "g", "carol", 0, justid=True),
+    call("xack", "st", "g", "1-1", "9-9"),
+    call("xpending", "st", "g"),
+    call("xdel", "st", "5-0"),
+    call("xreadgroup", "g", "carol", {"st": "0"}),
+    call("xgroup_setid", "st", "g", "0"),
+    call("xgroup_delconsumer", "st", "g", "carol"),
+    call("xgroup_destroy", "st", "g"),
+    call("xtrim", "st", maxlen=1, approximate=False),
+    call("xtrim", "st", minid="9"),
+    call("xinfo_stream", "st"),
+    call("xinfo_groups", "mk"),
+    call("xinfo_consumers", "mk", "g"),
+    call("xadd", "k", {"f": "v"}),
+]
+
 SCRIPTS = [
     call("script_flush"),
     call("eval", "return {KEYS[1], ARGV[1], 3, false}", 1, "key", "arg"),
@@ -273,7 +315,7 @@ SERVER = [
     call("flushall"),
 ]
 
-STORY: list[Step] = [*STRINGS, *KEYS, *LISTS, *HASHES, *SETS, *ZSETS, *SCRIPTS, *SERVER]
+STORY: list[Step] = [*STRINGS, *KEYS, *LISTS, *HASHES, *SETS, *ZSETS, *STREAMS, *SCRIPTS, *SERVER]
 assert len(STORY) >= 150, len(STORY)
 
 # Answered one by one: what waits or speaks of the connection has no place in a pipeline.
