@@ -11,6 +11,7 @@ from miniredis.commands import (
     dump,
     functions,
     geo,
+    hash_expiry,
     hashes,
     hyperloglog,
     info,
@@ -35,7 +36,7 @@ from miniredis.commands import (
 )
 
 FAMILIES = (
-    bitfields, bitmaps, geo, hyperloglog, sorting,
+    bitfields, bitmaps, geo, hash_expiry, hyperloglog, sorting,
     clients, command_docs, config, connection, debug, dump, functions, hashes, info, keys, latency, memory, lists,
     pubsub, scripting,
     server, sets, stream_deletion, stream_groups, stream_info, streams, strings,

@@ -7,6 +7,7 @@ from typing import Final
 from miniredis.engine.call import SYNTAX_ERROR, Call
 from miniredis.engine.registry import DENYOOM, FAST, READONLY, WRITE, command
 from miniredis.engine.scanning import choose, parse_cursor, scan_options
+from miniredis.keyspace import field_expiry
 from miniredis.keyspace.db import WRONG_TYPE
 from miniredis.keyspace.notify import HASH
 from miniredis.structures.hash import Hash
@@ -49,6 +50,8 @@ def hset(call: Call) -> Reply:
         is_new = fields.set(argv[2], argv[3], settings.hash_max_listpack_entries, settings.hash_max_listpack_value)
         if fields.may_rest:
             db.keyspace.resting.add(fields)
+        if fields.deadlines is not None:
+            fields.persist(argv[2])
         db.changed(key, fields, b"hset", HASH)
         return 1 if is_new else 0
     return set_many(call, "hset")
@@ -69,7 +72,7 @@ def hmset(call: Call) -> Reply:
 def hsetnx(call: Call) -> Reply:
     """Set a field that is not there yet."""
     _, key, field, value = call.argv
-    fields = call.db.typed(key, Hash, True)
+    fields = to_change(call, field)
     if fields is not None and field in fields:
         return 0
     store(call, key, fields, field, value, b"hset")
@@ -81,7 +84,7 @@ def hincrby(call: Call) -> Reply:
     """Add to the whole number in a field; a missing one counts as 0."""
     key, field = call.argv[1:3]
     increment = call.integer(3)
-    fields = call.db.typed(key, Hash, True)
+    fields = to_change(call, field)
     value = fields.get(field) if fields is not None else None
     try:
         number = parse_int(value) if value is not None else 0
@@ -104,7 +107,7 @@ def hincrbyfloat(call: Call) -> Reply:
         raise Failure("ERR value is not a valid float") from None
     if increment.infinite:
         raise Failure("ERR value is NaN or Infinity")
-    fields = call.db.typed(key, Hash, True)
+    fields = to_change(call, field)
     number = float_field(fields, field)
     try:
         number = add_long_doubles(number, increment)
@@ -114,6 +117,10 @@ def hincrbyfloat(call: Call) -> Reply:
     store(call, key, fields, field, shown, b"hincrbyfloat")
     # Others get the result: they might add, or print, a little differently.
     call.replicate(b"HSET", key, field, shown)
+    instant = fields.deadlines.get(field) if fields is not None and fields.deadlines is not None else None
+    if instant is not None:
+        # What HSET takes from the field there.
+        call.replicate(b"HPEXPIREAT", key, b"%d" % instant, b"FIELDS", b"1", field)
     return shown
 
 
@@ -146,7 +153,9 @@ def hdel(call: Call) -> Reply:
 def hget(call: Call) -> Reply:
     """Read one field."""
     fields = call.db.typed(call.argv[1], Hash)
-    return None if fields is None else fields.get(call.argv[2])
+    if fields is None or (fields.deadlines is not None and is_over(call, fields)):
+        return None
+    return fields.get(call.argv[2])
 
 
 @command(
@@ -157,7 +166,9 @@ def hmget(call: Call) -> Reply:
     fields = call.db.typed(call.argv[1], Hash)
     if fields is None:
         return [None] * (len(call.argv) - 2)
-    return [fields.get(field) for field in call.argv[2:]]
+    if fields.deadlines is None:
+        return [fields.get(field) for field in call.argv[2:]]
+    return surviving(call, fields)
 
 
 @command(
@@ -167,7 +178,9 @@ def hmget(call: Call) -> Reply:
 def hgetall(call: Call) -> Reply:
     """Read all fields with their values."""
     fields = call.db.typed(call.argv[1], Hash)
-    return {} if fields is None else fields.as_dict()
+    if fields is None:
+        return {}
+    return fields.as_dict() if fields.deadlines is None else shown(call, fields)
 
 
 @command(
@@ -177,7 +190,9 @@ def hgetall(call: Call) -> Reply:
 def hkeys(call: Call) -> Reply:
     """Read the names of all fields."""
     fields = call.db.typed(call.argv[1], Hash)
-    return [] if fields is None else fields.fields()
+    if fields is None:
+        return []
+    return fields.fields() if fields.deadlines is None else list(shown(call, fields))
 
 
 @command(
@@ -187,7 +202,9 @@ def hkeys(call: Call) -> Reply:
 def hvals(call: Call) -> Reply:
     """Read the values of all fields."""
     fields = call.db.typed(call.argv[1], Hash)
-    return [] if fields is None else fields.values()
+    if fields is None:
+        return []
+    return fields.values() if fields.deadlines is None else list(shown(call, fields).values())
 
 
 @command("HLEN key", READONLY | FAST, since="2.0.0", keys="RO")
@@ -201,7 +218,9 @@ def hlen(call: Call) -> Reply:
 def hstrlen(call: Call) -> Reply:
     """Measure the value of a field, in bytes."""
     fields = call.db.typed(call.argv[1], Hash)
-    value = fields.get(call.argv[2]) if fields is not None else None
+    if fields is None or (fields.deadlines is not None and is_over(call, fields)):
+        return 0
+    value = fields.get(call.argv[2])
     return 0 if value is None else len(value)
 
 
@@ -209,7 +228,9 @@ def hstrlen(call: Call) -> Reply:
 def hexists(call: Call) -> Reply:
     """Tell whether a field is there."""
     fields = call.db.typed(call.argv[1], Hash)
-    return 1 if fields is not None and call.argv[2] in fields else 0
+    if fields is None or (fields.deadlines is not None and is_over(call, fields)):
+        return 0
+    return 1 if call.argv[2] in fields else 0
 
 
 @command(
@@ -220,7 +241,7 @@ def hrandfield(call: Call) -> Reply:
     """Read random fields: one, several different ones, or with a negative count any."""
     argv = call.argv
     if len(argv) == 2:
-        fields = call.db.typed(argv[1], Hash)
+        fields = to_draw_from(call)
         return None if fields is None else fields.random(call.random)
     count = call.integer(2)
     if count < -LONG_MAX:
@@ -231,7 +252,7 @@ def hrandfield(call: Call) -> Reply:
     # With values, twice as many replies must still be countable.
     if count < -MOST_DRAWN or (with_values and count > LONG_MAX // 2):
         raise Failure("ERR value is out of range")
-    fields = call.db.typed(argv[1], Hash)
+    fields = to_draw_from(call)
     if fields is None or count == 0:
         return []
     names = fields.sample(count, call.random) if count > 0 else fields.draw(-count, call.random)
@@ -250,6 +271,8 @@ def hscan(call: Call) -> Reply:
         return [b"0", []]
     options = scan_options(call.argv, 3, allows_novalues=True)
     cursor, names = fields.scan(cursor, options.count)
+    if fields.deadlines is not None and (over := field_expiry.hidden(call.db, fields)):
+        names = [name for name in names if name not in over]
     names = choose(names, options.pattern)
     if options.no_values:
         return [b"%d" % cursor, names]
@@ -257,6 +280,49 @@ def hscan(call: Call) -> Reply:
     for name in names:
         found += (name, fields.get(name))
     return [b"%d" % cursor, found]
+
+
+# Fields that end (keyspace/field_expiry.py)
+
+
+def is_over(call: Call, fields: Hash) -> bool:
+    """Whether the time of the field in argv[2] has come."""
+    return field_expiry.hides(call.db, call.argv[1], fields, call.argv[2])
+
+
+def to_change(call: Call, field: bytes) -> Hash | None:
+    """The hash in argv[1], without a field whose time has come; None without a hash, or when that was its last."""
+    fields = call.db.typed(call.argv[1], Hash, True)
+    if fields is not None and fields.deadlines is not None:
+        field_expiry.hides(call.db, call.argv[1], fields, field)
+        if not len(fields):
+            return None
+    return fields
+
+
+def to_draw_from(call: Call) -> Hash | None:
+    """The hash in argv[1], without all fields whose time has come; None without a hash, or when none is left."""
+    fields = call.db.typed(call.argv[1], Hash)
+    if fields is not None and fields.deadlines is not None:
+        field_expiry.remove_due(call.db, call.argv[1], fields, len(fields))
+        if not len(fields):
+            return None
+    return fields
+
+
+def shown(call: Call, fields: Hash) -> dict[bytes, bytes]:
+    """All fields but those whose time has come."""
+    over = field_expiry.hidden(call.db, fields)
+    return {name: value for name, value in fields.items() if name not in over} if over else fields.as_dict()
+
+
+def surviving(call: Call, fields: Hash) -> Reply:
+    """The values of HMGET; fields whose time has come are removed, all in one."""
+    over = field_expiry.hidden(call.db, fields)
+    found = [None if name in over else fields.get(name) for name in call.argv[2:]]
+    if over:
+        field_expiry.remove_asked(call.db, call.argv[1], fields, call.argv[2:])
+    return found
 
 
 # What they share
@@ -279,6 +345,8 @@ def set_many(call: Call, name: str) -> int:
     added = 0
     for at in range(2, len(argv), 2):
         added += fields.set(argv[at], argv[at + 1], max_entries, max_value)
+        if fields.deadlines is not None:
+            fields.persist(argv[at])
     if fields.may_rest:
         db.keyspace.resting.add(fields)
     db.changed(key, fields, b"hset", HASH, len(argv) // 2 - 1)

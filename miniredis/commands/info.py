@@ -261,7 +261,7 @@ def _stats(call: Call) -> Fields:
         "sync_full": 0,
         "sync_partial_ok": 0,
         "sync_partial_err": 0,
-        "expired_subkeys": 0,
+        "expired_subkeys": keyspace.expired_fields,
         "expired_keys": keyspace.expired_keys,
         "expired_stale_perc": f"{stale_percent:.2f}",
         "expired_time_cap_reached_count": time_caps,
@@ -398,7 +398,7 @@ def _keyspace(call: Call) -> Fields:
         if len(db):
             told = db.statistics()
             fields[f"db{db.index}"] = (
-                f"keys={told['keys']},expires={told['expires']},avg_ttl={told['avg_ttl']},subexpiry=0"
+                f"keys={told['keys']},expires={told['expires']},avg_ttl={told['avg_ttl']},subexpiry={told['subexpiry']}"
             )
     return fields
 

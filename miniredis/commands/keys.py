@@ -17,8 +17,10 @@ from miniredis.engine.registry import (
 from miniredis.engine.scanning import parse_cursor, scan_options
 from miniredis.keyspace import notify
 from miniredis.keyspace.db import LRU_BITS_MASK, Db
+from miniredis.keyspace.field_expiry import schedule
 from miniredis.keyspace.value import Value, copied, encoding, reference_count, type_name
 from miniredis.structures.glob import matcher
+from miniredis.structures.hash import Hash
 from protocol.resp.values import OK, Failure, Reply, Status
 
 INT64_MAX: Final = 0x7FFFFFFFFFFFFFFF
@@ -270,6 +272,8 @@ def _place(db: Db, key: bytes, value: Value, instant: int | None) -> None:
     db.put(key, value)
     if instant is not None:
         db.expire_at(key, instant)
+    if type(value) is Hash:
+        schedule(db, key, value)
 
 
 @command(

@@ -291,6 +291,11 @@ class Engine:
                 verb = b"UNLINK" if state.settings.lazyfree_lazy_expire else b"DEL"
                 for index, key in deletions:
                     self.journal.add(index, [verb, key])
+        if keyspace.field_deletions:
+            fields, keyspace.field_deletions = keyspace.field_deletions, []
+            if self.journal.is_heard:
+                for index, key, field in fields:
+                    self.journal.add(index, [b"HDEL", key, field])
         if keyspace.touched:
             touched, keyspace.touched = keyspace.touched, []
             for db, key in touched:

@@ -109,7 +109,7 @@ class State:
         self.traffic.reset()
         self.rates.samples.clear()
         self.connections_received = self.connections_rejected = 0
-        self.keyspace.hits = self.keyspace.misses = self.keyspace.expired_keys = 0
+        self.keyspace.hits = self.keyspace.misses = self.keyspace.expired_keys = self.keyspace.expired_fields = 0
         self.access.refused_logins = 0
         self.statistics_reset()
 

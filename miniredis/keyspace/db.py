@@ -19,7 +19,7 @@ from miniredis.keyspace.blocked import Waiter
 from miniredis.keyspace.resting import Resting
 from miniredis.keyspace.value import String, Structure, Value, is_string, string_bytes
 from miniredis.keyspace.waste import DISSOLVING, Waste
-from miniredis.structures.table import MASK, Table
+from miniredis.structures.table import MASK, Table, instants
 from protocol.resp.values import Failure
 
 WRONG_TYPE: Final = "WRONGTYPE Operation against a key holding the wrong kind of value"
@@ -41,7 +41,8 @@ class Keyspace:
     """What the databases of one server share."""
 
     __slots__ = (
-        "clock", "dbs", "deletions", "events", "events_mask", "expired_keys", "expiry_rule", "heeds_touches", "hits",
+        "clock", "dbs", "deletions", "events", "events_mask", "expired_fields", "expired_keys", "expiry_rule",
+        "field_deletions", "heeds_touches", "hits",
         "is_lfu", "leaves_clock", "lfu_decay_time", "lfu_log_factor", "misses", "now", "pending", "plain_clock",
         "random", "ready", "resting", "touched", "waste",
     )  # fmt: skip
@@ -63,10 +64,12 @@ class Keyspace:
         self.heeds_touches = False  # somebody watches or tracks
         self.touched: list[tuple[Db, bytes]] = []
         self.deletions: list[tuple[int, bytes]] = []  # (db index, key) expired: propagated as DEL
+        self.field_deletions: list[tuple[int, bytes, bytes]] = []  # (db index, key, field) expired: told as HDEL
         self.ready: dict[tuple[Db, bytes], None] = {}  # keys for whom somebody waits
         self.hits = 0
         self.misses = 0
         self.expired_keys = 0
+        self.expired_fields = 0
         self.waste = Waste()
         self.dbs = [Db(index, self) for index in range(databases)]
 
@@ -117,13 +120,15 @@ class Keyspace:
 class Db:
     """One numbered database."""
 
-    __slots__ = ("deadlines", "dirty", "index", "keyspace", "table", "waiting")
+    __slots__ = ("deadlines", "dirty", "field_heap", "index", "keyspace", "table", "volatile", "waiting")
 
     def __init__(self, index: int, keyspace: Keyspace) -> None:
         self.index = index
         self.keyspace = keyspace
         self.table: Table[Value] = Table()
-        self.deadlines: Table[int] = Table()  # ms since the epoch, of the keys that have one
+        self.deadlines: Table[int] = Table(instants)  # ms since the epoch, of the keys that have one
+        self.volatile: dict[bytes, int] = {}  # hashes with fields that end -> ms: none of them ends before
+        self.field_heap: list[tuple[int, bytes]] = []  # the same, the earliest first; some no longer hold
         self.dirty = 0  # changes of the command being run
         self.waiting: dict[bytes, dict[Waiter, None]] = {}  # who is blocked on which key, in order of arrival
 
@@ -291,6 +296,8 @@ class Db:
         """Remove a key without an event, and give out its value, which may go on under another. Touches."""
         if self.deadlines.size:
             self.deadlines.remove(key)
+        if self.volatile:
+            self.volatile.pop(key, None)
         value = self.table.remove(key)
         if value is not None:
             if self.waiting:
@@ -326,13 +333,17 @@ class Db:
         for key in self.waiting:
             self.wake(key)
         self.table = Table()
-        self.deadlines = Table()
+        self.deadlines = Table(instants)
+        self.volatile = {}
+        self.field_heap = []
         return count
 
     def swap(self, other: Db) -> None:
         """SWAPDB: exchange what is in two databases. No touch: see `Watches.swapping`."""
         self.table, other.table = other.table, self.table
         self.deadlines, other.deadlines = other.deadlines, self.deadlines
+        self.volatile, other.volatile = other.volatile, self.volatile
+        self.field_heap, other.field_heap = other.field_heap, self.field_heap
         for db in (self, other):
             for key in db.waiting:
                 db.wake(key)
@@ -419,4 +430,5 @@ class Db:
             if key is not None and (left := (self.deadlines.get(key) or 0) - now) > 0:
                 total += left
                 seen += 1
-        return {"keys": self.table.size, "expires": self.deadlines.size, "avg_ttl": total // seen if seen else 0}
+        return {"keys": self.table.size, "expires": self.deadlines.size, "avg_ttl": total // seen if seen else 0,
+                "subexpiry": len(self.volatile)}  # fmt: skip

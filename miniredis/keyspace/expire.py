@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from miniredis.keyspace import field_expiry
 from miniredis.keyspace.db import EXPIRES, Keyspace
 
 # Redis' figures at effort 1; each further step of active-expire-effort adds a quarter (and takes from the tolerance).
@@ -35,6 +36,7 @@ class ActiveExpiry:
         keyspace = self.keyspace
         if keyspace.expiry_rule != EXPIRES:
             return False
+        has_more_fields = field_expiry.cycle(keyspace)
         effort -= 1
         sample = SAMPLE_KEYS + SAMPLE_KEYS // 4 * effort
         tolerated = TOLERATED_DEAD_PERCENT - effort
@@ -54,7 +56,7 @@ class ActiveExpiry:
                     self._learn(dead, looked)
                     return True
         self._learn(dead, looked)
-        return False
+        return has_more_fields
 
     def _sample(self, index: int, count: int) -> tuple[int, int]:
         """The next keys of one database: how many were looked at, how many were dead."""

@@ -15,6 +15,9 @@ there is little to read.
 
 A small hash that nobody has changed for a while rests packed (keyspace/resting.py says when). Reading looks into the
 packed bytes and leaves them; changing opens the hash.
+
+Fields may have an instant at which they end (structures/field_deadlines.py). A hash that ever had such a field is never
+packed; a small one then keeps its fields in the order in which they end, as Redis's listpackex does.
 """
 
 from collections.abc import Sequence
@@ -24,13 +27,18 @@ from typing import ClassVar, Final, cast
 
 from msgpack import packb, unpackb
 
+from miniredis.structures.field_deadlines import FieldDeadlines
 from miniredis.structures.roster import Roster
 
 # What CPython takes for a field and its value beside their bytes: two object heads, an entry of the dict.
 ENTRY_BYTES: Final = 170
 HASH_BYTES: Final = 150
+# An entry of a dict, one of a heap, and the number.
+DEADLINE_BYTES: Final = 200
 # The object itself, and the head of its packed bytes.
 RESTING_BYTES: Final = 130
+
+_NEVER: Final = 1 << 63
 
 # Stands for the fields of a hash at rest; nobody writes to it.
 _AT_REST: Final = cast("dict[bytes, bytes]", MappingProxyType({}))
@@ -39,7 +47,7 @@ _AT_REST: Final = cast("dict[bytes, bytes]", MappingProxyType({}))
 class Hash:
     """Fields and values. The two limits are hash-max-listpack-entries and hash-max-listpack-value."""
 
-    __slots__ = ("_bytes", "_count", "_fields", "_is_small", "_packed", "_roster", "may_rest")
+    __slots__ = ("_bytes", "_count", "_fields", "_is_small", "_packed", "_roster", "deadlines", "may_rest")
 
     type_name: ClassVar[bytes] = b"hash"
 
@@ -50,6 +58,7 @@ class Hash:
         self._roster: Roster | None = None
         self._packed = b""  # fields and values in turn, at rest
         self._count = 0  # fields, at rest
+        self.deadlines: FieldDeadlines | None = None  # None: no field ever had one
         self.may_rest = True  # small, open, and not yet on the list of those to be packed
 
     def __len__(self) -> int:
@@ -58,7 +67,10 @@ class Hash:
     # Resting
 
     def rest(self) -> None:
-        """Pack, if this is a small hash with anything in it."""
+        """Pack, if this is a small hash with anything in it, and no field of it can end."""
+        if self.deadlines is not None:
+            self.may_rest = False
+            return
         if self._is_small and self._fields and not self._packed:
             self._packed = packb([text for pair in self._fields.items() for text in pair])
             self._count = len(self._fields)
@@ -81,7 +93,9 @@ class Hash:
 
     @property
     def encoding(self) -> bytes:
-        return b"listpack" if self._is_small else b"hashtable"
+        if not self._is_small:
+            return b"hashtable"
+        return b"listpack" if self.deadlines is None else b"listpackex"
 
     @property
     def size_bytes(self) -> int:
@@ -89,6 +103,8 @@ class Hash:
         if self._packed:
             return RESTING_BYTES + len(self._packed)
         roster = self._roster.size_bytes if self._roster is not None else 0
+        if self.deadlines is not None:
+            roster += len(self.deadlines) * DEADLINE_BYTES
         return HASH_BYTES + self._bytes + len(self._fields) * ENTRY_BYTES + roster
 
     def copy(self) -> "Hash":
@@ -99,6 +115,7 @@ class Hash:
         twin._is_small = self._is_small
         twin._bytes = self._bytes
         twin._roster = self._roster.copy() if self._roster is not None else None
+        twin.deadlines = self.deadlines.copy() if self.deadlines is not None else None
         return twin
 
     def get(self, field: bytes) -> bytes | None:
@@ -148,7 +165,39 @@ class Hash:
         self._bytes -= len(field) + len(value)
         if self._roster is not None:
             self._roster.remove(field)
+        if self.deadlines is not None:
+            self.deadlines.pop(field)
         return True
+
+    # Fields that end
+
+    def heed_deadlines(self) -> FieldDeadlines:
+        """From now on a hash whose fields may end."""
+        if self.deadlines is None:
+            self._open()
+            self.deadlines = FieldDeadlines()
+        return self.deadlines
+
+    def expire(self, field: bytes, instant: int) -> None:
+        """Let a field that is there end at this instant (ms since the epoch)."""
+        deadlines = self.heed_deadlines()
+        deadlines.set(field, instant)
+        if self._is_small:
+            later = [name for name in self._fields if (deadlines.get(name) or _NEVER) >= instant and name != field]
+            self._put_last([field, *later])
+
+    def persist(self, field: bytes) -> bool:
+        """Let a field never end; False where that was so."""
+        if self.deadlines is None or not self.deadlines.pop(field):
+            return False
+        if self._is_small:
+            self._put_last([field])
+        return True
+
+    def _put_last(self, names: list[bytes]) -> None:
+        fields = self._fields
+        for name in names:
+            fields[name] = fields.pop(name)
 
     def random(self, chance: Random) -> bytes:
         """Some field, each as likely as any other. The hash must not be empty."""
