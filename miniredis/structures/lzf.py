@@ -13,6 +13,7 @@ MAX_LITERAL: Final = 32
 MAX_OFFSET: Final = 8192
 MAX_REPEAT: Final = 264
 _LEAST_REPEAT: Final = 3
+_STRETCH: Final = 19
 # A repeat of three input bytes yields at most this many.
 MAX_RATIO: Final = MAX_REPEAT // 3 + 1
 # Repeats that `compress` writes before it leaves the rest as it is.
@@ -40,7 +41,9 @@ def compress(data: bytes) -> bytes | None:
         if not earlier or at - earlier > MAX_OFFSET:
             at += 1 + (at - start >> _PATIENCE_BITS)
             continue
-        length = _common(data, earlier, at, max(_LEAST_REPEAT, min(end - at - 2, MAX_REPEAT)))
+        # liblzf leaves the last two bytes out, but compares sixteen at a stretch where it sees as many before it.
+        room_left = min(end - at - 2, MAX_REPEAT)
+        length = _common(data, earlier, at, max(room_left, _STRETCH if room_left > 16 else _LEAST_REPEAT))
         _literals(output, data, start, at)
         _repeat(output, at - earlier - 1, length - 2)
         # As liblzf: of what was repeated only the last two places are remembered.
