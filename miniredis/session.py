@@ -74,6 +74,11 @@ class Session(Client):
         self.receive(data)
 
     def receive(self, data: bytes) -> None:
+        if not self.mode & (HOLDING | UNAUTHENTICATED) and len(data) < COUNTED_BYTES:
+            self._take(data)
+            if self.blocked is not None or self.backlog or not self.parser.is_plain:
+                self.mode |= HOLDING
+            return
         if self.blocked is not None or self.backlog or self.held:
             self._hold(data)
         else:

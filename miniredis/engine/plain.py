@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 from miniredis.engine.client import CLOSING, HOLDING, Client
 from miniredis.engine.observe import Command
 from protocol.resp.encoder import encode
-from protocol.resp.parser import one_command_each
+from protocol.resp.parser import OTHER, one_command_each
 from protocol.resp.values import OK, Failure, Reply, Status
 
 if TYPE_CHECKING:
@@ -180,20 +180,15 @@ class Plain:
         command: Command | None = None
         call: Call | None = None
         name = b""
-        refuses = words = 0
-        started = engine.look_at_clock()
-        now = keyspace.now
+        refuses = words = now = 0
+        started = 0.0
         try:
             for client, argv in pairs:
                 if argv[0] != name or len(argv) != words or client.mode & refuses:
                     at = first + len(answers)
-                    ended = engine.look_at_clock()
                     if at > since:
-                        self._count(command, call, at - since, ended - started)
-                    started = ended
-                    now = keyspace.now
-                    since = at
-                    command = self._brief(client, argv)
+                        self._count(command, call, at - since, engine.look_at_clock() - started)
+                    command = self._brief(client, argv) if argv is not OTHER else None
                     if command is None:
                         if answers:
                             deliver(first, answers)
@@ -202,9 +197,10 @@ class Plain:
                         client.receive(chunks[at])
                         first = since = at + 1
                         words = 0  # whatever it did: everything is asked again
-                        started = engine.look_at_clock()
-                        now = keyspace.now
                         continue
+                    since = at
+                    started = engine.look_at_clock()
+                    now = keyspace.now
                     name = argv[0]
                     words = len(argv)
                     refuses = command.refuses & _OF_CLIENT | HOLDING

@@ -20,9 +20,9 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 
 HIGH_WATERMARK_BYTES = 256 * 1024  # output beyond this is congestion: a few round trips on a fast network
 LOW_WATERMARK_BYTES = 64 * 1024
-HURRIED_CONNECTIONS = 12  # with 50 clients fewer cost more turns of the loop, more leave the peers idle for longer
+HURRIED_CONNECTIONS = 24  # half of 50 clients: fewer cost more turns and calls, more leave the peers idle for longer
 JOINED_BYTES = 16 * 1024
-GATHERED_BYTES = 16 * 1024  # a larger read is not kept for later: there is nothing to save with it, but memory
+GATHERED_BYTES = 1024  # a larger read is many commands, or much to copy: little would be saved by keeping it for later
 
 
 class Session(Protocol):
@@ -360,8 +360,10 @@ class GatheringConnection(Connection):
         turn = self._turn
         chunks = turn._chunks
         if len(data) > GATHERED_BYTES or self.is_closing:
-            turn.work()
-            super().data_received(data)
+            if chunks:
+                turn.work()
+            self.last_active = self.loop.time()
+            self.session.received(data)
             return
         if not chunks:
             turn.begin()

@@ -49,6 +49,7 @@ _ONLY_COMMAND_WORDS: Final = 16  # a chunk that is one command of up to so many 
 # The first line of such a command, by how many lines the chunk has; None where no command has so many.
 _ONLY_COUNT: Final = [b"*%d" % (lines // 2) if lines % 2 and lines > 1 else None
                       for lines in range(2 * _ONLY_COMMAND_WORDS + 2)]  # fmt: skip
+_EACH_LINES: Final = 2 * 8 + 1  # the same, for words of many chunks at once: up to eight are looked for
 
 # What stands for a chunk that is not one plain command: no command has this name.
 OTHER: Final[list[bytes]] = [b""]
@@ -89,6 +90,7 @@ class Parser:
         "_rest",
         "authenticated",
         "failure",
+        "is_plain",
         "max_buffer",
         "max_bulk",
     )
@@ -103,6 +105,7 @@ class Parser:
         self.authenticated = authenticated  # settable: the strangers' limits hold while it is False
         self.max_bulk = max_bulk  # bytes of one argument; settable
         self.max_buffer = max_buffer  # bytes that may wait for the rest of their command; settable
+        self.is_plain = authenticated  # the next chunk begins between two commands, and no strict limits hold for it
         self.failure: Refused | None = None  # what the peer broke; nothing is taken any more
         self._rest = b""  # bytes not yet understood: at most a line, or an argument of _GATHER_BYTES
         self._offset = 0  # where in `_rest` they begin
@@ -117,11 +120,6 @@ class Parser:
     def buffered(self) -> int:
         """Bytes held back because their argument or line is not complete (CLIENT LIST calls it qbuf)."""
         return len(self._rest) - self._offset + sum(map(len, self._gathered))
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the next chunk begins between two commands and no strict limits hold for it."""
-        return self.authenticated and self.failure is None and not self._rest and not self._remaining
 
     @property
     def is_amid_command(self) -> bool:
@@ -163,6 +161,7 @@ class Parser:
             self._rest = b""
             self._gathered = []
             self._argv = []
+        self.is_plain = not self._rest and not self._remaining and self.authenticated and self.failure is None
         return commands
 
     def _take(self, data: bytes, commands: list[list[bytes]]) -> None:
@@ -404,9 +403,9 @@ def one_command_each(chunks: Iterable[bytes]) -> list[list[bytes]]:
     for data in chunks:
         argv = OTHER
         if len(data) <= _ONLY_COMMAND_BYTES:
-            pieces = data.split(b"\r\n")
+            pieces = data.split(b"\r\n", _EACH_LINES)  # of a pipeline no more than is needed to know it as one
             last = len(pieces) - 1
-            if last < len(counts) and pieces[0] == counts[last] and not pieces[last]:
+            if pieces[0] == counts[last] and not pieces[last]:
                 words = pieces[2:last:2]
                 # No word is longer than the chunk. What is sent most is compared without a loop.
                 if last == 7:
