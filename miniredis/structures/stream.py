@@ -115,9 +115,12 @@ class Stream:
         if nodes:
             node = nodes[-1]
             # As Redis counts: the new entry by its fields and values alone, and the node before it is added.
+            count = node.live + node.deleted
             if not 0 < max_bytes < MAX_NODE_BYTES:
                 max_bytes = MAX_NODE_BYTES
-            if (max_entries and node.live + node.deleted >= max_entries) or node.size_bytes + size >= max_bytes:
+            # What `size_bytes` says, without asking: the counts take more than a byte each where there are many.
+            used = node.size_bytes if count > 127 else node.shape.size_bytes + len(node.body)
+            if used + size >= max_bytes or (max_entries and count >= max_entries):
                 node.seal()
                 node = self._new_node(id, node.shape if node.shape.names == names else Shape(names))
             elif type(node.body) is bytes:

@@ -39,7 +39,9 @@ Entry = tuple[int, list[bytes]]
 
 # ── elements of a listpack ─────────────────────────────────────────────────────────────────────────────
 
-_SMALL_INTEGERS: Final = [entry(number) for number in range(128)]
+# How far an id is from its node's mostly is a small number.
+_PREPARED: Final = 1024
+_INTEGERS: Final = [entry(number) for number in range(_PREPARED)]
 # Bytes of an element by its first byte, backward length included; 0: they have to be read, or there is none like it.
 _SIZES: Final[list[int]] = [
     *([2] * 128), *range(2, 66), *([3] * 32), *([0] * 16), 0, 4, 5, 6, 10, *([0] * 11)
@@ -160,8 +162,8 @@ class Node:
         shape = self.shape
         ms = (id >> 64) - (master >> 64)
         seq = (id & SEQUENCE) - (master & SEQUENCE)
-        ms_bytes = _SMALL_INTEGERS[ms] if ms < 128 else entry(_signed(ms))
-        seq_bytes = _SMALL_INTEGERS[seq] if 0 <= seq < 128 else entry(_signed(seq))
+        ms_bytes = _INTEGERS[ms] if ms < _PREPARED else entry(_signed(ms))
+        seq_bytes = _INTEGERS[seq] if 0 <= seq < _PREPARED else entry(_signed(seq))
         if names == shape.names:
             packed = entry(values[0]) if len(values) == 1 else b"".join(map(entry, values))
             self.body += b"".join((_SAME_FLAGS, ms_bytes, seq_bytes, packed, shape.count_bytes))
