@@ -503,6 +503,12 @@ def _bind(client: Client) -> None:
     client.set("bind", "127.0.0.1")
 
 
+def _sparse_bytes(client: Client) -> None:
+    client.set("hll-sparse-max-bytes", "20")
+    client("PFADD", "p", "a", "b")
+    assert client("PFDEBUG", "ENCODING", "p") == "dense"
+
+
 def _stream_nodes(name: str, value: str) -> Callable[[Client], None]:
     """Three entries, more than one node of them may hold."""
 
@@ -524,6 +530,7 @@ EFFECTS: dict[str, Callable[[Client], None]] = {
     "dir": _directory,
     "hash-max-listpack-entries": _encoding("hash-max-listpack-entries", "1", "HSET h a 1 b 2", "listpack", "hashtable"),
     "hash-max-listpack-value": _encoding("hash-max-listpack-value", "3", "HSET h a 12345", "listpack", "hashtable"),
+    "hll-sparse-max-bytes": _sparse_bytes,
     "hz": _hz,
     "latency-monitor-threshold": _latency_monitor,
     "latency-tracking": _latency_tracking,
