@@ -64,6 +64,9 @@ def encode(value: Reply, proto: int) -> bytes:
         return value.encoded  # type: ignore[no-any-return]
     if kind is int:
         return _INTEGERS[value] if 0 <= value < _SMALL else b":%d\r\n" % value
+    if kind is float:
+        text = format_double(value)
+        return b",%b\r\n" % text if proto == 3 else _BULKS[len(text)] + text + b"\r\n"
     if value is None:
         return NULL[proto]
     parts: list[bytes] = []
