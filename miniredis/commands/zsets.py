@@ -329,20 +329,31 @@ def zpopmax(call: Call) -> Reply:
 
 def _zpop(call: Call, from_greatest: bool) -> Reply:
     argv = call.argv
+    if len(argv) == 2:
+        zset = call.db.find_for_write(argv[1])
+        if type(zset) is SortedSet:
+            score, member = _take_one(call, argv[1], zset, from_greatest)
+            return [member, score]
+        if zset is None:
+            return []
+        raise Failure(WRONG_TYPE)
     if len(argv) > 3:
         raise Failure(SYNTAX_ERROR)
-    count = 1
-    if len(argv) == 3:
-        count = call.integer(2, NOT_POSITIVE)
-        if count < 0:
-            raise Failure(NOT_POSITIVE)
+    count = call.integer(2, NOT_POSITIVE)
+    if count < 0:
+        raise Failure(NOT_POSITIVE)
     zset = call.db.typed(argv[1], SortedSet, write=True)
     if zset is None or count == 0:
         return []
-    taken = _take(call, argv[1], zset, count, from_greatest)
-    if len(argv) == 2:
-        return [taken[0][1], taken[0][0]]
-    return entries_reply(taken, with_scores=True)
+    return entries_reply(_take(call, argv[1], zset, count, from_greatest), with_scores=True)
+
+
+def _take_one(call: Call, key: bytes, zset: SortedSet, from_greatest: bool) -> Entry:
+    entry = zset.pop_one(from_greatest)
+    changed(call, key, zset, b"zpopmax" if from_greatest else b"zpopmin")
+    if not len(zset):
+        call.db.drop_if_empty(key, zset)
+    return entry
 
 
 def _take(call: Call, key: bytes, zset: SortedSet, count: int, from_greatest: bool) -> list[Entry]:
@@ -374,7 +385,7 @@ def _bzpop(call: Call, from_greatest: bool) -> Reply:
     for key in keys:
         zset = call.db.typed(key, SortedSet, write=True)
         if zset is not None:
-            score, member = _take(call, key, zset, 1, from_greatest)[0]
+            score, member = _take_one(call, key, zset, from_greatest)
             call.replicate(b"ZPOPMAX" if from_greatest else b"ZPOPMIN", key)
             return [key, member, score]
     return call.block(keys, timeout_ms, SortedSet)

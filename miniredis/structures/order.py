@@ -347,22 +347,20 @@ class Order:
 
     def pop_end(self, from_greatest: bool) -> Entry:
         """Remove the least or the greatest entry. There must be one."""
-        spot = len(self.chunks) - 1 if from_greatest else 0
-        place = -1 if from_greatest else 0
-        column = self.columns[spot]
+        spot = place = -1 if from_greatest else 0
         chunk = self.chunks[spot]
-        score = column.pop(place)
-        member = chunk.pop(place)
+        entry = (self.columns[spot].pop(place), chunk.pop(place))
         self.size -= 1
         if not chunk:
+            spot %= len(self.chunks)
             self._drop(spot, spot + 1)
             self.tree = None
-            return score, member
+            return entry
         if from_greatest:
             self._cap_again(spot)
         if self.tree is not None:
-            self._count(spot, -1)
-        return score, member
+            self._count(spot % len(self.chunks), -1)
+        return entry
 
     def _locate(self, rank: int) -> tuple[int, int]:
         """Chunk and place within it of the entry of this rank (which exists)."""

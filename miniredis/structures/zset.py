@@ -408,19 +408,32 @@ class SortedSet:
         """Remove up to `count` entries from one end, in the order they were taken."""
         if self._packed:
             self._open()
-        order = self._settled()
-        size = order.size
+        size = len(self)
         if count == 1 and size:
-            entry = order.pop_end(from_greatest)
-            self._pop_score(entry[1])
-            self._forget(entry[1])
-            return [entry]
+            return [self.pop_one(from_greatest)]
         count = min(count, size)
         if not from_greatest:
             return self.remove_slice(0, count)
         found = self.remove_slice(size - count, size)
         found.reverse()
         return found
+
+    def pop_one(self, from_greatest: bool) -> Entry:
+        """Remove the entry at one end. There must be one."""
+        if self._packed:
+            self._open()
+        if self._added or self._moved:
+            self._settle()
+        entry = self._order.pop_end(from_greatest)
+        member = entry[1]
+        if self._shards is None:
+            del self._scores[member]
+        else:
+            del self._shards[hash(member) % _SHARDS][member]
+        self._payload_bytes -= len(member)
+        if self._roster is not None:
+            self._roster.remove(member)
+        return entry
 
     def random(self, chance: Random) -> Entry:
         """One entry, each as likely as any other. There must be one."""
