@@ -11,7 +11,7 @@ from miniredis.engine.registry import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE
 from miniredis.keyspace.db import LRU_BITS_MASK, Db
 from miniredis.keyspace.value import Value, encoding, reference_count
 from miniredis.persist.digest import DIGEST_BYTES, dataset_digest, value_digest
-from miniredis.persist.rdb_format import Reader
+from miniredis.persist.rdb_format import HASH_LISTPACK_EX, Reader
 from miniredis.persist.rdb_load import restore
 from miniredis.persist.rdb_save import encode
 from miniredis.structures import listpack
@@ -206,7 +206,7 @@ def _packed_items(value: Value) -> list[bytes | int]:
     if isinstance(value, List | Set):
         items += value
     else:
-        reader = Reader(body, 1 if encoding(value) == b"listpack" else 9)
+        reader = Reader(body, 9 if body[0] == HASH_LISTPACK_EX else 1)
         items += listpack.elements(reader.string())
     return items
 

@@ -51,6 +51,8 @@ def sadd(call: Call) -> Reply:
     else:
         added = ours.update(argv[2:], limits)
     if added:
+        if ours.form == LISTPACK and ours.may_rest:
+            db.keyspace.resting.add(ours)
         db.changed(key, ours, b"sadd", notify.SET, added)
     return added
 
@@ -71,6 +73,8 @@ def srem(call: Call) -> Reply:
             if not len(ours):
                 break
     if removed:
+        if ours.form == LISTPACK and ours.may_rest:
+            call.db.keyspace.resting.add(ours)
         call.db.changed(key, ours, b"srem", notify.SET, removed)
         call.db.drop_if_empty(key, ours)
     return removed
@@ -388,5 +392,7 @@ def _store(call: Call, key: bytes, result: Set, event: bytes) -> int:
             db.dirty += 1
         return 0
     db.put(key, result)
+    if result.form == LISTPACK and result.may_rest:
+        db.keyspace.resting.add(result)
     db.changed(key, result, event, notify.SET)
     return len(result)

@@ -1,4 +1,4 @@
-"""Small hashes and sorted sets that were changed and are still open: the latest of them; the others are packed.
+"""Small hashes, sets and sorted sets that were changed and are still open: the latest of them; the others are packed.
 
 One that is changed again and again is never packed in between, and one that was made and left is soon.
 
@@ -11,6 +11,7 @@ from collections import deque
 from typing import Final
 
 from miniredis.structures.hash import Hash
+from miniredis.structures.sets import Set
 from miniredis.structures.zset import SortedSet
 
 # Each takes ten times what it takes packed: some megabytes together, at most.
@@ -23,12 +24,12 @@ class Resting:
     __slots__ = ("_open",)
 
     def __init__(self) -> None:
-        self._open: deque[Hash | SortedSet] = deque()
+        self._open: deque[Hash | Set | SortedSet] = deque()
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def add(self, value: Hash | SortedSet) -> None:
+    def add(self, value: Hash | Set | SortedSet) -> None:
         """A value was changed and is not on the list (`may_rest`); another one may get its rest for it."""
         value.may_rest = False
         self._open.append(value)

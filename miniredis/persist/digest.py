@@ -26,7 +26,6 @@ DIGEST_BYTES: Final = 20
 
 _SEQUENCE_MASK: Final = (1 << 64) - 1
 _EXPIRE: Final = b"!!expire!!"
-# Redis counts the NUL in.
 _FIELD_EXPIRE: Final = b"!!hexpire!!"
 
 
@@ -78,6 +77,8 @@ def _unordered(value: Value) -> Iterator[int]:
         assert isinstance(value, Hash)
         for field, text in value.items():
             pair = mixed(mixed(0, field), text)
+            if value.deadlines is not None and value.deadlines.get(field) is not None:
+                pair ^= _sum(_FIELD_EXPIRE)
             yield _sum(pair.to_bytes(DIGEST_BYTES, "big"))
 
 

@@ -26,6 +26,8 @@ from miniredis.structures.zset import SortedSet
 
 # Longer than any string: for what was written packed, whose elements are not measured again.
 _ANY_LENGTH: Final = 1 << 62
+# The latest instant at which a field may end (ms since 1970): Redis keeps 48 bits of it.
+_MAX_INSTANT: Final = (1 << 48) - 1
 
 
 class Limits(Protocol):
@@ -158,6 +160,7 @@ def _set(reader: Reader, limits: Limits) -> Value:
     for _ in range(count):
         if not value.add(reader.string(), limits):
             raise ValueError("a member twice")
+    value.rest()
     return value
 
 
@@ -171,6 +174,7 @@ def _set_listpack(reader: Reader, limits: Limits) -> Value:
     value = Set(LISTPACK if len(members) <= most else HASHTABLE)
     if value.update(members, _PackedSet(0, most)) != _nonempty(len(members)):
         raise ValueError("a member twice")
+    value.rest()
     return value
 
 
@@ -264,6 +268,69 @@ def _filled(texts: list[bytes], max_entries: int, max_value: int) -> Hash:
     return value
 
 
+# Fields that end. Of the two pre-release types one lacks the earliest instant, the other has instants as they are.
+
+
+def _hash_metadata(reader: Reader, limits: Limits) -> Value:
+    return _ending_hash(reader, limits, reader.milliseconds())
+
+
+def _hash_metadata_pre_ga(reader: Reader, limits: Limits) -> Value:
+    return _ending_hash(reader, limits, None)
+
+
+def _ending_hash(reader: Reader, limits: Limits, first: int | None) -> Value:
+    texts: list[bytes] = []
+    instants: list[int] = []
+    for _ in range(reader.count(3)):
+        instant = reader.length()
+        if instant and first is not None:
+            instant += first - 1
+        instants.append(_checked_instant(instant))
+        texts += (reader.string(), reader.string())
+    value = _filled(texts, limits.hash_max_listpack_entries, limits.hash_max_listpack_value)
+    return _ending(value, texts[::2], instants)
+
+
+def _hash_listpack_ex(reader: Reader, limits: Limits) -> Value:
+    reader.milliseconds()
+    return _hash_listpack_ex_pre_ga(reader, limits)
+
+
+def _hash_listpack_ex_pre_ga(reader: Reader, limits: Limits) -> Value:
+    items = listpack.checked(reader.string())
+    if len(items) % 3:
+        raise ValueError("a field without its instant")
+    instants = [_checked_instant(item) for item in items[2::3]]
+    _check_order(instants)
+    fields, texts = _texts(items[::3]), _texts(items[1::3])
+    pairs = [text for pair in zip(fields, texts, strict=True) for text in pair]
+    return _ending(_filled(pairs, limits.hash_max_listpack_entries, _ANY_LENGTH), fields, instants)
+
+
+def _checked_instant(instant: bytes | int) -> int:
+    if not isinstance(instant, int) or not 0 <= instant <= _MAX_INSTANT:
+        raise ValueError("an instant that is none")
+    return instant
+
+
+def _check_order(instants: list[int]) -> None:
+    """The fields that end come first, in the order in which they do."""
+    known = [instant for instant in instants if instant]
+    if known != sorted(known) or any(instants[len(known) :]):
+        raise ValueError("fields out of order")
+
+
+def _ending(value: Hash, fields: list[bytes], instants: list[int]) -> Hash:
+    """A hash whose fields end at these instants, 0: never. As Redis has it, one that could have such fields is not
+    again an ordinary small hash."""
+    value.heed_deadlines()
+    for field, instant in zip(fields, instants, strict=True):
+        if instant:
+            value.expire(field, instant)
+    return value
+
+
 # ── streams ────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -296,6 +363,10 @@ _LOADERS: Final[dict[int, Callable[[Reader, Limits], Value]]] = {
     rdb.ZSET_LISTPACK: _zset_listpack,
     rdb.LIST_QUICKLIST_2: _quicklist_2,
     rdb.SET_LISTPACK: _set_listpack,
+    rdb.HASH_METADATA: _hash_metadata,
+    rdb.HASH_METADATA_PRE_GA: _hash_metadata_pre_ga,
+    rdb.HASH_LISTPACK_EX: _hash_listpack_ex,
+    rdb.HASH_LISTPACK_EX_PRE_GA: _hash_listpack_ex_pre_ga,
     rdb.STREAM_LISTPACKS: _stream,
     rdb.STREAM_LISTPACKS_2: _stream_2,
     rdb.STREAM_LISTPACKS_3: _stream_3,

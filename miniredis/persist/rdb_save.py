@@ -16,6 +16,7 @@ from miniredis.persist import rdb_format as rdb
 from miniredis.persist.rdb_stream import encode_stream
 from miniredis.structures import listpack
 from miniredis.structures.chunks import List
+from miniredis.structures.field_deadlines import FieldDeadlines
 from miniredis.structures.hash import Hash
 from miniredis.structures.legacy import write_intset
 from miniredis.structures.sets import INTSET, Set
@@ -97,7 +98,26 @@ def score_item(score: float) -> bytes | int:
 
 def _hash(value: Hash, is_compressed: bool) -> bytes:
     items = value.items()
+    deadlines = value.deadlines
+    first = deadlines.first() if deadlines is not None else None
+    if deadlines is not None and first is not None:
+        if value.encoding == b"hashtable":
+            return _typed(rdb.HASH_METADATA, _ending_fields(items, deadlines, first, is_compressed))
+        packed = listpack.encode([part for field, text in items for part in (field, text, deadlines.get(field) or 0)])
+        return _typed(rdb.HASH_LISTPACK_EX, rdb.milliseconds(first) + rdb.string(packed, is_compressed))
     texts = list(chain.from_iterable(items))
     if value.encoding == b"hashtable":
         return _typed(rdb.HASH, _strings(len(items), texts, is_compressed))
     return _typed(rdb.HASH_LISTPACK, rdb.string(listpack.encode(texts), is_compressed))
+
+
+def _ending_fields(
+    items: list[tuple[bytes, bytes]], deadlines: FieldDeadlines, first: int, is_compressed: bool
+) -> bytes:
+    """Fields with how long after the first of them they end, plus one; 0: never."""
+    parts = [rdb.milliseconds(first), rdb.length(len(items))]
+    for field, text in items:
+        instant = deadlines.get(field)
+        parts.append(rdb.length(0 if instant is None else instant - first + 1))
+        parts += (rdb.string(field, is_compressed), rdb.string(text, is_compressed))
+    return b"".join(parts)

@@ -3,7 +3,7 @@
 As Redis keeps them, a set has one of three forms, seen by OBJECT ENCODING and by the order of replies:
 
     intset      only 64-bit integers, in numerical order                     array of 8 bytes each
-    listpack    few and short members, in the order they were added          dict without values
+    listpack    few and short members, in the order they were added          dict without values; packed at rest
     hashtable   anything                                                     dict without values, and a roster
 
 Law 1: a set only ever becomes larger in form (intset → listpack → hashtable); what shrinks keeps its form.
@@ -18,6 +18,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from random import Random
 from typing import ClassVar, Final, Protocol
+
+from msgpack import packb, unpackb
 
 from miniredis.structures.roster import Roster
 
@@ -64,7 +66,7 @@ def integer_of(member: bytes) -> int | None:
 class Set:
     """A set of byte strings."""
 
-    __slots__ = ("_integers", "_members", "_payload_bytes", "_roster", "form")
+    __slots__ = ("_count", "_integers", "_members", "_packed", "_payload_bytes", "_roster", "form", "may_rest")
 
     type_name: ClassVar[bytes] = b"set"
 
@@ -74,6 +76,29 @@ class Set:
         self._members: dict[bytes, None] = {}
         self._roster: Roster | None = None
         self._payload_bytes = 0
+        self._packed = b""  # members at rest
+        self._count = 0  # of them
+        self.may_rest = True  # not yet on the list of those to be packed (keyspace/resting.py)
+
+    def rest(self) -> None:
+        """Pack the members, if this is a listpack and has any: reading looks into the bytes, changing unpacks them."""
+        if self.form == LISTPACK and self._members:
+            self._packed = packb(list(self._members))
+            self._count = len(self._members)
+            self._members = {}
+            self.may_rest = True
+
+    def _view(self) -> dict[bytes, None]:
+        """The members of a listpack or hash table, to be read only."""
+        return dict.fromkeys(unpackb(self._packed)) if self._packed else self._members
+
+    def _open(self) -> dict[bytes, None]:
+        """The same, to be changed."""
+        if self._packed:
+            self._members = self._view()
+            self._packed = b""
+            self._count = 0
+        return self._members
 
     @staticmethod
     def fitting(member: bytes, count: int, limits: SetLimits) -> Set:
@@ -103,22 +128,24 @@ class Set:
     def size_bytes(self) -> int:
         if self.form == INTSET:
             return _EMPTY_BYTES + 8 * len(self._integers)
+        if self._packed:
+            return _EMPTY_BYTES + len(self._packed)
         each = _LISTPACK_MEMBER_BYTES if self.form == LISTPACK else _HASHTABLE_MEMBER_BYTES
         roster_bytes = 0 if self._roster is None else self._roster.size_bytes
         return _EMPTY_BYTES + each * len(self._members) + self._payload_bytes + roster_bytes
 
     def __len__(self) -> int:
-        return len(self._members) or len(self._integers)
+        return len(self._members) or len(self._integers) or self._count
 
     def __iter__(self) -> Iterator[bytes]:
         """Members in the order replies have them."""
         if self.form == INTSET:
             return iter([b"%d" % value for value in self._integers])
-        return iter(self._members)
+        return iter(self._view())
 
     def __contains__(self, member: bytes) -> bool:
         if self.form != INTSET:
-            return member in self._members
+            return member in (self._view() if self._packed else self._members)
         value = integer_of(member)
         if value is None:
             return False
@@ -129,12 +156,13 @@ class Set:
         """All members, in the order replies have them."""
         if self.form == INTSET:
             return [b"%d" % value for value in self._integers]
-        return list(self._members)
+        return list(self._view())
 
     def copy(self) -> Set:
         twin = Set(self.form)
         twin._integers = self._integers[:]
         twin._members = self._members.copy()
+        twin._packed, twin._count = self._packed, self._count
         twin._payload_bytes = self._payload_bytes
         return twin
 
@@ -145,7 +173,7 @@ class Set:
         form = self.form
         if form == INTSET:
             return self._add_to_intset(member, limits)
-        members = self._members
+        members = self._open() if self._packed else self._members
         if member in members:
             return False
         if form == LISTPACK and (
@@ -177,9 +205,9 @@ class Set:
                 return False
             del self._integers[spot]
             return True
-        if member not in self._members:
+        if member not in (self._view() if self._packed else self._members):
             return False
-        del self._members[member]
+        del self._open()[member]
         self._payload_bytes -= len(member)
         if self._roster is not None:
             self._roster.remove(member)
@@ -189,13 +217,14 @@ class Set:
         """`count` members are about to be added: change to a hash table now if a smaller form could not hold them."""
         if self.form == LISTPACK:
             if count > limits.set_max_listpack_entries:
+                self._open()
                 self.form = HASHTABLE
         elif self.form == INTSET and count > limits.set_max_intset_entries:
             self._leave_intset(HASHTABLE)
 
     def become_intset(self, limits: SetLimits) -> None:
         """For a set made anew whose members are all integers: an intset, unless there are too many of them."""
-        if self.form == INTSET or len(self._members) > min(limits.set_max_intset_entries, _INTSET_CEILING):
+        if self.form == INTSET or len(self._open()) > min(limits.set_max_intset_entries, _INTSET_CEILING):
             return
         self._integers = array("q", sorted(map(int, self._members)))
         self._members = {}
@@ -238,7 +267,8 @@ class Set:
         if self.form == INTSET:
             return b"%d" % self._integers[int(chance.random() * len(self._integers))]
         if self.form == LISTPACK:
-            return list(self._members)[int(chance.random() * len(self._members))]
+            members = self.members()
+            return members[int(chance.random() * len(members))]
         return self._rostered().random(chance)
 
     def sample(self, count: int, chance: Random) -> list[bytes]:
