@@ -22,6 +22,7 @@ from miniredis.commands.streams import (
 from miniredis.engine.call import SYNTAX_ERROR, Call
 from miniredis.engine.registry import BLOCKING, DENYOOM, FAST, READONLY, WRITE, KeySpec, command, container
 from miniredis.keyspace import notify
+from miniredis.keyspace.db import WRONG_TYPE
 from miniredis.structures.stream import Stream
 from miniredis.structures.stream_groups import UNKNOWN, Consumer, Group, Pending
 from miniredis.structures.stream_node import MAX_ID
@@ -438,11 +439,12 @@ def xautoclaim(call: Call) -> Reply:
     """Give the next entries that somebody has not acknowledged for long to this consumer."""
     argv = call.argv
     key = argv[1]
-    call.db.find(key)
+    stream = call.db.find(key)
     least_idle_ms = _idle_ms(call, "XAUTOCLAIM")
     start = parse_start(argv[5])
     count, is_brief = _autoclaim_options(call)
-    stream = call.db.typed(key, Stream)
+    if stream is not None and not isinstance(stream, Stream):
+        raise Failure(WRONG_TYPE)
     group = stream.groups.get(argv[2]) if stream is not None else None
     if stream is None or group is None:
         raise no_group(key, argv[2])
