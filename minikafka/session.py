@@ -19,8 +19,6 @@ from __future__ import annotations
 from asyncio import CancelledError, Future
 from collections import deque
 from collections.abc import Callable
-from struct import Struct as Packer
-from struct import error as StructError
 from typing import Any
 
 from minikafka.api.context import Context, Services
@@ -28,7 +26,7 @@ from minikafka.api.refusal import refusal
 from minikafka.api.registry import Api, Hangup
 from minikafka.api.versions import unsupported_version
 from protocol.kafka.errors import KafkaError, UnknownServerError
-from protocol.kafka.framing import Framer, Scratch, frame_response, skip_header_tags
+from protocol.kafka.framing import Framer, Scratch, frame_response, read_request_header, skip_header_tags
 from protocol.kafka.primitives import Buffer, ProtocolError
 from protocol.kafka.schema import Response
 from protocol.net.connection import Connection
@@ -40,9 +38,6 @@ SLICE = 128  # requests run one after the other before their answers are sent: w
 FRAME_BYTES = 256  # what a waiting request takes beside its own bytes: one may be empty
 LARGE_ANSWER_BYTES = 64 * 1024  # answers from here on count as the broker's, until the client has taken them
 MAX_CLIENT_TEXT = 200  # of a client's own words that one log line may carry
-
-_request_head = Packer(">hhih").unpack_from  # api key, api version, correlation id, length of the client id
-REQUEST_HEAD_BYTES = 10
 
 
 class Route:
@@ -189,20 +184,13 @@ class Session:
 
     def run(self, frame: memoryview) -> None:
         """One request: find its route, decode, call its handler, place its answer."""
-        try:
-            key, version, correlation_id, length = _request_head(frame)
-        except StructError:
-            raise ProtocolError("a frame too short for a request header") from None
+        key, version, correlation_id, client_id, start = read_request_header(frame)
         route = self.routes.get(key << 16 | version)
         if route is None:
-            route = self.find_route(key, version, correlation_id, frame)
+            route = self.find_route(key, version, correlation_id, client_id)
             if route is None:
                 return
         context = self.context
-        start = REQUEST_HEAD_BYTES + length if length > 0 else REQUEST_HEAD_BYTES
-        if start > len(frame):
-            raise ProtocolError("the client id runs past the end of the frame")
-        client_id = frame[REQUEST_HEAD_BYTES:start] if length >= 0 else None
         if client_id != self.client_id_bytes:
             self.name_client(client_id)
         if route.has_tagged_head:
@@ -311,11 +299,11 @@ class Session:
 
     # ---- what is not on the usual path
 
-    def find_route(self, key: int, version: int, correlation_id: int, frame: memoryview) -> Route | None:
+    def find_route(self, key: int, version: int, correlation_id: int, client_id: memoryview | None) -> Route | None:
         """The route of a (key, version) met for the first time; None when the request was answered here."""
         api = self.context.apis.get(key)
         if api is None or self.side not in api.listeners:
-            raise ProtocolError(f"api key {key} is not served here ({self.told(frame, version)})")
+            raise ProtocolError(f"api key {key} is not served here ({told(client_id, version)})")
         if not api.low <= version <= api.high:
             if key == API_VERSIONS:
                 # KIP-511: who asks in a version to come is told, in the oldest one, which there are.
@@ -323,16 +311,10 @@ class Session:
                 self.connection.write_parts(frame_response(answer, 0, correlation_id))
                 return None
             raise ProtocolError(
-                f"{api.name} is served in versions {api.low} to {api.high} ({self.told(frame, version)})"
+                f"{api.name} is served in versions {api.low} to {api.high} ({told(client_id, version)})"
             )
         route = self.routes[key << 16 | version] = Route(api, version)
         return route
-
-    def told(self, frame: memoryview, version: int) -> str:
-        """What the log should know of a request that is refused before its header is read."""
-        length = _request_head(frame)[3]
-        text = bytes(frame[REQUEST_HEAD_BYTES : REQUEST_HEAD_BYTES + max(0, min(length, MAX_CLIENT_TEXT))])
-        return f"version {version}, client id {text!r}"
 
     def name_client(self, client_id: memoryview | None) -> None:
         """Another client id than the last request had: keep its bytes and its text."""
@@ -353,3 +335,9 @@ class Session:
         self.log.warning("closing %s: %s", self.who(), reason)
         self.lost()
         self.connection.close()
+
+
+def told(client_id: memoryview | None, version: int) -> str:
+    """What the log should know of a request that nobody here answers."""
+    text = bytes(client_id[:MAX_CLIENT_TEXT]) if client_id is not None else b""
+    return f"version {version}, client id {text!r}"

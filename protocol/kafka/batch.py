@@ -38,7 +38,6 @@ __all__ = [
     "TRANSACTIONAL",
     "BatchHeader",
     "iterate",
-    "stamp",
     "stamped_front",
     "verify_crc",
 ]
@@ -117,12 +116,6 @@ def iterate(data: Buffer) -> Iterator[tuple[BatchHeader, memoryview]]:
             return
         yield header, view[at : at + size]
         at += size
-
-
-def stamp(batch: bytearray | memoryview, base_offset: int, leader_epoch: int) -> None:
-    """Give a batch in writable memory its place in the log."""
-    length = FRONT.unpack_from(batch)[1]
-    FRONT.pack_into(batch, 0, base_offset, length, leader_epoch)
 
 
 def stamped_front(header: BatchHeader, base_offset: int, leader_epoch: int) -> bytes:

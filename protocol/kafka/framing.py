@@ -19,7 +19,6 @@ Law 2: a frame is whole or it is not handed out, and frames before a broken one 
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
 
 from protocol.kafka.primitives import Buffer, ProtocolError, encode_uvarint, read_uvarint, skip_tags
 from protocol.kafka.schema import Request, Response
@@ -27,12 +26,12 @@ from protocol.kafka.schema import Request, Response
 __all__ = [
     "MAX_REQUEST_BYTES",
     "Framer",
-    "RequestHeader",
     "Scratch",
-    "frame",
     "frame_request",
     "frame_response",
     "read_reply",
+    "read_request_header",
+    "skip_header_tags",
 ]
 
 MAX_REQUEST_BYTES = 100 * 1024 * 1024  # Kafka's socket.request.max.bytes
@@ -47,6 +46,7 @@ SPARE_STEP_BYTES = 64 * 1024  # buffers are whole multiples, so that one fits th
 
 _SIZE = struct.Struct(">i")
 _REQUEST = struct.Struct(">hhih")
+REQUEST_HEAD_BYTES = _REQUEST.size  # before the client id
 _RESPONSE = struct.Struct(">ii")
 
 
@@ -229,34 +229,19 @@ class Framer:
         return ready
 
 
-class RequestHeader(NamedTuple):
-    """What stands before the body of a request."""
-
-    api_key: int
-    api_version: int
-    correlation_id: int
-    client_id: str | None
-    end: int  # behind the client id: there the body begins, or the header's tags
-
-    @classmethod
-    def decode(cls, frame: memoryview) -> RequestHeader:
-        """The header of a frame. Raises ProtocolError."""
-        try:
-            key, version, correlation_id, size = _REQUEST.unpack_from(frame)
-        except struct.error:
-            raise ProtocolError("a frame too short for a request header") from None
-        if size < 0:
-            return cls(key, version, correlation_id, None, 10)
-        end = 10 + size
-        if end > len(frame):
-            raise ProtocolError("the client id runs past the end of the frame")
-        return cls(key, version, correlation_id, str(frame[10:end], "utf-8", "replace"), end)
-
-    def body_offset(self, schema: type[Request], frame: memoryview) -> int:
-        """Where the body begins, if this is a request of that schema. Raises ProtocolError."""
-        if self.api_version < schema.flexible:
-            return self.end
-        return skip_header_tags(frame, self.end)
+def read_request_header(frame: memoryview) -> tuple[int, int, int, memoryview | None, int]:
+    """(api key, api version, correlation id, client id as it lies there, where that ends) of a request's frame. There
+    the body begins, or in a flexible version the header's tags. Raises ProtocolError."""
+    try:
+        key, version, correlation_id, size = _REQUEST.unpack_from(frame)
+    except struct.error:
+        raise ProtocolError("a frame too short for a request header") from None
+    if size < 0:
+        return key, version, correlation_id, None, REQUEST_HEAD_BYTES
+    end = REQUEST_HEAD_BYTES + size
+    if end > len(frame):
+        raise ProtocolError("the client id runs past the end of the frame")
+    return key, version, correlation_id, frame[REQUEST_HEAD_BYTES:end], end
 
 
 def skip_header_tags(frame: Buffer, position: int) -> int:
@@ -266,11 +251,6 @@ def skip_header_tags(frame: Buffer, position: int) -> int:
         return skip_tags(frame, position, count, len(frame)) if count else position
     except IndexError:
         raise ProtocolError("a header ends too early") from None
-
-
-def frame(parts: list[Buffer]) -> list[Buffer]:
-    """The parts with their common size in front."""
-    return [_SIZE.pack(sum(map(len, parts))), *parts]
 
 
 def frame_response(response: Response, version: int, correlation_id: int) -> list[Buffer]:

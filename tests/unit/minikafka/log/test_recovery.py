@@ -10,7 +10,7 @@ import pytest
 from minikafka.log.config import LogConfig
 from minikafka.log.log import Log
 from minikafka.log.segment import LegacyFormat
-from protocol.kafka.batch import iterate, stamp
+from protocol.kafka.batch import BatchHeader, iterate, stamped_front
 from tests.unit.minikafka.log import NOW_MS, batch, make_log, read, read_all
 
 SMALL = LogConfig(index_bytes=4096, index_interval_bytes=100)
@@ -189,6 +189,6 @@ async def test_random_stops(tmp_path: Path) -> None:
         active = Path(log.active.log.path)
         log.close(clean=False)
         if chance.random() < 0.5:  # a batch whose write was interrupted: nobody was told of it
-            torn = bytearray(batch(5, size=50))
-            stamp(torn, log.log_end_offset, run)
+            whole = batch(5, size=50)
+            torn = stamped_front(BatchHeader.peek(whole), log.log_end_offset, run) + whole[16:]
             active.write_bytes(active.read_bytes() + torn[: chance.randint(1, len(torn) - 1)])
