@@ -9,6 +9,7 @@ the interpreter, which is made anew (its making takes a millisecond).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakSet
@@ -17,6 +18,7 @@ from miniredis.scripting import json, patterns, prelude, runs
 from miniredis.scripting.convert import REPLY_MAX_DEPTH, Builder, Other, Table, grown, lua_error, to_reply, to_word
 from miniredis.scripting.errors import ScriptError
 from miniredis.scripting.libraries import libraries
+from miniredis.scripting.rand48 import Rand48
 from miniredis.scripting.shebang import FLAGS, NOT_A_NAME, is_name
 from protocol.resp.values import Failure, Reply
 
@@ -80,7 +82,7 @@ class Sandbox:
         # Imported when the first script comes: a server without scripts never loads it.
         from lupa import lua51
 
-        self.random = random
+        self.chance = Rand48(random.getrandbits(48))
         self.host: Host | None = None
         self.fault: BaseException | None = None
         self._spent_bytes = MEMORY_MAX_BYTES // 2  # as much at a script's end: mostly garbage
@@ -404,26 +406,20 @@ class Sandbox:
         return self.host.may_call(words)
 
     def _math_random(self, *bounds: Any) -> Any:
-        """Lua's own, drawing from the server's chance."""
-        numbers = [_number(bound) for bound in bounds]
-        if len(numbers) > 2:
-            raise ScriptError("wrong number of arguments")
-        share = self.random.random()
-        if not numbers:
+        """Redis' own: after math.randomseed the numbers are those it would draw."""
+        share = self.chance.share()
+        if not bounds:
             return share
-        for at, number in enumerate(numbers, 1):
-            if number is None:
-                raise ScriptError(f"bad argument #{at} to 'random' (number expected, got {_lua_type(bounds[at - 1])})")
-        low, high = (1, int(numbers[0] or 0)) if len(numbers) == 1 else (int(numbers[0] or 0), int(numbers[1] or 0))
+        if len(bounds) > 2:
+            raise ScriptError("wrong number of arguments")
+        numbers = [_int32(bound, "random", at) for at, bound in enumerate(bounds, 1)]
+        low, high = (1, numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[1])
         if low > high:
             raise ScriptError(f"bad argument #{len(numbers)} to 'random' (interval is empty)")
-        return int(share * (high - low + 1)) + low
+        return math.floor(share * (high - low + 1)) + low
 
     def _math_randomseed(self, *arguments: Any) -> None:
-        number = _number(arguments[0]) if arguments else None
-        if number is None:
-            raise ScriptError("bad argument #1 to 'randomseed' (number expected, got no value)")
-        self.random.seed(int(number))
+        self.chance.seed(_int32(arguments[0] if arguments else None, "randomseed", 1))
 
 
 def _constants(version: str) -> list[tuple[bytes, bytes, Any]]:
@@ -464,6 +460,15 @@ def _number(value: Any) -> float | None:
         except ValueError:
             return None
     return None
+
+
+def _int32(value: Any, name: str, at: int) -> int:
+    """As luaL_checkint reads it."""
+    number = _number(value)
+    if number is None:
+        kind = "no value" if value is None else _lua_type(value)
+        raise ScriptError(f"bad argument #{at} to '{name}' (number expected, got {kind})")
+    return (int(number) + (1 << 31)) % (1 << 32) - (1 << 31)
 
 
 def _lua_type(value: Any) -> str:
