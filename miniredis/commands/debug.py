@@ -9,6 +9,7 @@ from typing import Final
 from miniredis.engine.call import NO_SUCH_KEY, Call
 from miniredis.engine.registry import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, command
 from miniredis.keyspace.db import LRU_BITS_MASK, Db
+from miniredis.keyspace.field_expiry import schedule
 from miniredis.keyspace.value import Value, encoding, reference_count
 from miniredis.persist.digest import DIGEST_BYTES, dataset_digest, value_digest
 from miniredis.persist.rdb_format import HASH_LISTPACK_EX, Reader
@@ -16,6 +17,7 @@ from miniredis.persist.rdb_load import restore
 from miniredis.persist.rdb_save import encode
 from miniredis.structures import listpack
 from miniredis.structures.chunks import List
+from miniredis.structures.hash import Hash
 from miniredis.structures.sets import Set
 from protocol.resp.numbers import parse_float
 from protocol.resp.values import (
@@ -227,11 +229,16 @@ def _reload_database(db: Db, call: Call) -> None:
         written.append((key, encode(value, is_compressed=call.settings.rdbcompression), db.expiry(key)))
     db.table.clear()
     db.deadlines.clear()
+    db.volatile.clear()
+    db.field_heap.clear()
     for key, body, deadline in written:
         # As when a file is loaded: what is over is not read, unless a primary is to say so.
         if deadline is not None and deadline < call.now and not call.state.is_replica:
             continue
-        db.table.add(key, restore(body, call.settings), db.keyspace.clock)
+        value = restore(body, call.settings)
+        db.table.add(key, value, db.keyspace.clock)
+        if isinstance(value, Hash) and value.deadlines:
+            schedule(db, key, value)
         if deadline is not None:
             db.expire_at(key, deadline)
 

@@ -8,9 +8,11 @@ from miniredis.engine.call import SYNTAX_ERROR, Call
 from miniredis.engine.registry import ASKING, DENYOOM, READONLY, WRITE, command
 from miniredis.keyspace import notify
 from miniredis.keyspace.db import LRU_BITS_MASK
+from miniredis.keyspace.field_expiry import schedule
 from miniredis.persist.rdb_format import PACKED_TYPES, unsealed
 from miniredis.persist.rdb_load import restore
 from miniredis.persist.rdb_save import dump
+from miniredis.structures.hash import Hash
 from protocol.resp.values import OK, Failure, Reply
 
 INT64_MAX: Final = 0x7FFFFFFFFFFFFFFF
@@ -112,6 +114,8 @@ def _restore(call: Call) -> Reply:
     if was_there:
         db.delete(key)
     db.put(key, value)
+    if isinstance(value, Hash) and value.deadlines:
+        schedule(db, key, value)
     if deadline:
         db.expire_at(key, deadline)
         if not options.is_absolute:
