@@ -29,6 +29,7 @@ from miniredis.commands import (
     stream_info,
     streams,
     strings,
+    strings_conditional,
     transactions,
     zset_algebra,
     zset_ranges,
@@ -36,7 +37,7 @@ from miniredis.commands import (
 )
 
 FAMILIES = (
-    bitfields, bitmaps, geo, hash_expiry, hyperloglog, sorting,
+    bitfields, bitmaps, geo, hash_expiry, hyperloglog, sorting, strings_conditional,
     clients, command_docs, config, connection, debug, dump, functions, hashes, info, keys, latency, memory, lists,
     pubsub, scripting,
     server, sets, stream_deletion, stream_groups, stream_info, streams, strings,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, cast
 
+from miniredis.commands.strings_conditional import CONDITIONS, check_digest, holds
 from miniredis.engine.call import SYNTAX_ERROR, Call
 from miniredis.engine.registry import DENYOOM, FAST, READONLY, WRITE, KeySpec, command
 from miniredis.keyspace import notify
@@ -54,7 +55,7 @@ def set_(call: Call) -> Reply:
 
 def _set_with_options(call: Call) -> Reply:
     argv = call.argv
-    condition = b""
+    condition = expected = b""
     wants_old = False
     expiry = b""
     amount = b""
@@ -63,6 +64,11 @@ def _set_with_options(call: Call) -> Reply:
         option = argv[at].upper()
         if option in (b"NX", b"XX") and condition in (b"", option):
             condition = option
+        elif option in CONDITIONS and not condition and at + 1 < len(argv):
+            condition = option
+            at += 1
+            check_digest(option, argv[at])
+            expected = argv[at]
         elif option == b"GET":
             wants_old = True
         elif option == b"KEEPTTL" and expiry in (b"", option):
@@ -76,7 +82,7 @@ def _set_with_options(call: Call) -> Reply:
         at += 1
     instant = _instant(call, expiry, amount) if amount or expiry in _UNITS else None
     return _set(call, argv[1], argv[2], condition, instant, wants_old, keep_ttl=expiry == b"KEEPTTL",
-                is_instant_told=expiry == b"PXAT")  # fmt: skip
+                is_instant_told=expiry == b"PXAT", expected=expected)  # fmt: skip
 
 
 def _instant(call: Call, unit: bytes, amount: bytes) -> int:
@@ -95,11 +101,19 @@ def _instant(call: Call, unit: bytes, amount: bytes) -> int:
 def _set(
     call: Call, key: bytes, value: bytes, condition: bytes, instant: int | None, wants_old: bool, *,
     keep_ttl: bool = False, is_instant_told: bool = False, done: Reply = OK, refused: Reply = None,
+    expected: bytes = b"",
 ) -> Reply:  # fmt: skip
     db = call.db
     old = db.string(key) if wants_old else None
-    found = db.find_for_write(key) is not None
-    if found if condition == b"NX" else (condition == b"XX" and not found):
+    if condition in CONDITIONS:
+        # Nothing there is not equal to anything.
+        text = db.text(key)
+        is_fulfilled = holds(condition, expected, text) if text is not None else condition in (b"IFNE", b"IFDNE")
+        is_instant_told = False
+    else:
+        found = db.find_for_write(key) is not None
+        is_fulfilled = not found if condition == b"NX" else condition != b"XX" or found
+    if not is_fulfilled:
         return old if wants_old else refused
     db.put(key, compact(value), keep_ttl=keep_ttl or instant is not None)
     db.dirty += 1
@@ -109,6 +123,8 @@ def _set(
         if not is_instant_told:
             call.replicate(b"SET", key, value, b"PXAT", b"%d" % instant)
         db.notify(notify.GENERIC, b"expire", key)
+    elif condition in CONDITIONS:
+        call.replicate(b"SET", key, value, *([b"KEEPTTL"] if keep_ttl else []))
     elif wants_old:
         call.replicate(*[word for at, word in enumerate(call.argv) if at < 3 or word.upper() != b"GET"])
     return old if wants_old else done
