@@ -266,6 +266,8 @@ class Fetching:
             raise asked.error
         partition, item = asked.partition, asked.item
         assert partition is not None
+        if not partition.is_leader:  # since it was found; it may be gone from here altogether
+            self._broker.replicas.partition(asked.topic, item.partition)
         partition.check_leader(item.current_leader_epoch)
         log = partition.log
         answer = FetchPartitionData(
@@ -296,11 +298,12 @@ class Fetching:
             ]
 
     def _refused(self, asked: Asked, error: KafkaError) -> FetchPartitionData:
+        was_looked_for = asked.partition is not None or not isinstance(error, NOT_LOOKED_FOR)
         answer = FetchPartitionData(
             partition_index=asked.item.partition,
             error_code=error.code,
             high_watermark=-1,
-            aborted_transactions=[] if isinstance(error, NOT_LOOKED_FOR) or self._is_committed_only else None,
+            aborted_transactions=None if was_looked_for and not self._is_committed_only else [],
             records=b"",
         )
         if self._version >= FIRST_WITH_LEADERS and isinstance(error, NotLeaderOrFollower | FencedLeaderEpoch):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from protocol.checksums import crc32c
 from protocol.kafka.batch import CONTROL, HEADER, LOG_APPEND_TIME, TRANSACTIONAL, BatchHeader
@@ -35,9 +36,9 @@ from protocol.kafka.messages.topics import (
 )
 from protocol.kafka.messages.transactions import InitProducerIdRequest
 from protocol.kafka.records import NewRecord, build_batch
-from protocol.kafka.schema import NO_UUID
+from protocol.kafka.schema import NO_UUID, Request
 from tests.oracle.kafka.play import Stage, play
-from tests.oracle.kafka.wire import plain
+from tests.oracle.kafka.wire import Wire, plain
 
 UNKNOWN_ID = b"no such topic id"
 THEN = int(time.time() * 1000) - 3_600_000  # the same for both, and too young for retention to take
@@ -330,6 +331,43 @@ def fetch_in_a_session_what_was_deleted(stage: Stage) -> None:
     create(stage, "a")
     get("made again", (one, 2))
     get("without a session", (0, -1), at(0))
+
+
+@play(FetchRequest)
+def fetch_while_things_change(stage: Stage) -> None:
+    topic_id = create(stage, "a", partitions=2)
+    stage.produce("a", batch())
+
+    def wait_for(label: str, act: Callable[[], Any], *partitions: FetchPartition, least: int = 1) -> None:
+        with Wire(stage.broker.port) as reader:
+            reader.send(fetching(stage, [("a", topic_id, partitions)], wait_ms=5000, least=least), stage.version)
+            time.sleep(0.05)  # either way the answer is the same, but it should wait
+            act()
+            stage.compare(label, plain(reader.receive(), stage.version))
+
+    wait_for("other partition", lambda: stage.produce("a", batch(), partition=1), at(3), at(0, 1))
+    large = batch([(THEN, None, bytes(300))])
+    wait_for("enough in two", lambda: [stage.produce("a", large, partition=index) for index in (0, 1)], at(3), at(3, 1),
+             least=500)  # fmt: skip
+    gone = DeleteTopicsRequest(topic_names=[stage.topic("a")], timeout_ms=10_000)
+    wait_for("deleted", lambda: stage.wire.ask(gone, 5), at(4))
+
+
+@play(ProduceRequest, 9, 9)
+def requests_of_one_connection(stage: Stage) -> None:
+    topic_id = create(stage, "a", partitions=2)
+    asked: list[tuple[Request, int]] = [
+        (producing(stage, topic_id, "a", (0, batch()), acks=1), 9),
+        (fetching(stage, [("a", topic_id, [at(3)])], wait_ms=200, least=1), 12),
+        (producing(stage, topic_id, "a", (0, batch())), 9),
+        (fetching(stage, [("a", topic_id, [at(3)])], wait_ms=5000, least=1), 12),
+        (fetching(stage, [("a", topic_id, [at(100)])], wait_ms=5000, least=1), 12),
+        (ListOffsetsRequest(replica_id=-1, topics=[]), 2),
+    ]
+    for request, version in asked:
+        stage.wire.send(request, version)
+    for at_place, (_, version) in enumerate(asked):
+        stage.compare(f"answer {at_place}", plain(stage.wire.receive(), version))
 
 
 @play(ListOffsetsRequest)
