@@ -110,6 +110,12 @@ def without_chance(words: list[bytes]) -> list[bytes]:
     return words
 
 
+def is_old_enough(spec: Spec) -> bool:
+    """Whether 7.0 knows the command, and as it is today."""
+    came = tuple(map(int, spec.since.split(".")))
+    return came < (7, 1) and spec.name.decode().split("|")[0] not in NEW_TO_STREAMS
+
+
 def options(arguments: list[Argument]) -> Iterator[str]:
     """The tokens and optional arguments of a tree: what has to be covered."""
     for argument in arguments:
@@ -129,7 +135,9 @@ class Draw:
         self.chance = random.Random(seed)
         self.specs = specs if specs is not None else drawable(table())
         if is_old:
-            self.specs = [spec for spec in self.specs if spec.name.decode().split("|")[0] not in NEW_TO_STREAMS]
+            self.specs = [spec for spec in self.specs if not spec.since.startswith(("7.2", "7.4"))]
+        if is_old:
+            self.specs = [spec for spec in self.specs if is_old_enough(spec)]
         self.stream_ms = 10  # ids of streams have come so far
         self.coverage: Counter[str] = Counter()
         for spec in self.specs:
@@ -179,11 +187,11 @@ class Draw:
         for argument in arguments:
             if argument.is_optional and id(argument) not in kept:
                 continue
-            if argument.name == "numkeys" and argument.type == "integer":
+            if argument.name in ("numkeys", "numfields") and argument.type == "integer":
                 repeat = self.chance.choice([1, 1, 2, 2, 3])
                 words.append(b"%d" % repeat if self.fits() else self.chance.choice([b"0", b"-1", b"7", b"x"]))
                 continue
-            words += self.repeated(argument, repeat if argument.type == "key" else 0)
+            words += self.repeated(argument, repeat if argument.type == "key" or argument.name == "field" else 0)
         return words
 
     def takes(self, argument: Argument) -> bool:
