@@ -20,6 +20,7 @@ SCANS = {b"SCAN": 1, b"SSCAN": 1, b"HSCAN": 2, b"ZSCAN": 2}
 RANDOM = {b"SPOP", b"SRANDMEMBER", b"HRANDFIELD", b"ZRANDMEMBER", b"RANDOMKEY"}
 # A matter of time: (command, how far apart the two servers may be).
 TIMES = {b"TTL": 2, b"PTTL": 2000, b"EXPIRETIME": 2, b"PEXPIRETIME": 2000}
+FIELD_TIMES = {b"HTTL": 2, b"HPTTL": 2000, b"HEXPIRETIME": 2, b"HPEXPIRETIME": 2000}
 
 # (what differs between 7.0.15 and 7.4.1 and why, does this reply of 7.0 stand for this reply of ours?)
 KNOWN: list[tuple[str, Callable[[list[bytes], Reply, Reply], bool]]] = []
@@ -153,11 +154,19 @@ def same(argv: list[bytes], theirs: Reply, ours: Reply, is_old: bool) -> bool:
     name = argv[0].upper()
     if name in TIMES and theirs.kind == ours.kind == ":" and theirs.value > 0:
         return abs(theirs.value - ours.value) <= TIMES[name]
+    if name in FIELD_TIMES and isinstance(theirs.value, list) and isinstance(ours.value, list):
+        pairs = zip(theirs.value, ours.value, strict=False)
+        return len(theirs.value) == len(ours.value) and all(near(a, b, FIELD_TIMES[name]) for a, b in pairs)
     if normal(argv, theirs) == normal(argv, ours):
         return True
     if name in SCANS and _is_part_of_scan(theirs, ours):
         return True
     return is_old and any(test(argv, theirs, ours) for _, test in KNOWN)
+
+
+def near(theirs: Reply, ours: Reply, bound: int) -> bool:
+    """Whether two times are as good as equal; what is no time (below 0) has to be."""
+    return theirs == ours or (min(theirs.value, ours.value) > 0 and abs(theirs.value - ours.value) <= bound)
 
 
 def same_transaction(queued: list[list[bytes]], theirs: Reply, ours: Reply, is_old: bool) -> bool:

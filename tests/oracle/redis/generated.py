@@ -135,8 +135,6 @@ class Draw:
         self.chance = random.Random(seed)
         self.specs = specs if specs is not None else drawable(table())
         if is_old:
-            self.specs = [spec for spec in self.specs if not spec.since.startswith(("7.2", "7.4"))]
-        if is_old:
             self.specs = [spec for spec in self.specs if is_old_enough(spec)]
         self.stream_ms = 10  # ids of streams have come so far
         self.coverage: Counter[str] = Counter()
