@@ -10,7 +10,7 @@
 Laws:
 1. A library is loaded whole or not at all; no function's name, in whatever case, is used twice.
 2. What a library's code keeps (its local variables) lives as long as the interpreter: where that is made anew (a
-   function was killed, or memory ran out) all libraries are loaded again.
+   function was killed, or memory ran out) each library is loaded again when one of its functions is called.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ from protocol.resp.values import Failure, Reply
 
 if TYPE_CHECKING:
     from miniredis.engine.state import State
+    from miniredis.scripting.sandbox import Registered
 
 # How long a library may take to register its functions, as in Redis.
 LOAD_MAX_S: Final = 0.5
+# And all of a payload's together; Redis sets them no limit.
+RESTORE_MAX_S: Final = 2.0
 # What a library and a function take beside their texts.
 LIBRARY_BYTES: Final = 200
 FUNCTION_BYTES: Final = 300
@@ -38,23 +41,25 @@ _OPCODE_PRE_GA: Final = 0xF6
 class Function:
     """One function: what FCALL finds by its name."""
 
-    __slots__ = ("chunk", "description", "flags", "name", "only_line")
+    __slots__ = ("chunk", "description", "flags", "library", "name", "only_line")
     kill_command = "FUNCTION KILL"
 
-    def __init__(self, name: bytes, description: bytes | None, flags: int, only_line: int | None) -> None:
-        self.name = name
-        self.description = description
-        self.flags = flags
+    def __init__(self, library: Library, registered: Registered, only_line: int | None) -> None:
+        self.library = library
+        self.name = registered.name
+        self.description = registered.description
+        self.flags = registered.flags
         self.only_line = only_line
-        self.chunk: Any = None  # of the sandbox there is now
+        self.chunk: Any = registered.chunk  # of the library's sandbox
 
 
 class Library:
-    __slots__ = ("code", "functions", "name")
+    __slots__ = ("code", "functions", "name", "sandbox")
 
-    def __init__(self, name: bytes, code: bytes) -> None:
+    def __init__(self, name: bytes, code: bytes, sandbox: Any) -> None:
         self.name = name
         self.code = code  # as it was given, first line and all
+        self.sandbox = sandbox  # in which its code was run
         self.functions: dict[bytes, Function] = {}
 
     @property
@@ -68,9 +73,9 @@ class _Loading:
 
     resp = 2
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, latest: float = float("inf")) -> None:
         self.state = state
-        self.deadline = state.clock.monotonic() + LOAD_MAX_S
+        self.deadline = min(state.clock.monotonic() + LOAD_MAX_S, latest)
 
     def call(self, argv: list[bytes]) -> Reply:
         return Failure("ERR commands are not for code that is being loaded")
@@ -144,8 +149,9 @@ class Libraries:
             raise Failure("ERR DUMP payload version or checksum are wrong")
         restored: dict[bytes, Library] = {}
         taken: set[bytes] = set()
+        latest = self.state.clock.monotonic() + RESTORE_MAX_S
         for code in _codes(body):
-            library = self._created(code, restored)
+            library = self._created(code, restored, latest)
             _look_for_twins(library, taken)
             restored[library.name] = library
             taken |= {name.lower() for name in library.functions}
@@ -165,6 +171,8 @@ class Libraries:
     def sandbox_of(self, function: Function) -> Any:
         """The sandbox in which it can run now. Raises Failure."""
         sandbox = self._ready()
+        if function.library.sandbox is not sandbox:
+            self._revive(function.library)
         if function.chunk is None:
             raise Failure("ERR Function not found")
         return sandbox
@@ -174,12 +182,11 @@ class Libraries:
             from miniredis.scripting.sandbox import Sandbox  # with the first library: Lua is not loaded before
 
             self.sandbox = Sandbox(VERSION, self.state.script_random, is_for_libraries=True)
-            for library in self.by_name.values():
-                self._revive(library)
         return self.sandbox
 
     def _revive(self, library: Library) -> None:
         """Into a new interpreter. Code that ends otherwise than it did (it may ask for the time) has no functions."""
+        library.sandbox = self.sandbox
         for function in library.functions.values():
             function.chunk = None
         try:
@@ -187,23 +194,21 @@ class Libraries:
         except Failure:
             return
         for registered in found:
-            function_or_none = library.functions.get(registered.name)
-            if function_or_none is not None:
-                function_or_none.chunk = registered.chunk
+            if registered.name in library.functions:
+                library.functions[registered.name].chunk = registered.chunk
 
-    def _created(self, code: bytes, known: dict[bytes, Library]) -> Library:
+    def _created(self, code: bytes, known: dict[bytes, Library], latest: float = float("inf")) -> Library:
         name, body = read_library(code)
         if name in known:
             raise Failure(b"ERR Library '%b' already exists" % name)
-        found = self._ready().load_library(body, _Loading(self.state))
+        sandbox = self._ready()
+        found = sandbox.load_library(body, _Loading(self.state, latest))
         if not found:
             raise Failure("ERR No functions registered")
-        library = Library(name, code)
+        library = Library(name, code, sandbox)
         only_line = 2 if body.count(b"\n") == 1 else None
         for registered in found:
-            function = Function(registered.name, registered.description, registered.flags, only_line)
-            function.chunk = registered.chunk
-            library.functions[function.name] = function
+            library.functions[registered.name] = Function(library, registered, only_line)
         return library
 
     def _without(self, libraries: list[Library]) -> set[bytes]:
