@@ -19,6 +19,7 @@ from miniredis.commands import (
     latency,
     lists,
     memory,
+    modules,
     pubsub,
     scripting,
     server,
@@ -38,8 +39,8 @@ from miniredis.commands import (
 
 FAMILIES = (
     bitfields, bitmaps, geo, hash_expiry, hyperloglog, sorting, strings_conditional,
-    clients, command_docs, config, connection, debug, dump, functions, hashes, info, keys, latency, memory, lists,
-    pubsub, scripting,
+    clients, command_docs, config, connection, debug, dump, functions, hashes, info, keys, latency, memory, modules,
+    lists, pubsub, scripting,
     server, sets, stream_deletion, stream_groups, stream_info, streams, strings,
     transactions, zset_algebra, zset_ranges, zsets,
 )  # fmt: skip
