@@ -346,9 +346,12 @@ def fetch_while_things_change(stage: Stage) -> None:
             stage.compare(label, plain(reader.receive(), stage.version))
 
     wait_for("other partition", lambda: stage.produce("a", batch(), partition=1), at(3), at(0, 1))
-    large = batch([(THEN, None, bytes(300))])
-    wait_for("enough in two", lambda: [stage.produce("a", large, partition=index) for index in (0, 1)], at(3), at(3, 1),
-             least=500)  # fmt: skip
+
+    def produce_to_both() -> None:
+        for index in (0, 1):
+            stage.produce("a", batch([(THEN, None, bytes(300))]), partition=index)
+
+    wait_for("enough in two", produce_to_both, at(3), at(3, 1), least=500)
     gone = DeleteTopicsRequest(topic_names=[stage.topic("a")], timeout_ms=10_000)
     wait_for("deleted", lambda: stage.wire.ask(gone, 5), at(4))
 
