@@ -78,7 +78,8 @@ _GROUP_OF_MODULE: Final = {
     "dump": "generic", "streams": "stream", "transactions": "transactions", "bitmaps": "bitmap", "config": "server",
     "acl": "server",
     "stream_groups": "stream", "stream_info": "stream",
-    "replication": "server", "memory": "server", "latency": "server", "modules": "server", "observe": "server", "command_docs": "server",
+    "replication": "server", "memory": "server", "latency": "server", "modules": "server",
+    "observe": "server", "command_docs": "server",
     "bitfields": "bitmap", "hash_expiry": "hash", "sorting": "generic",
     "info": "server", "debug": "server", "scripting": "scripting", "functions": "scripting", "clients": "connection",
 }  # fmt: skip
