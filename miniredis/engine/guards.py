@@ -175,13 +175,15 @@ _OF_FIRST_WRITE: Final = [
 
 def is_paused(state: State, client: Client, command: Command, argv: list[bytes]) -> bool:
     """Whether CLIENT PAUSE makes this call wait."""
+    if not state.mode & (PAUSED_ALL | PAUSED_WRITES):
+        return False
     if state.mode & PAUSED_ALL:
         return True
     flags = _flags(state, command, argv)
     if command.spec.name == b"exec":
         for queued, words in client.queue:
             flags |= _flags(state, queued, words)
-    return bool(state.mode & PAUSED_WRITES and flags & _MAY_REPLICATE)
+    return bool(flags & _MAY_REPLICATE)
 
 
 def _is_allowed_protected(state: State, client: Client) -> bool:
