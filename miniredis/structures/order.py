@@ -103,11 +103,13 @@ class Order:
         if spot < len(tops):
             column = self.columns[spot]
             chunk = self.chunks[spot]
-            place = bisect_left(column, score)
+            # All scores are equal, perhaps: then only members need to be searched.
+            place = 0 if column[0] == score else bisect_left(column, score)
             if column[place] == score:
                 after = place + 1
                 if after < len(column) and column[after] == score:
-                    place = bisect_left(chunk, member, place, bisect_right(column, score, after))
+                    stop = len(column) if column[-1] == score else bisect_right(column, score, after)
+                    place = bisect_left(chunk, member, place, stop)
                 elif chunk[place] < member:
                     place = after
             column.insert(place, score)
@@ -165,6 +167,17 @@ class Order:
         tops, columns, chunks = self.tops, self.columns, self.chunks
         size = 0
         for score, member in zip(scores, members, strict=True):
+            if tops and score > tops[-1]:
+                spot = len(tops) - 1
+                columns[spot].append(score)
+                chunk = chunks[spot]
+                chunk.append(member)
+                tops[spot] = score
+                self.lasts[spot] = member
+                size += 1
+                if len(chunk) > _CHUNK_MOST:
+                    self._split(spot)
+                continue
             spot = bisect_left(tops, score)
             if spot == len(tops) or tops[spot] == score:
                 self.put_in(score, member)
