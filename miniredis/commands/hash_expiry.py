@@ -92,8 +92,7 @@ def _expire(call: Call, scale: int, base: int) -> Reply:
     for name in deleted:
         call.replicate(b"HDEL", key, name)
     if updated:
-        words = [condition] if condition else []
-        call.replicate(b"HPEXPIREAT", key, b"%d" % instant, *words, b"FIELDS", b"%d" % len(updated), *updated)
+        call.replicate(b"HPEXPIREAT", key, b"%d" % instant, *argv[3 : at + 1], b"%d" % len(updated), *updated)
     _told(call, key, fields, b"hdel" if deleted else b"hexpire", len(updated) + len(deleted))
     return outcomes
 
