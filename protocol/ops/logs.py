@@ -6,6 +6,7 @@ A server has one log, handed down from where it is built: several servers in one
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from enum import IntEnum
 
 from protocol.ops.clock import Clock
@@ -37,8 +38,9 @@ def redis_line(clock: Clock, pid: int, role: Callable[[], str]) -> Callable[[Lev
 
 
 def to_stdout(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    with suppress(OSError):  # a full disk, a reader that left: no reason to fail what is being told of
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
 
 
 class Logger:

@@ -1,9 +1,20 @@
 """Log lines."""
 
 import re
+import sys
+
+import pytest
 
 from protocol.ops.clock import Clock
 from protocol.ops.logs import KafkaLogger
+
+
+class FullFile:
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+    def flush(self) -> None:
+        raise OSError(28, "No space left on device")
 
 
 def test_kafkas_look() -> None:
@@ -30,3 +41,9 @@ def test_every_log_is_its_owners() -> None:
     KafkaLogger(Clock(), "one", first.append).info("first")
     KafkaLogger(Clock(), "two", second.append).info("second")
     assert (len(first), len(second)) == (1, 1)
+
+
+def test_a_log_that_cannot_be_written_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its log on the disk that is full, a broker would fail at telling so."""
+    monkeypatch.setattr(sys, "stdout", FullFile())
+    KafkaLogger(Clock(), "one").error("no room")
