@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from protocol.resp.encoder import encode, encode_command
-from protocol.resp.parser import Parser
+from protocol.resp.parser import OTHER, Parser, one_command_each
 from protocol.resp.reader import Reader
 from protocol.resp.values import (
     NULL_ARRAY,
@@ -120,6 +120,25 @@ def test_parser_finds_what_was_encoded() -> None:
         for chunks in ([data], pieces(source, data)):
             commands, failure, rest = parsed(chunks)
             assert (commands, failure, rest) == (sent, None, 0)
+
+
+def test_one_command_each_is_what_the_parser_finds() -> None:
+    """The way of its own that most commands take, many clients at once, would read what the parser reads otherwise."""
+    source = random.Random(SEED)
+    chunks = []
+    for _ in range(INPUTS // 10):
+        words = [source.choice(WORDS) for _ in range(source.choice([1, 2, 2, 3, 3, 4, 4, 5, 9, 40]))]
+        data = encode_command(words)
+        if source.random() < 0.4:
+            at = source.randrange(len(data))
+            data = data[:at] + source.choice([b"", b"\r\n", b"$", b"0", b"1", b"*"]) + data[at + source.randrange(2) :]
+        elif source.random() < 0.2:
+            data = generated(source, with_long=False) or b"x"
+        chunks.append(data)
+    for data, argv in zip(chunks, one_command_each(chunks), strict=True):
+        if argv is not OTHER:
+            assert parsed([data]) == ([argv], None, 0), data[:500]
+    assert sum([argv is not OTHER for argv in one_command_each(chunks)]) > len(chunks) * 0.1
 
 
 def value(source: random.Random, depth: int = 0) -> object:
