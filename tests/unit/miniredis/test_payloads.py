@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from miniredis.engine.call import TO_AOF
 from miniredis.engine.settings import Settings
-from tests.unit.miniredis.world import World
+from protocol.resp.parser import Parser
+from tests.unit.miniredis.world import Ear, World
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "redis-payloads.json").read_text())
 FOOTER_BYTES = 10
@@ -51,3 +53,22 @@ def test_reload_changes_nothing(name: str) -> None:
     before = world("DEBUG DIGEST"), world("OBJECT ENCODING k"), world("DUMP k")
     assert world("DEBUG RELOAD").text == b"OK"
     assert (world("DEBUG DIGEST"), world("OBJECT ENCODING k"), world("DUMP k")) == before
+
+
+def test_a_time_to_live_is_told_as_an_instant() -> None:
+    """A replica would start its own countdown, or restore what is over."""
+    world, ear = World(), Ear(TO_AOF)
+    world.state.journal.attach(ear)
+    payload = bytes.fromhex(GOLDEN["7.4.1 int8"]["payload"])
+    instant = world.clock.ms + 5000
+    told = {
+        (b"RESTORE", b"k", b"0", payload): [b"RESTORE", b"k", b"0", payload],
+        (b"RESTORE", b"k", b"5000", payload, b"REPLACE"): [
+            b"RESTORE", b"k", b"%d" % instant, payload, b"REPLACE", b"ABSTTL",
+        ],
+        (b"RESTORE", b"k", b"1", payload, b"REPLACE", b"ABSTTL"): [b"DEL", b"k"],
+    }  # fmt: skip
+    for words, effect in told.items():
+        ear.data = b""
+        world.engine.execute(world.client, [list(words)])
+        assert Parser().take(ear.data)[-1] == effect
