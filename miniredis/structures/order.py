@@ -84,10 +84,6 @@ class Order:
         twin.size = self.size
         return twin
 
-    def members_down(self) -> Iterator[bytes]:
-        """Members, greatest first."""
-        return chain.from_iterable(map(reversed, reversed(self.chunks)))
-
     # ── one entry ──────────────────────────────────────────────────────────────────────────────────────
 
     def put_in(self, score: float, member: bytes) -> None:
@@ -301,21 +297,23 @@ class Order:
             left -= len(part)
         return found
 
-    def scores(self, start: int, stop: int) -> list[float]:
-        """Scores of ranks start ≤ rank < stop, both within 0 … size."""
+    def part(self, start: int, stop: int) -> tuple[list[float], list[bytes]]:
+        """Scores and members of ranks start ≤ rank < stop, both within 0 … size."""
         if start >= stop:
-            return []
-        columns = self.columns
+            return [], []
+        columns, chunks = self.columns, self.chunks
         spot, place = self._locate(start)
         left = stop - start
-        found = columns[spot][place : place + left].tolist()
-        left -= len(found)
+        scores = columns[spot][place : place + left].tolist()
+        members = chunks[spot][place : place + left]
+        left -= len(members)
         while left > 0:
             spot += 1
-            part = columns[spot]
-            found += part if len(part) <= left else part[:left]
-            left -= len(part)
-        return found
+            column, chunk = columns[spot], chunks[spot]
+            scores += column if len(chunk) <= left else column[:left]
+            members += chunk if len(chunk) <= left else chunk[:left]
+            left -= len(chunk)
+        return scores, members
 
     def remove_slice(self, start: int, stop: int) -> None:
         """Remove the entries of these ranks."""

@@ -223,7 +223,8 @@ class SortedSet:
         if self.is_small and not self._packed and self._shards is None and 0 < len(self._scores) <= _REST_MOST:
             order = self._settled()
             count = order.size
-            pairs = zip(order.members(0, count), order.scores(0, count), strict=True)
+            scores, members = order.part(0, count)
+            pairs = zip(members, scores, strict=True)
             self._rest(packb(list(chain.from_iterable(pairs))), count)
 
     def _rest(self, packed: bytes, count: int) -> None:
@@ -255,10 +256,9 @@ class SortedSet:
     def scores(self) -> dict[bytes, float]:
         """Scores by member, greatest first, as Redis walks a sorted set to combine it with others."""
         order = self._settled()
-        members = order.members(0, order.size)
-        members.reverse()
-        scores = order.scores(0, order.size)
+        scores, members = order.part(0, order.size)
         scores.reverse()
+        members.reverse()
         return dict(zip(members, scores, strict=True))
 
     def put(self, member: bytes, score: float, limits: ZsetLimits) -> int:
@@ -379,13 +379,12 @@ class SortedSet:
 
     def slice(self, start: int, stop: int) -> list[Entry]:
         """Entries of ranks start ≤ rank < stop, both already within 0 … len."""
-        order = self._settled()
-        return list(zip(order.scores(start, stop), order.members(start, stop), strict=True))
+        return list(zip(*self._settled().part(start, stop), strict=True))
 
     def pairs(self, start: int, stop: int) -> list[tuple[bytes, float]]:
         """Members with their scores, of ranks start ≤ rank < stop, both already within 0 … len."""
-        order = self._settled()
-        return list(zip(order.members(start, stop), order.scores(start, stop), strict=True))
+        scores, members = self._settled().part(start, stop)
+        return list(zip(members, scores, strict=True))
 
     def members(self, start: int, stop: int) -> list[bytes]:
         """Members of ranks start ≤ rank < stop, both already within 0 … len."""
