@@ -14,6 +14,7 @@ from miniredis.engine.registry import DENYOOM, FAST, READONLY, WRITE, KeySpec, c
 from miniredis.keyspace import notify
 from miniredis.keyspace.db import WRONG_TYPE, Db
 from miniredis.keyspace.value import INTEGER_MAX_BYTES, String, Value, compact, is_string, string_bytes
+from miniredis.structures import lcs as longest
 from protocol.resp.numbers import add_long_doubles, format_long_double, long_double, parse_int, parse_long_double
 from protocol.resp.values import OK, Failure, Reply
 
@@ -545,10 +546,9 @@ def lcs(call: Call) -> Reply:
         raise Failure("ERR If you want both the length and indexes, please just use IDX.")
     if 4 * (len(first) + 1) * (len(second) + 1) > call.settings.proto_max_bulk_len:
         raise Failure("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len")
-    rows = _lcs_rows(first, second)
     if wants_length:
-        return rows[-1][-1]
-    common, runs = _trace_back(first, second, rows)
+        return longest.length(first, second)
+    common, runs = longest.trace(first, second)
     if not wants_places:
         return common
     matches: list[Reply] = []
@@ -556,49 +556,4 @@ def lcs(call: Call) -> Reply:
         if size >= least:
             places: list[Reply] = [[start, start + size - 1], [other, other + size - 1]]
             matches.append([*places, size] if with_lengths else places)
-    return {b"matches": matches, b"len": rows[-1][-1]}
-
-
-def _lcs_rows(first: bytes, second: bytes) -> list[list[int]]:
-    """rows[i][j]: the length of what the first i and j bytes have in common."""
-    above = [0] * (len(second) + 1)
-    rows = [above]
-    for byte in first:
-        left = 0
-        row = [0]
-        append = row.append
-        for place, other in enumerate(second):
-            if byte == other:
-                left = above[place] + 1
-            elif above[place + 1] > left:
-                left = above[place + 1]
-            append(left)
-        rows.append(row)
-        above = row
-    return rows
-
-
-def _trace_back(first: bytes, second: bytes, rows: list[list[int]]) -> tuple[bytes, list[tuple[int, int, int]]]:
-    """The subsequence, and its unbroken runs (start in first, start in second, length) from the last to the first."""
-    i, j = len(first), len(second)
-    common = bytearray()
-    runs: list[tuple[int, int, int]] = []
-    size = 0  # of the run that ends (backwards) at i, j
-    while i > 0 and j > 0:
-        if first[i - 1] == second[j - 1]:
-            common.append(first[i - 1])
-            i -= 1
-            j -= 1
-            size += 1
-            continue
-        if size:
-            runs.append((i, j, size))
-            size = 0
-        if rows[i - 1][j] > rows[i][j - 1]:
-            i -= 1
-        else:
-            j -= 1
-    if size:
-        runs.append((i, j, size))
-    common.reverse()
-    return bytes(common), runs
+    return {b"matches": matches, b"len": len(common)}
