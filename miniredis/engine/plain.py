@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 TIMED_TOGETHER: Final = 64
 TIMED_ALONE_US: Final = 1000
 
+# What is shared by fewer clients than this costs more than it saves.
+WORTH_SHARING: Final = 3
+
 # A pipeline whose answers grow beyond this hands them over before it is done, so that limits of output are looked at.
 FLUSH_BYTES: Final = 256 * 1024
 # An answer as long as this is looked at by its client's session.
@@ -167,6 +170,11 @@ class Plain:
 
         Calls of one brief command in a row are looked up, guarded and timed together, whoever sent them.
         """
+        if len(clients) < WORTH_SHARING:
+            for at in range(start, len(clients)):
+                self.position = at
+                clients[at].receive(chunks[at])
+            return
         engine = self.engine
         state = engine.state
         keyspace = engine.keyspace

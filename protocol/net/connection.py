@@ -49,8 +49,8 @@ class LendingSession(Session, Protocol):
 
 
 class GatheringSession(Session, Protocol):
-    """A session whose reads are worked on together with others', by the `work` of the turn. `received` gets what is too
-    large to be kept until then."""
+    """A session whose reads are worked on together with others', by the `work` of the turn. `received` gets what comes
+    first in a turn, or is too large to be kept until its end."""
 
     def pressed(self, answer: bytes) -> None:
         """An answer for a peer that is gone, or does not take what it is sent: to be written, or dropped."""
@@ -101,11 +101,6 @@ class Turn:
             self._scheduled = True
             self._loop.call_soon(self.settle)
 
-    def begin(self) -> None:
-        """Something is about to be gathered."""
-        self.time = self._loop.time()
-        self.want()
-
     def settle(self) -> None:
         if self._chunks:
             self.work()
@@ -124,6 +119,8 @@ class Turn:
     def answer(self, connections: Sequence["Connection"], answers: Sequence[bytes]) -> None:
         """An answer to each of these gathering connections, at once where nothing has to leave before it."""
         hurries = self._may_hurry()
+        if hurries and self._dirty:
+            self._flush()
         for connection, answer in zip(connections, answers, strict=True):
             if connection.is_congested or connection.is_closing:
                 cast("GatheringSession", connection.session).pressed(answer)
@@ -359,14 +356,14 @@ class GatheringConnection(Connection):
     def data_received(self, data: bytes) -> None:
         turn = self._turn
         chunks = turn._chunks
-        if len(data) > GATHERED_BYTES or self.is_closing:
+        if not turn._scheduled or len(data) > GATHERED_BYTES or self.is_closing:
             if chunks:
                 turn.work()
             self.last_active = self.loop.time()
-            self.session.received(data)
+            self.session.received(data)  # the first of a turn at once: mostly it is the only one
             return
         if not chunks:
-            turn.begin()
+            turn.time = self.loop.time()
         self.last_active = turn.time
         turn._readers.append(self)
         chunks.append(data)

@@ -335,6 +335,9 @@ async def test_reads_of_a_turn_are_worked_on_in_order_before_it_ends() -> None:
     one, two = (GatheringConnection(loop, turn, Gatherer, lambda _: None) for _ in range(2))
     for connection in (one, two):
         connection.connection_made(Transport())
+    one.data_received(b"0")  # the first of a turn does not wait for others
+    assert one.session.got == b"0"  # type: ignore[attr-defined]
+    turn.want()
     one.data_received(b"a")
     two.data_received(b"b")
     one.data_received(b"c")
@@ -343,6 +346,7 @@ async def test_reads_of_a_turn_are_worked_on_in_order_before_it_ends() -> None:
     assert log == [("work", b"abc"), ("before", b""), (one.transport, b"ac"), (two.transport, b"b")]
     log.clear()
     may_hurry = True
+    turn.want()
     one.data_received(b"a")
     two.data_received(b"x" * (GATHERED_BYTES + 1))  # not kept; nor does it overtake
     assert log == [("work", b"a"), (one.transport, b"a")]
@@ -351,6 +355,7 @@ async def test_reads_of_a_turn_are_worked_on_in_order_before_it_ends() -> None:
     one.data_received(b"a")
     one.eof_received()
     assert log[:2] == [("work", b"a"), (one.transport, b"a")]
+    turn.want()
     two.data_received(b"b")
     session = two.session
     two.connection_lost(None)
