@@ -1,0 +1,67 @@
+"""The short way of many chunks, beside the parser that knows every way."""
+
+from __future__ import annotations
+
+from random import Random
+
+from protocol.resp.encoder import encode_command
+from protocol.resp.parser import OTHER, Parser, one_command_each
+
+PIECES = (b"", b"a", b"\r\n", b"\r", b"$1\r\nx", b"*1", b"key:000000000001", b"v" * 100, b"w" * 4097, b"\0")
+
+
+def chunk(random: Random) -> bytes:
+    data = encode_command([random.choice(PIECES) for _ in range(random.randint(1, 10))])
+    match random.randrange(6):
+        case 0:
+            return data + encode_command([b"PING"])
+        case 1:
+            at = random.randrange(len(data))
+            return data[:at] + bytes([random.randrange(256)]) + data[at + 1 :]
+        case 2:
+            return data[: random.randrange(1, len(data) + 1)]
+        case _:
+            return data
+
+
+def test_what_is_cut_the_short_way_is_what_the_parser_reads() -> None:
+    """A command with other words than were sent would be run, of a client whose bytes are anything but plain."""
+    random = Random(5)
+    chunks = [chunk(random) for _ in range(20_000)]
+    short = 0
+    for data, argv in zip(chunks, one_command_each(chunks), strict=True):
+        if argv is not OTHER:
+            parser = Parser()
+            assert parser.take(data) == [argv], data
+            assert parser.is_plain
+            short += 1
+    assert short > 2000
+
+
+def test_what_clients_send_most_is_cut_the_short_way() -> None:
+    """Everything would still be right, and slow."""
+    for count in range(1, 9):
+        argv = [b"word%d" % at for at in range(count)]
+        assert one_command_each([encode_command(argv)]) == [argv]
+
+
+def test_a_parser_knows_when_the_next_chunk_is_plain() -> None:
+    """The end of a long argument that looks like a command would be run as one."""
+    parser = Parser()
+    states = []
+    for data in (
+        b"PING\r\n",
+        b"*2\r\n$4\r\nECHO\r\n",
+        b"$9\r\n*1\r\n",
+        b"$1\r\na\r\n",
+        b"PI",
+        b"NG\r\n",
+        b"*x\r\n",
+        b"",
+    ):
+        parser.take(data)
+        states.append(parser.is_plain)
+    assert states == [True, False, False, True, False, True, False, False]
+    stranger = Parser(authenticated=False)
+    stranger.take(b"PING\r\n")
+    assert not stranger.is_plain
