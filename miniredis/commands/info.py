@@ -120,7 +120,7 @@ def _clients(call: Call) -> Fields:
         "maxclients": state.settings.maxclients,
         "client_recent_max_input_buffer": max([client.buffered_bytes for client in clients], default=0),
         "client_recent_max_output_buffer": max([client.pending_bytes for client in clients], default=0),
-        "blocked_clients": len(state.blocked),
+        "blocked_clients": len(state.blocked) + len(state.engine.postponed),
         "tracking_clients": 0,
         "pubsub_clients": len(listening),
         "watching_clients": len([client for client in clients if client.watched]),
