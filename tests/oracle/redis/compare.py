@@ -22,6 +22,8 @@ RANDOM = {b"SPOP", b"SRANDMEMBER", b"HRANDFIELD", b"ZRANDMEMBER", b"RANDOMKEY"}
 TIMES = {b"TTL": 2, b"PTTL": 2000, b"EXPIRETIME": 2, b"PEXPIRETIME": 2000}
 FIELD_TIMES = {b"HTTL": 2, b"HPTTL": 2000, b"HEXPIRETIME": 2, b"HPEXPIRETIME": 2000}
 
+SCRIPTS = (b"EVAL", b"EVAL_RO")
+
 # (what differs between 7.0.15 and 7.4.1 and why, does this reply of 7.0 stand for this reply of ours?)
 KNOWN: list[tuple[str, Callable[[list[bytes], Reply, Reply], bool]]] = []
 
@@ -151,6 +153,8 @@ def same(argv: list[bytes], theirs: Reply, ours: Reply, is_old: bool) -> bool:
     """Whether ours may stand for theirs. `is_old`: the reference is 7.0 and the table of differences holds."""
     if theirs == ours:
         return True
+    if argv[0] in SCRIPTS:
+        argv = argv[3:]
     name = argv[0].upper()
     if name in TIMES and theirs.kind == ours.kind == ":" and theirs.value > 0:
         return abs(theirs.value - ours.value) <= TIMES[name]

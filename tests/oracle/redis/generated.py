@@ -39,6 +39,13 @@ NOT_DRAWN = {
     "pfselftest": "takes seconds",
 }
 
+# Commands are called by a script as well, which converts their replies. (7.0 words the errors of scripts otherwise.)
+CALLERS = [
+    b"return redis.call(unpack(ARGV))", b"return redis.pcall(unpack(ARGV))",
+    b"redis.setresp(3) return redis.call(unpack(ARGV))",
+]  # fmt: skip
+IN_SCRIPTS = 0.03
+
 # Chance decides what SPOP leaves; ZRANK's new option makes 7.0 refuse the whole transaction.
 NOT_IN_TRANSACTIONS = (b"SPOP", b"ZRANK", b"ZREVRANK")
 
@@ -378,6 +385,19 @@ THRESHOLDS = {
 }  # fmt: skip
 
 
+# SORT takes an errno that an earlier command left behind for a fault of its own; reading a cursor clears it.
+CLEARS_ERRNO = [b"SSCAN", b"missing", b"0"]
+
+
+def sorts(argv: list[bytes]) -> bool:
+    return any(word.upper() in (b"SORT", b"SORT_RO") for word in (argv[0], *argv[3:4]))
+
+
+def prepared(argv: list[bytes]) -> list[list[bytes]]:
+    """The command, after what has to come before it."""
+    return [CLEARS_ERRNO, argv] if sorts(argv) else [argv]
+
+
 class Episode:
     """Commands that belong together: they start on an empty server and may be played again."""
 
@@ -399,11 +419,17 @@ class Episode:
                 self.commands += chance.sample(SEEDS, 4)
             elif at < 0.065:
                 self.commands.append(chance.choice(LARGE))
+            elif at < 0.065 + IN_SCRIPTS and not draw.is_old:
+                self.add_called(chance.choice(CALLERS), draw.command())
             else:
                 self.add(draw.command())
 
+    def add_called(self, script: bytes, argv: list[bytes]) -> None:
+        if argv[0].upper() != b"SPOP":
+            self.commands += prepared([b"EVAL", script, b"0", *argv])
+
     def add(self, argv: list[bytes]) -> None:
-        self.commands.append(argv)
+        self.commands += prepared(argv)
         if argv[0].upper() == b"SPOP" and len(argv) > 1:
             # What is left is a matter of chance: nothing that follows may depend on it.
             self.commands.append([b"DEL", argv[1]])
@@ -411,6 +437,7 @@ class Episode:
     def transaction(self, draw: Draw) -> list[list[bytes]]:
         inner = [draw.command() for _ in range(draw.chance.randrange(1, 5))]
         inner = [argv for argv in inner if argv[0].upper() not in NOT_IN_TRANSACTIONS]
+        inner = [words for argv in inner for words in prepared(argv)]
         return [[b"MULTI"], *inner, [draw.chance.choice([b"EXEC", b"EXEC", b"EXEC", b"DISCARD"])]]
 
 
