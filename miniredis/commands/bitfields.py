@@ -25,10 +25,12 @@ class _Step(NamedTuple):
 
 
 @command(
-    "BITFIELD key operation=[GET <encoding offset:integer> | "
-    "<overflow-block=[OVERFLOW < WRAP | SAT | FAIL >] "
-    "<SET <encoding offset:integer value:integer> | INCRBY <encoding offset:integer increment:integer>>> ...]",
-    WRITE | DENYOOM, since="3.2.0", keys="RW access update variable_flags", complexity="O(1) for each subcommand",
+    "BITFIELD key operation=[get-block=<GET encoding offset:integer> | "
+    "write=<overflow-block=[OVERFLOW < WRAP | SAT | FAIL >] "
+    "write-operation=<set-block=<SET encoding offset:integer value:integer> | "
+    "incrby-block=<INCRBY encoding offset:integer increment:integer>>> ...]",
+    WRITE | DENYOOM, since="3.2.0", complexity="O(1) for each subcommand",
+    keys="RW access update variable_flags # GET alone reads, SET and INCRBY change",
 )  # fmt: skip
 def bitfield(call: Call) -> Reply:
     """Read, set and increment integers of any width inside a string."""
@@ -36,7 +38,7 @@ def bitfield(call: Call) -> Reply:
 
 
 @command(
-    "BITFIELD_RO key [GET <encoding offset:integer> ...]", READONLY | FAST, since="6.0.0",
+    "BITFIELD_RO key get-block=[GET <encoding offset:integer> ...]", READONLY | FAST, since="6.0.0",
     complexity="O(1) for each subcommand",
 )  # fmt: skip
 def bitfield_ro(call: Call) -> Reply:

@@ -55,7 +55,7 @@ def _info(spec: Spec) -> Reply:
         first,
         last,
         step,
-        Members([Status("@" + category) for category in sorted(spec.categories)]),
+        Members([Status("@" + category) for category in spec.category_names]),
         Members([tip.encode() for tip in spec.tips]),
         Members([_key_spec(key_spec) for key_spec in spec.key_specs]),
         [_info(sub) for sub in spec.subcommands.values()] if spec.subcommands else Members(),

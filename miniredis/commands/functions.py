@@ -24,8 +24,8 @@ from miniredis.structures.glob import matcher
 from protocol.resp.values import OK, Failure, Reply, Status
 
 _CALL = NOSCRIPT | SKIP_MONITOR | STALE | NO_MANDATORY_KEYS | OUTLASTS
-_NOTE = "We cannot tell how the keys will be used so we assume the worst, RW and UPDATE"
-_NOTE_RO = "We cannot tell how the keys will be used so we assume the worst, RO and ACCESS"
+_NOTE = "Only the code knows what it does with them: RW and UPDATE, to be safe."
+_NOTE_RO = "Only the code knows what it does with them: RO and ACCESS, to be safe."
 _EVERYWHERE = ("request_policy:all_shards", "response_policy:all_succeeded")
 _POLICIES = (b"FLUSH", b"APPEND", b"REPLACE")
 

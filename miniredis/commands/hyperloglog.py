@@ -43,7 +43,8 @@ def pfadd(call: Call) -> Reply:
     return 1 if updated else 0
 
 
-@command("PFCOUNT key [key ...]", READONLY | MAY_REPLICATE, since="2.8.9", keys="RW access", complexity="O(N), N keys")
+@command("PFCOUNT key [key ...]", READONLY | MAY_REPLICATE, since="2.8.9", complexity="O(N), N keys",
+         keys="RW access # the count is kept inside the value, and told to replicas")  # fmt: skip
 def pfcount(call: Call) -> Reply:
     """Estimate how many different elements were added to a HyperLogLog, or to several together."""
     try:

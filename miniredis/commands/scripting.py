@@ -19,8 +19,8 @@ from miniredis.engine.registry import (
 from protocol.resp.values import OK, Failure, Reply
 
 _SCRIPT = NOSCRIPT | SKIP_MONITOR | STALE | NO_MANDATORY_KEYS | OUTLASTS
-_NOTE = "We cannot tell how the keys will be used so we assume the worst, RW and UPDATE"
-_NOTE_RO = "We cannot tell how the keys will be used so we assume the worst, RO and ACCESS"
+_NOTE = "Only the code knows what it does with them: RW and UPDATE, to be safe."
+_NOTE_RO = "Only the code knows what it does with them: RO and ACCESS, to be safe."
 _COST = "Depends on the script that is executed."
 
 

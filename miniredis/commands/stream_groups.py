@@ -106,7 +106,8 @@ def _tell(call: Call, event: bytes) -> None:
     call.db.notify(notify.STREAM, event, call.argv[2])
 
 
-@command("XGROUP|CREATE key group <id | new-id=$> [MKSTREAM] [ENTRIESREAD entriesread:integer/entries-read]",
+@command("XGROUP|CREATE key group id-selector=<id | new-id=$> [MKSTREAM]"
+         " [ENTRIESREAD entriesread:integer/entries-read]",
          WRITE | DENYOOM, since="5.0.0", group="stream", keys="RW insert", history=_ENTRIESREAD_CAME)  # fmt: skip
 def xgroup_create(call: Call) -> Reply:
     """Create a consumer group that has read up to an id."""
@@ -129,7 +130,7 @@ def xgroup_create(call: Call) -> Reply:
     return OK
 
 
-@command("XGROUP|SETID key group <id | new-id=$> [ENTRIESREAD entriesread:integer/entries-read]", WRITE,
+@command("XGROUP|SETID key group id-selector=<id | new-id=$> [ENTRIESREAD entriesread:integer/entries-read]", WRITE,
          since="5.0.0", group="stream", keys="RW update", history=_ENTRIESREAD_CAME)  # fmt: skip
 def xgroup_setid(call: Call) -> Reply:
     """Set the id up to which a consumer group has read."""
@@ -183,7 +184,7 @@ def xgroup_delconsumer(call: Call) -> Reply:
 # ── reading ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@command("XREADGROUP GROUP <group consumer> [COUNT count:integer] [BLOCK milliseconds:integer] [NOACK]"
+@command("XREADGROUP group-block=<GROUP group consumer> [COUNT count:integer] [BLOCK milliseconds:integer] [NOACK]"
          " STREAMS <key [key ...] id [id ...]>",
          WRITE | BLOCKING, since="5.0.0", complexity="O(N) for N entries returned",
          key_specs=(KeySpec(4, -1, 1, "RO access", keyword="STREAMS", limit=2),))  # fmt: skip

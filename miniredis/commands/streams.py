@@ -218,9 +218,11 @@ def _settle_limit(call: Call, options: Options, adds: bool) -> None:
 
 
 @command("XADD key [NOMKSTREAM] @6.2.0"
-         " trim=[<MAXLEN | MINID @6.2.0> [equal== | approximately=~] threshold [LIMIT count:integer] @6.2.0]"
-         " <auto-id=* | id> field value [field value ...]",
-         WRITE | DENYOOM | FAST, since="5.0.0", keys="RW update", tips=("nondeterministic_output",),
+         " trim=[strategy=<MAXLEN | MINID @6.2.0> operator=[equal== | approximately=~] threshold"
+         " [LIMIT count:integer] @6.2.0]"
+         " id-selector=<auto-id=* | id> field value [field value ...]",
+         WRITE | DENYOOM | FAST, since="5.0.0", tips=("nondeterministic_output",),
+         keys="RW update # a full stream loses entries by it",
          complexity="O(1) for the entry, O(N) for N entries trimmed away",
          history=(("6.2.0", "NOMKSTREAM, MINID and LIMIT were added."),
                   ("7.0.0", "An id may leave its sequence open: `<ms>-*`.")))  # fmt: skip
@@ -285,7 +287,8 @@ def _new_id(call: Call, stream: Stream, options: Options) -> int:
 
 
 @command("XTRIM key"
-         " trim=<<MAXLEN | MINID @6.2.0> [equal== | approximately=~] threshold [LIMIT count:integer] @6.2.0>",
+         " trim=<strategy=<MAXLEN | MINID @6.2.0> operator=[equal== | approximately=~] threshold"
+         " [LIMIT count:integer] @6.2.0>",
          WRITE, since="5.0.0", keys="RW delete", tips=("nondeterministic_output",),
          complexity="O(N) for N entries trimmed away, little for each, as they go by the node",
          history=(("6.2.0", "MINID and LIMIT were added."),))  # fmt: skip
@@ -478,7 +481,7 @@ def block_ms(call: Call, at: int) -> int:
 
 
 @command("XREAD [COUNT count:integer] [BLOCK milliseconds:integer] STREAMS <key [key ...] id [id ...]>",
-         READONLY | BLOCKING, since="5.0.0", complexity="O(N) for N entries returned",
+         READONLY | BLOCKING, since="5.0.0", complexity="",
          key_specs=(KeySpec(1, -1, 1, "RO access", keyword="STREAMS", limit=2),))  # fmt: skip
 def xread(call: Call) -> Reply:
     """Return the entries behind an id of each of several streams, waiting for one if asked to."""

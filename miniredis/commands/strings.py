@@ -29,7 +29,7 @@ _UNITS: Final = {b"EX": (1000, True), b"PX": (1, True), b"EXAT": (1000, False), 
     "SET key value condition=[NX | XX] @2.6.12 [GET] @6.2.0 expiration=[EX seconds:integer @2.6.12 | "
     "PX milliseconds:integer @2.6.12 | EXAT unix-time-seconds:unix-time @6.2.0 | "
     "PXAT unix-time-milliseconds:unix-time @6.2.0 | KEEPTTL @6.0.0]",
-    WRITE | DENYOOM, keys="RW access update variable_flags",
+    WRITE | DENYOOM, keys="RW access update variable_flags # it reads what was there only for GET",
     history=(
         ("2.6.12", "EX, PX, NX and XX were added."),
         ("6.0.0", "KEEPTTL was added."),
@@ -204,7 +204,7 @@ def getdel(call: Call) -> Reply:
 @command(
     "GETEX key expiration=[EX seconds:integer | PX milliseconds:integer | EXAT unix-time-seconds:unix-time | "
     "PXAT unix-time-milliseconds:unix-time | PERSIST]",
-    WRITE | FAST, since="6.2.0", keys="RW access update",
+    WRITE | FAST, since="6.2.0", keys="RW access update # the time to live may change",
 )  # fmt: skip
 def getex(call: Call) -> Reply:
     """Return a string and, on the way, set or clear its time to live."""

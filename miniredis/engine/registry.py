@@ -6,7 +6,7 @@
 
 The syntax line gives arity, key positions and the argument tree; the docstring's first line is the summary; the module
 is the group; flags and group give the ACL categories. What a syntax line cannot say stands beside it: what happens to
-the keys (`keys`, one "RW access update" per key argument, joined by " | "), `since`, tips.
+the keys (`keys`, one "RW access update # why" per key argument, joined by " | "), `since`, tips.
 
 Law: a `Spec` is a fact and never changes; whoever counts calls keeps the counters himself (engine/observe.py).
 """
@@ -61,9 +61,15 @@ FLAG_NAMES: Final = {
     WRITE: b"write", READONLY: b"readonly", DENYOOM: b"denyoom", ADMIN: b"admin", PUBSUB: b"pubsub",
     NOSCRIPT: b"noscript", BLOCKING: b"blocking", LOADING: b"loading", STALE: b"stale", SKIP_MONITOR: b"skip_monitor",
     SKIP_SLOWLOG: b"skip_slowlog", ASKING: b"asking", FAST: b"fast", NO_AUTH: b"no_auth",
-    NO_MULTI: b"no_multi", MOVABLE_KEYS: b"movablekeys",
-    ALLOW_BUSY: b"allow_busy", NO_MANDATORY_KEYS: b"no_mandatory_keys", NO_ASYNC_LOADING: b"no_async_loading",
+    NO_MANDATORY_KEYS: b"no_mandatory_keys", NO_ASYNC_LOADING: b"no_async_loading", NO_MULTI: b"no_multi",
+    MOVABLE_KEYS: b"movablekeys", ALLOW_BUSY: b"allow_busy",
 }  # fmt: skip
+
+# In the order in which COMMAND INFO names them.
+CATEGORIES: Final = (
+    "keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo", "stream",
+    "pubsub", "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
+)  # fmt: skip
 
 _CATEGORY_OF_GROUP: Final = {
     "generic": "keyspace", "string": "string", "list": "list", "set": "set", "sorted-set": "sortedset", "hash": "hash",
@@ -198,11 +204,11 @@ class Spec:
             flags = ["RO access" if self.flags & READONLY else "RW update"]
         specs = []
         for place, where in enumerate(places):
-            word = flags[min(place, len(flags) - 1)]
+            word, _, notes = flags[min(place, len(flags) - 1)].partition("#")
             if where.is_counted:
-                specs.append(KeySpec(where.first, 0, 1, word, keynum_index=0, first_key=1))
+                specs.append(KeySpec(where.first, 0, 1, word, keynum_index=0, first_key=1, notes=notes.strip()))
             else:
-                specs.append(KeySpec(where.first, where.last, where.step, word))
+                specs.append(KeySpec(where.first, where.last, where.step, word, notes=notes.strip()))
         return tuple(specs)
 
     @cached_property
@@ -241,6 +247,10 @@ class Spec:
         if flags & BLOCKING:
             found.add("blocking")
         return frozenset(found)
+
+    @property
+    def category_names(self) -> list[str]:
+        return sorted(self.categories, key=CATEGORIES.index)
 
     @property
     def flag_names(self) -> list[bytes]:
