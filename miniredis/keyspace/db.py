@@ -241,6 +241,9 @@ class Db:
             if self.waiting:
                 self.wake(key)
         else:
+            former = shard.values[slot]
+            if type(former) is not bytes and type(former) in DISSOLVING and former is not value:
+                keyspace.waste.add(former)
             shard.values[slot] = value
             if not keyspace.is_lfu:
                 shard.clocks[slot] = keyspace.clock
@@ -332,6 +335,8 @@ class Db:
                 self.touch(key)
         for key in self.waiting:
             self.wake(key)
+        keyspace.waste.add_table(self.table)
+        keyspace.waste.add_table(self.deadlines)
         self.table = Table()
         self.deadlines = Table(instants)
         self.volatile = {}

@@ -198,6 +198,18 @@ class List:
         twin._plain_from = self._plain_from
         return twin
 
+    def dissolve(self, most: int) -> bool:
+        """Let go of so many runs of a list that is in no table any more; whether some are left."""
+        runs = self._runs
+        if runs is None:
+            return False
+        starts = self._starts
+        for _ in range(min(most, len(runs))):
+            self._count -= len(runs.pop())
+            if starts:
+                starts.pop()
+        return bool(runs)
+
     def runs(self) -> list[Run]:
         """The runs as they lie, for whoever writes them down."""
         return [Run(self._items, self._packed)] if self._runs is None else list(self._runs)

@@ -29,6 +29,14 @@ class FieldDeadlines:
     def copy(self) -> FieldDeadlines:
         return FieldDeadlines(self.instants.copy())
 
+    def dissolve(self, most: int) -> bool:
+        """Let go of about so many of what nobody needs any more; whether some are left."""
+        del self._heap[-most:]
+        drop = self.instants.popitem
+        for _ in range(min(most, len(self.instants))):
+            drop()
+        return bool(self._heap or self.instants)
+
     def get(self, field: bytes) -> int | None:
         return self.instants.get(field)
 

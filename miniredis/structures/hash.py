@@ -8,7 +8,7 @@ so do we, because HSET of the same field ten times converts where one HSET does 
 
 A Python dict serves both forms, as it keeps insertion order and answers in one step. What it lacks, a scan by
 cursor and a random field, a `Roster` adds when first asked for, to a hashtable only: while the hash is small
-there is little to read.
+there is little to read. A large one is dealt out over many dicts, a `Spread` (spread.py), which brings both itself.
 
     open      fields ─► values, a dict          170 bytes a field beside its own
     at rest   one string of bytes               2 bytes a field: msgpack's, as it is packed and unpacked in C
@@ -29,6 +29,7 @@ from msgpack import packb, unpackb
 
 from miniredis.structures.field_deadlines import FieldDeadlines
 from miniredis.structures.roster import Roster
+from miniredis.structures.spread import WHOLE_MOST, Spread, dissolve_whole
 
 # What CPython takes for a field and its value beside their bytes: two object heads, an entry of the dict.
 ENTRY_BYTES: Final = 170
@@ -52,7 +53,7 @@ class Hash:
     type_name: ClassVar[bytes] = b"hash"
 
     def __init__(self) -> None:
-        self._fields: dict[bytes, bytes] = {}
+        self._fields: dict[bytes, bytes] | Spread[bytes] = {}
         self._is_small = True
         self._bytes = 0  # lengths of all fields and values
         self._roster: Roster | None = None
@@ -77,14 +78,14 @@ class Hash:
             self._fields = _AT_REST
             self.may_rest = True
 
-    def _view(self) -> dict[bytes, bytes]:
+    def _view(self) -> dict[bytes, bytes] | Spread[bytes]:
         """The fields, to be read only."""
         if not self._packed:
             return self._fields
         items = unpackb(self._packed)
         return dict(zip(items[::2], items[1::2], strict=True))
 
-    def _open(self) -> dict[bytes, bytes]:
+    def _open(self) -> dict[bytes, bytes] | Spread[bytes]:
         """The fields, to be changed."""
         if self._packed:
             self._fields = self._view()
@@ -103,6 +104,8 @@ class Hash:
         if self._packed:
             return RESTING_BYTES + len(self._packed)
         roster = self._roster.size_bytes if self._roster is not None else 0
+        if type(self._fields) is Spread:
+            roster = self._fields.size_bytes
         if self.deadlines is not None:
             roster += len(self.deadlines) * DEADLINE_BYTES
         return HASH_BYTES + self._bytes + len(self._fields) * ENTRY_BYTES + roster
@@ -135,7 +138,7 @@ class Hash:
 
     def as_dict(self) -> dict[bytes, bytes]:
         """A copy of everything."""
-        return self._view().copy()
+        return dict(self._view().items())
 
     def prepare(self, pairs: Sequence[bytes], max_entries: int, max_value: int) -> None:
         """Convert if fields and values in turn, `pairs`, do not suit a small hash. Before they are set."""
@@ -151,6 +154,9 @@ class Hash:
             self._bytes += len(field) + len(value)
             if self._roster is not None:
                 self._roster.add(field)
+            if len(fields) >= WHOLE_MOST and type(fields) is dict:
+                self._fields = Spread(fields.items())
+                self._roster = None
         else:
             self._bytes += len(value) - len(old)
         if self._is_small and (len(fields) > max_entries or len(field) > max_value or len(value) > max_value):
@@ -168,6 +174,15 @@ class Hash:
         if self.deadlines is not None:
             self.deadlines.pop(field)
         return True
+
+    def dissolve(self, most: int) -> bool:
+        """Let go of about `most` fields of a hash that is in no table any more; whether some are left."""
+        self._roster = None
+        if self.deadlines is not None and self.deadlines.dissolve(most):
+            return True
+        if type(self._fields) is Spread:
+            return self._fields.dissolve(most)
+        return type(self._fields) is dict and dissolve_whole(self._fields, most)
 
     # Fields that end
 
@@ -197,7 +212,9 @@ class Hash:
     def _put_last(self, names: list[bytes]) -> None:
         fields = self._fields
         for name in names:
-            fields[name] = fields.pop(name)
+            value = fields[name]
+            del fields[name]
+            fields[name] = value
 
     def random(self, chance: Random) -> bytes:
         """Some field, each as likely as any other. The hash must not be empty."""
@@ -232,7 +249,9 @@ class Hash:
             return 0, list(self._view())
         return self._listed().scan(cursor, count)
 
-    def _listed(self) -> Roster:
+    def _listed(self) -> Roster | Spread[bytes]:
+        if type(self._fields) is Spread:
+            return self._fields
         if self._roster is None:
             self._roster = Roster(self._fields)
         return self._roster

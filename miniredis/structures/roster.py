@@ -35,6 +35,18 @@ class Roster:
     def size_bytes(self) -> int:
         return 120 + 9 * len(self._names) + 64 * len(self._dead)
 
+    @property
+    def slots(self) -> int:
+        """Living and dead."""
+        return len(self._names)
+
+    def at(self, slot: int) -> bytes | None:
+        """The name that lives there, if any does."""
+        if slot >= len(self._names):
+            return None
+        name = self._names[slot]
+        return None if name in self._dead else name
+
     def add(self, name: bytes) -> None:
         """`name` was not in the dict and now is."""
         if name in self._dead:

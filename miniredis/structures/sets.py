@@ -4,7 +4,8 @@ As Redis keeps them, a set has one of three forms, seen by OBJECT ENCODING and b
 
     intset      only 64-bit integers, in numerical order                     array of 8 bytes each
     listpack    few and short members, in the order they were added          dict without values; packed at rest
-    hashtable   anything                                                     dict without values, and a roster
+    hashtable   anything                                                     dict without values, and a roster;
+                                                                             a Spread (spread.py) once it is large
 
 Law 1: a set only ever becomes larger in form (intset → listpack → hashtable); what shrinks keeps its form.
 Law 2: when it changes form is decided by Redis's rules, by the three limits given with every addition.
@@ -22,6 +23,7 @@ from typing import ClassVar, Final, Protocol
 from msgpack import packb, unpackb
 
 from miniredis.structures.roster import Roster
+from miniredis.structures.spread import WHOLE_MOST, Spread, dissolve_whole
 
 INTSET: Final = 0
 LISTPACK: Final = 1
@@ -73,7 +75,7 @@ class Set:
     def __init__(self, form: int = INTSET) -> None:
         self.form = form
         self._integers: array[int] = array("q")
-        self._members: dict[bytes, None] = {}
+        self._members: dict[bytes, None] | Spread[None] = {}
         self._roster: Roster | None = None
         self._payload_bytes = 0
         self._packed = b""  # members at rest
@@ -88,11 +90,11 @@ class Set:
             self._members = {}
             self.may_rest = True
 
-    def _view(self) -> dict[bytes, None]:
+    def _view(self) -> dict[bytes, None] | Spread[None]:
         """The members of a listpack or hash table, to be read only."""
         return dict.fromkeys(unpackb(self._packed)) if self._packed else self._members
 
-    def _open(self) -> dict[bytes, None]:
+    def _open(self) -> dict[bytes, None] | Spread[None]:
         """The same, to be changed."""
         if self._packed:
             self._members = self._view()
@@ -132,6 +134,8 @@ class Set:
             return _EMPTY_BYTES + len(self._packed)
         each = _LISTPACK_MEMBER_BYTES if self.form == LISTPACK else _HASHTABLE_MEMBER_BYTES
         roster_bytes = 0 if self._roster is None else self._roster.size_bytes
+        if type(self._members) is Spread:
+            roster_bytes = self._members.size_bytes
         return _EMPTY_BYTES + each * len(self._members) + self._payload_bytes + roster_bytes
 
     def __len__(self) -> int:
@@ -166,6 +170,13 @@ class Set:
         twin._payload_bytes = self._payload_bytes
         return twin
 
+    def dissolve(self, most: int) -> bool:
+        """Let go of about `most` members of a set that is in no table any more; whether some are left."""
+        self._roster = None
+        if type(self._members) is Spread:
+            return self._members.dissolve(most)
+        return type(self._members) is dict and dissolve_whole(self._members, most)
+
     # ── changing ───────────────────────────────────────────────────────────────────────────────────────
 
     def add(self, member: bytes, limits: SetLimits) -> bool:
@@ -184,6 +195,9 @@ class Set:
         self._payload_bytes += len(member)
         if self._roster is not None:
             self._roster.add(member)
+        if len(members) >= WHOLE_MOST and type(members) is dict:
+            self._members = Spread(members.items())
+            self._roster = None
         return True
 
     def update(self, members: Iterable[bytes], limits: SetLimits) -> int:
@@ -291,7 +305,9 @@ class Set:
             return 0, self.members()
         return self._rostered().scan(cursor, count)
 
-    def _rostered(self) -> Roster:
+    def _rostered(self) -> Roster | Spread[None]:
+        if type(self._members) is Spread:
+            return self._members
         if self._roster is None:
             self._roster = Roster(self._members)
         return self._roster

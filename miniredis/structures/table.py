@@ -148,6 +148,22 @@ class Table(Generic[V]):
         self.numbers = []
         self.size = 0
 
+    def dissolve(self, most: int) -> list[V]:
+        """Let go of up to `most` keys of a table that nobody needs any more, one shard at a time; their values."""
+        shards = self.shards
+        while shards and not shards[-1].keys:
+            shards.pop()
+        if not shards:
+            return []
+        shard = shards[-1]
+        drop = shard.index.popitem
+        values = shard.values[-most:]
+        for _ in values:
+            drop()
+        del shard.keys[-most:], shard.values[-most:]
+        self.size -= len(values)
+        return values
+
     def clock(self, key: bytes) -> int:
         """The access clock of a key that is there."""
         shard = self.shards[hash(key) & MASK]

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from miniredis.keyspace.waste import LEAST
+from miniredis.keyspace.waste import LEAST, Dissolving
+from miniredis.structures.chunks import List
+from miniredis.structures.hash import Hash
+from miniredis.structures.sets import HASHTABLE, Set
+from miniredis.structures.spread import WHOLE_MOST
 from miniredis.structures.zset import SortedSet
 from tests.unit.miniredis.world import World
 
@@ -15,6 +19,72 @@ def large(world: World, key: bytes) -> SortedSet:
     zset = SortedSet.from_scores({b"m%d" % number: float(number) for number in range(MANY)})
     world.client.db.put(key, zset)
     return zset
+
+
+def filled(kind: str, count: int) -> Dissolving:
+    """A value of `count` elements."""
+    names = [b"m%d" % number for number in range(count)]
+    if kind == "set":
+        made = Set(HASHTABLE)
+        made.update(names, World().state.settings)
+        return made
+    if kind == "list":
+        return List.of(names, 1)
+    fields = Hash()
+    for name in names:
+        fields.set(name, name, 128, 64)
+        if kind == "ending":
+            fields.heed_deadlines().set(name, 1 << 50)
+    return fields
+
+
+@pytest.mark.parametrize("count", [MANY, WHOLE_MOST + 10])
+@pytest.mark.parametrize("kind", ["set", "hash", "ending", "list"])
+def test_each_kind_is_freed_in_pieces(kind: str, count: int) -> None:
+    """Five million members of any type would stall the server for a second."""
+    world = World()
+    value = filled(kind, count)
+    world.client.db.put(b"k", value)
+    assert world("DEL k") == 1
+    waste = world.state.keyspace.waste
+    assert waste.values == [value]
+    ticks = 1
+    while waste.free():
+        ticks += 1
+    assert 1 < ticks <= count // 1000 + 5
+    assert len(value) == 0
+
+
+@pytest.mark.parametrize("line", ["SET k v", "MSET k v", "RENAME small k", "COPY small k REPLACE", "SUNIONSTORE k s"])
+def test_what_another_value_replaces_is_freed_in_pieces(line: str) -> None:
+    """Overwriting a large value would stall the server as deleting it did."""
+    world = World()
+    zset = large(world, b"k")
+    world("SET small v")
+    world("SADD s a")
+    world(line)
+    assert world.state.keyspace.waste.values == [zset]
+
+
+@pytest.mark.parametrize("line", ["FLUSHALL", "FLUSHDB ASYNC"])
+def test_a_flushed_database_is_freed_in_pieces(line: str) -> None:
+    """A million keys would be let go of at once, and so would a large value under one of them."""
+    world = World()
+    zset = large(world, b"k")
+    for number in range(MANY):
+        world.client.db.put(b"key:%d" % number, b"x")
+        world.client.db.expire_at(b"key:%d" % number, world.state.keyspace.now + 10_000)
+    world(line)
+    assert world("DBSIZE") == 0
+    waste = world.state.keyspace.waste
+    assert [table.size for table in waste.tables] == [MANY + 1, MANY]
+    ticks = 1
+    while waste.free():
+        ticks += 1
+    assert ticks > 3
+    assert not waste.values
+    assert not waste.tables
+    assert len(zset) == 0
 
 
 @pytest.mark.parametrize("verb", [b"DEL", b"UNLINK"])
