@@ -49,7 +49,10 @@ def geoadd(call: Call) -> Reply:
     for at in range(first, len(argv), 3):
         told += (b"%d" % geohash.encode(*_place(call, at)), argv[at + 2])
     call.argv = told
-    reply = zadd(call)
+    try:
+        reply = zadd(call)
+    finally:
+        call.argv = argv  # the slow log shows what was called
     if call.db.dirty:
         call.replicate(*told)
     return reply

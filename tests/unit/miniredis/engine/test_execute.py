@@ -184,6 +184,8 @@ def test_slow_log_keeps_what_it_is_told_to() -> None:
     assert [entry.id for entry in slow] == [2, 1]
     assert slow[0].argv[-1] == b"... (50 more arguments)"
     assert slow[1].argv[1].endswith(b"... (72 more bytes)")
+    world.send("GEOADD places 1 2 here")
+    assert slow[0].argv[0] == b"GEOADD"
 
 
 def test_monitor_hears_commands() -> None:

@@ -236,3 +236,14 @@ def test_environments_are_a_scripts_own(world: World) -> None:
     assert run(world, "local f = setfenv(function() return y end, {y = 2}) return f()") == 2
     assert isinstance(run(world, "return x"), Failure)
     assert run(world, "return getfenv(1) == _G and getfenv(pcall) == _G and getfenv() == _G") == 1
+
+
+def test_a_call_takes_all_that_unpack_gives(world: World) -> None:
+    """Scripts that move a list with one RPUSH fail beyond a few thousand elements."""
+    fill = "local a = {} for i = 1, 7999 do a[i] = i end a[%d] = %s "
+    assert run(world, fill % (1, "0") + "return redis.call('rpush', 'many', unpack(a))") == 7999
+    assert run(world, "return redis.call('lrange', 'many', -1, -1)") == [b"7999"]
+    refused = run(world, fill % (77, "{}") + "return redis.call('rpush', 'many', unpack(a))")
+    assert refused.text.startswith(b"ERR Lua redis lib command arguments must be strings or integers script: ")
+    assert b"Wrong number" in run(world, fill % (1, "0") + "return redis.pcall('get', unpack(a)).err")
+    run(world, "redis.call('del', 'many')")
