@@ -196,7 +196,7 @@ class Plain:
                     at = first + len(answers)
                     if at > since:
                         self._count(command, call, at - since, engine.look_at_clock() - started)
-                    command = self._brief(client, argv) if argv is not OTHER else None
+                    command = self._plain(client, argv) if argv is not OTHER else None
                     if command is None:
                         if answers:
                             deliver(first, answers)
@@ -210,7 +210,7 @@ class Plain:
                     started = engine.look_at_clock()
                     now = keyspace.now
                     name = argv[0]
-                    words = len(argv)
+                    words = len(argv) if command.is_brief else 0  # what may take long is timed alone
                     refuses = command.refuses & _OF_CLIENT | HOLDING
                     run = command.run
                 call = client.call
@@ -276,13 +276,13 @@ class Plain:
         if at > since:
             self._count(command, call, at - since, state.clock.monotonic() - started)
 
-    def _brief(self, client: Client, argv: list[bytes]) -> Command | None:
-        """The brief command these words call, if nothing forbids it; None: somebody has to look at them."""
+    def _plain(self, client: Client, argv: list[bytes]) -> Command | None:
+        """The command of data these words call, if nothing forbids it; None: somebody has to look at them."""
         state = self.engine.state
         command = self.engine.commands.get(argv[0])
         if (
             command is None
-            or not command.is_brief
+            or not command.is_of_data
             or command.refuses & (state.mode | client.mode)
             or client.mode & HOLDING
             or not command.low <= len(argv) <= command.high

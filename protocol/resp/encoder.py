@@ -50,6 +50,7 @@ NULL_ARRAY: Final = (b"", b"", b"*-1\r\n", b"_\r\n")
 _SMALL: Final = 1024
 _INTEGERS: Final = [b":%d\r\n" % number for number in range(_SMALL)]
 _BULKS: Final = [b"$%d\r\n" % size for size in range(_SMALL)]
+_BULKS_BEHIND: Final = [b"\r\n$%d\r\n" % size for size in range(_SMALL)]  # with the end of what is before
 
 
 def encode(value: Reply, proto: int) -> bytes:
@@ -69,9 +70,27 @@ def encode(value: Reply, proto: int) -> bytes:
         return b",%b\r\n" % text if proto == 3 else _BULKS[len(text)] + text + b"\r\n"
     if value is None:
         return NULL[proto]
+    if kind is list and value and type(value[0]) is bytes:
+        try:
+            return _strings(value)
+        except TypeError:
+            pass  # there is something else among them
     parts: list[bytes] = []
     _append(parts, value, proto)
     return b"".join(parts)
+
+
+def _strings(values: list[bytes]) -> bytes:
+    """An array of strings, which long arrays mostly are: in one go where all are equally long. TypeError if not all
+    are strings: whatever else is in a reply has no length, or cannot be joined to them."""
+    sizes = set(map(len, values))
+    if len(sizes) == 1:
+        line = b"$%d\r\n" % sizes.pop()
+        return b"*%d\r\n%b%b\r\n" % (len(values), line, (b"\r\n" + line).join(values))
+    if max(sizes) < _SMALL:
+        lines = _BULKS_BEHIND
+        return b"*%d%b\r\n" % (len(values), b"".join([lines[len(value)] + value for value in values]))
+    return b"*%d\r\n%b" % (len(values), b"".join([b"$%d\r\n%b\r\n" % (len(value), value) for value in values]))
 
 
 def encode_command(argv: Sequence[bytes]) -> bytes:

@@ -45,11 +45,14 @@ _SIZE_BY_LINE: Final = {line: size for size, line in enumerate(_SIZES)}
 _DIGIT_SIZE: Final = {b"$%d\r" % size: size for size in range(10)}
 _SIZE_LINE_BYTES: Final = max(map(len, _SIZES))
 _ONLY_COMMAND_BYTES: Final = len(_SIZES) - 1
-_ONLY_COMMAND_WORDS: Final = 16  # a chunk that is one command of up to so many words takes the shortest way
+_ONLY_COMMAND_WORDS: Final = 32  # a chunk that is one command of up to so many words takes the shortest way
 # The first line of such a command, by how many lines the chunk has; None where no command has so many.
 _ONLY_COUNT: Final = [b"*%d" % (lines // 2) if lines % 2 and lines > 1 else None
                       for lines in range(2 * _ONLY_COMMAND_WORDS + 2)]  # fmt: skip
-_EACH_LINES: Final = 2 * 8 + 1  # the same, for words of many chunks at once: up to eight are looked for
+_EACH_LINES: Final = 2 * _ONLY_COMMAND_WORDS + 1  # of a chunk no more lines than that are looked at to know it as one
+
+# An inline command without quotes or anything else that takes a second look, and no array.
+_PLAIN_INLINE: Final = re.compile(rb"[A-Za-z][!#-&(-~ \t]*").fullmatch
 
 # What stands for a chunk that is not one plain command: no command has this name.
 OTHER: Final[list[bytes]] = [b""]
@@ -206,6 +209,10 @@ class Parser:
             if not count or final > last:
                 if count:
                     self._remaining = count
+                if _PLAIN_INLINE(pieces[position]):
+                    commands.append(pieces[position].split())
+                    position += 1
+                    continue
                     position = self._continue(pieces, position + 1, commands)
                 break
             argv = pieces[position + 2 : final : 2]
@@ -436,6 +443,8 @@ def one_command_each(chunks: Iterable[bytes]) -> list[list[bytes]]:
 
 
 def _alike(pieces: list[bytes], commands: list[list[bytes]]) -> int:
+            elif last == 1 and not pieces[1] and _PLAIN_INLINE(pieces[0]):
+                argv = pieces[0].split()
     """Take the commands of a pipeline whose commands all have as many arguments as the first; the position after them.
 
     0 when there is nothing of the kind. A last command that is not complete is left for others.
