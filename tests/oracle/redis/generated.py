@@ -385,8 +385,8 @@ THRESHOLDS = {
 }  # fmt: skip
 
 
-# SORT takes an errno that an earlier command left behind for a fault of its own; reading a cursor clears it.
-CLEARS_ERRNO = [b"SSCAN", b"missing", b"0"]
+# SORT takes an errno that an earlier command left behind for a fault of its own; a cursor this large clears it.
+CLEARS_ERRNO = [b"SSCAN", b"never-there", b"18446744073709551615"]
 
 
 def sorts(argv: list[bytes]) -> bool:

@@ -18,6 +18,7 @@ BATCH = 40
 # What is newer than 7.0 cannot be restored there.
 EXACT = {b"int", b"embstr", b"raw", b"intset", b"listpack"}
 PACKED_SET = NEW_TYPES_FROM = 20
+SORTED_SETS = (5, 17)  # their types in a payload; DEBUG DIGEST of 7.0 prints the scores with seventeen digits
 FOOTER_BYTES = 10  # the version of the format, and the checksum over it
 RESTORED = b"__restored__"
 
@@ -191,23 +192,27 @@ class Pair:
             a, b = theirs[at], ours[at]
             if a.encoding != b.encoding and not self.is_old:
                 return f"encoding of {at}\n    real {a.encoding!r}\n    ours {b.encoding!r}"
-            if a.digest != b.digest:
+            if a.digest != b.digest and not (self.is_old and b.payload[0] in SORTED_SETS):
                 return f"digest of {at}\n    real {a.digest}\n    ours {b.digest}"
             if a.encoding not in EXACT or a.payload[0] == PACKED_SET or (self.is_old and b.payload != a.payload):
                 to_restore.append((at, a, b))
             elif a.payload[:-FOOTER_BYTES] != b.payload[:-FOOTER_BYTES]:
                 return f"DUMP of {at}, {a.encoding!r}\n    real {a.payload!r}\n    ours {b.payload!r}"
-        if real_digest != our_digest:
+        if real_digest != our_digest and not self.is_old:
             return f"DEBUG DIGEST\n    real {real_digest!r}\n    ours {our_digest!r}"
         return self.differing_when_restored(to_restore) if is_last else None
 
     def differing_when_restored(self, values: list[tuple[tuple[bytes, bytes], Stored, Stored]]) -> str | None:
         """Each server restores what the other one dumped."""
         for at, a, b in values:
-            here = self.ours.restored(a)
+            here, here_own = self.ours.restored(a), b.digest
+            there_own = a.digest
             there = a.digest if self.is_old and b.payload[0] >= NEW_TYPES_FROM else self.real.restored(b)
-            if not a.digest == here == there:
-                return f"{at} restored\n    real {a.digest}\n    theirs here {here}\n    ours there {there}"
+            if here != here_own or there != there_own:
+                # A score of -0 may lose its sign: then each is asked for its own.
+                here_own, there_own = self.ours.restored(b), self.real.restored(a)
+            if here != here_own or there != there_own:
+                return f"{at} restored\n    theirs here {here}, not {here_own}\n    ours there {there}, not {there_own}"
         return None
 
     def shortest(self, episode: Episode) -> tuple[list[list[bytes]], str]:

@@ -103,6 +103,14 @@ def as_new(effects: list[list[bytes]]) -> list[list[bytes]]:
     return found
 
 
+def less_told(argv: list[bytes], effects: list[list[bytes]]) -> list[list[bytes]]:
+    """Without what ours tells and 7.4.1 forgets: that HINCRBYFLOAT leaves a field its end, which the HSET it is told as
+    takes from it."""
+    if argv[0].upper() == b"HINCRBYFLOAT" and [words[0] for words in effects[1:3]] == [b"HSET", b"HPEXPIREAT"]:
+        return effects[1:2]
+    return effects
+
+
 def unconditional(words: list[bytes]) -> list[bytes]:
     return words[:3] + [word.upper() for word in words[3:] if word.upper() not in (b"NX", b"XX", b"GET")]
 
@@ -116,7 +124,7 @@ def compare(binary: str, is_old: bool) -> None:
     with Server([binary], AOF) as server:
         theirs, ours = Theirs(server), Ours()
         for number, argv in enumerate(commands):
-            expected, found = theirs.effects(argv), ours.effects(argv)
+            expected, found = theirs.effects(argv), less_told(argv, ours.effects(argv))
             assert alike(expected, found, is_old), (
                 f"GENERATED_SEED={SEED}, command {number}: {shown(argv)}\n"
                 f"real {[shown(words) for words in expected]}\nours {[shown(words) for words in found]}"
