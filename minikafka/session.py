@@ -10,7 +10,9 @@ Laws
 3. What a client can make us hold is bounded: unread input stops being read past `MAX_WAITING_BYTES` while a request is
    running, output past the connection's high watermark stops the reading and running of requests. What all clients
    together have not taken of their large answers is counted, and Fetch gives less where that is much.
-4. A request nobody can answer (unknown key, version not served, undecodable body) closes the connection, with a line in
+4. What takes long is done in slices of the loop (`Slices`): a handler that gives a generator, and the encoding of an
+   answer with many elements. The request holds its place meanwhile, and the client's next waits.
+5. A request nobody can answer (unknown key, version not served, undecodable body) closes the connection, with a line in
    the log that names the client, as Kafka's network layer does. ApiVersions alone is answered in any version.
 """
 
@@ -18,15 +20,23 @@ from __future__ import annotations
 
 from asyncio import CancelledError, Future
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from types import GeneratorType
 from typing import Any
 
 from minikafka.api.context import Context, Services
-from minikafka.api.refusal import refusal
+from minikafka.api.refusal import refusal, refusal_in_slices
 from minikafka.api.registry import Api, Hangup
 from minikafka.api.versions import unsupported_version
 from protocol.kafka.errors import KafkaError, UnknownServerError
-from protocol.kafka.framing import Framer, Scratch, frame_response, read_request_header, skip_header_tags
+from protocol.kafka.framing import (
+    Framer,
+    Scratch,
+    frame_response,
+    frame_response_in_slices,
+    read_request_header,
+    skip_header_tags,
+)
 from protocol.kafka.primitives import Buffer, ProtocolError
 from protocol.kafka.schema import Response
 from protocol.net.connection import Connection
@@ -37,13 +47,15 @@ MAX_OPEN_ANSWERS = 1000  # pipelined requests of one client whose answers are no
 SLICE = 128  # requests run one after the other before their answers are sent: while we go on, the client does too
 FRAME_BYTES = 256  # what a waiting request takes beside its own bytes: one may be empty
 LARGE_ANSWER_BYTES = 64 * 1024  # answers from here on count as the broker's, until the client has taken them
+LONG_REQUEST_BYTES = 4096  # from here on a request may name so much that its answer is encoded in slices
+LONG_LIST = 250  # entries of an answer, likewise
 MAX_CLIENT_TEXT = 200  # of a client's own words that one log line may carry
 
 
 class Route:
     """One (key, version) made ready to run: found once, then a dictionary hit per request."""
 
-    __slots__ = ("api", "decode", "handler", "has_tagged_head", "needs", "pipelined", "shortcut", "version")
+    __slots__ = ("api", "decode", "handler", "has_tagged_head", "lists", "needs", "pipelined", "shortcut", "version")
 
     def __init__(self, api: Api, version: int) -> None:
         schema = api.schema
@@ -55,15 +67,26 @@ class Route:
         self.decode: Callable[[int, Buffer, int], Any] = schema.decode
         self.has_tagged_head = version >= schema.flexible
         self.shortcut = api.shortcut(version) if api.shortcut is not None else None
+        self.lists = tuple(row.name for row in schema.reply.fields if row.is_list and row.is_struct)
+
+    def is_long(self, answer: Any) -> bool:
+        """Whether an answer has so many entries that others would wait for its encoding."""
+        for name in self.lists:
+            entries = getattr(answer, name)
+            if entries is not None and len(entries) > LONG_LIST:
+                return True
+        return False
 
 
 class Slot:
     """The place of one answer in the queue: `parts` is None until the answer is there."""
 
-    __slots__ = ("parts",)
+    __slots__ = ("holds", "is_long", "parts")
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_long: bool = False) -> None:
         self.parts: list[Buffer] | None = None
+        self.is_long = is_long  # the request was
+        self.holds = True  # the requests behind it: until it is answered, or has come as far as a pipelined one must
 
 
 class Session:
@@ -91,6 +114,7 @@ class Session:
         self.slots: deque[Slot] = deque()
         self.running: dict[Future[Any], tuple[Slot, Route, int, Any]] = {}
         self.is_busy = False  # a request that is not pipelined is still running
+        self.is_working = False  # requests are being run
         self.is_due = False  # the next slice of waiting requests comes with the loop's next turn
         self.is_paused = False
         self.is_over = False
@@ -149,6 +173,7 @@ class Session:
         frames = self.frames
         left = SLICE
         self.slice_bytes = 0
+        self.is_working = True
         while frames and not self.is_busy and not self.is_over:
             if self.connection.is_congested or len(self.slots) >= MAX_OPEN_ANSWERS:
                 break
@@ -164,8 +189,10 @@ class Session:
                 self.run(frame)
             except (ProtocolError, Hangup) as problem:
                 self.hang_up(str(problem))
-                return
-        self.mind_input()
+                break
+        self.is_working = False
+        if not self.is_over:
+            self.mind_input()
 
     def go_on(self) -> None:
         """The next slice."""
@@ -206,12 +233,13 @@ class Session:
                 self.connection.write(framed)
                 return
         request = route.decode(version, frame, start)
+        is_long = len(frame) >= LONG_REQUEST_BYTES
         try:
             if route.needs is not None:
                 context.allow(*route.needs)
             answer = route.handler(context, request)
         except KafkaError as error:
-            answer = refusal(request, version, error)
+            answer = refusal_in_slices(request, version, error) if is_long else refusal(request, version, error)
         except (ProtocolError, Hangup):
             raise
         except Exception:
@@ -219,7 +247,7 @@ class Session:
             answer = refusal(request, version, UnknownServerError())
         if answer is None:
             return
-        if isinstance(answer, Response):
+        if isinstance(answer, Response) and not is_long and not route.is_long(answer):
             parts = frame_response(answer, version, correlation_id)
             self.count(parts)
             if not self.slots:
@@ -229,12 +257,67 @@ class Session:
             slot.parts = parts
             self.slots.append(slot)
             return
-        slot = Slot()
+        slot = Slot(is_long=is_long)
         self.slots.append(slot)
-        if not route.pipelined:
+        if type(answer) is GeneratorType or isinstance(answer, Response):
             self.is_busy = True
+            self.context.services.slices.start(self.at_length(slot, route, correlation_id, request, answer), self)
+            return
+        self.wait_for(answer, slot, route, correlation_id, request)
+
+    def wait_for(self, answer: Future[Any], slot: Slot, route: Route, correlation_id: int, request: Any) -> None:
+        """The answer will come."""
+        self.is_busy = slot.holds = not route.pipelined
         self.running[answer] = (slot, route, correlation_id, request)
         answer.add_done_callback(self.answered)
+
+    def at_length(
+        self, slot: Slot, route: Route, correlation_id: int, request: Any, answer: Any
+    ) -> Generator[None, None, None]:
+        """What takes long, with stops on the way: the handler, if it is one that stops, and the encoding."""
+        version = route.version
+        try:
+            if type(answer) is GeneratorType:
+                answer = yield from answer
+            if isinstance(answer, Future):
+                slot.is_long = True
+                self.wait_for(answer, slot, route, correlation_id, request)
+                self.go_on_after()
+                return
+            parts: list[Buffer] = []
+            if answer is not None:
+                parts = yield from frame_response_in_slices(answer, version, correlation_id)
+        except (ProtocolError, Hangup) as problem:
+            self.hang_up(str(problem))
+            return
+        except KafkaError as error:
+            parts = yield from self.refused(request, version, correlation_id, error)
+        except Exception:
+            self.log.fault("%s v%d from %s failed", route.api.name, version, self.who())
+            parts = yield from self.refused(request, version, correlation_id, UnknownServerError())
+        slot.parts = parts
+        if slot.holds:
+            self.is_busy = False
+        self.count(parts)
+        self.send_ready()
+        self.go_on_after()
+
+    def refused(
+        self, request: Any, version: int, correlation_id: int, error: KafkaError
+    ) -> Generator[None, None, list[Buffer]]:
+        """A long request that failed as a whole."""
+        answer = yield from refusal_in_slices(request, version, error)
+        parts = yield from frame_response_in_slices(answer, version, correlation_id)
+        return parts
+
+    def go_on_after(self) -> None:
+        """A request that held back others does so no more. (One that needed no second slice never did.)"""
+        if self.is_working:
+            return
+        if self.frames:
+            self.work()
+        elif self.is_paused:
+            self.mind_input()
 
     def answered(self, future: Future[Any]) -> None:
         """A handler's Future has its answer: fill the slot, send what is next in order, go on."""
@@ -243,26 +326,27 @@ class Session:
             if not future.cancelled():
                 future.exception()  # looked at, so that asyncio does not call it forgotten
             return
-        if not route.pipelined:
-            self.is_busy = False
         answer: Any
         try:
             answer = future.result()
         except KafkaError as error:
-            answer = refusal(request, route.version, error)
+            refused = refusal_in_slices if slot.is_long else refusal
+            answer = refused(request, route.version, error)
         except (Hangup, CancelledError) as problem:
             self.hang_up(str(problem) or "the request was given up")
             return
         except Exception:
             self.log.fault("%s v%d from %s failed", route.api.name, route.version, self.who())
             answer = refusal(request, route.version, UnknownServerError())
+        if answer is not None and (slot.is_long or route.is_long(answer)):
+            self.context.services.slices.start(self.at_length(slot, route, correlation_id, request, answer), self)
+            return
+        if slot.holds:
+            self.is_busy = False
         slot.parts = [] if answer is None else frame_response(answer, route.version, correlation_id)
         self.count(slot.parts)
         self.send_ready()
-        if self.frames:
-            self.work()
-        elif self.is_paused:
-            self.mind_input()
+        self.go_on_after()
 
     def send_ready(self) -> None:
         """Send the answers that are there, in order, up to the first that is not."""

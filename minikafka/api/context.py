@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from minikafka.api.registry import CLUSTER_NAME, Api, Operation, Resource
 from protocol.kafka import errors
+from protocol.ops.slices import Slices
 
 if TYPE_CHECKING:
     from minikafka.controller.controller import Controller
@@ -53,6 +54,10 @@ class Services:
         default_factory=dict
     )  # partitions, factor, configs
     authorizer: Authorizer | None = None
+    slices: Slices = field(init=False)  # where long requests are worked on
+
+    def __post_init__(self) -> None:
+        self.slices = Slices(self.loop)
 
 
 REFUSALS: dict[Resource, type[errors.KafkaError]] = {

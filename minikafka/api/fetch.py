@@ -13,7 +13,9 @@ the answer is made.
 from __future__ import annotations
 
 from asyncio import Future
+from collections.abc import Generator
 from functools import partial
+from typing import Any
 
 from minikafka.api.context import Context
 from minikafka.api.leaders import endpoints, leader_of
@@ -41,6 +43,7 @@ from protocol.kafka.messages.produce import (
     FetchRequest,
     FetchResponse,
 )
+from protocol.kafka.schema import each
 
 READ_COMMITTED = 1
 CONSUMER = -1
@@ -48,21 +51,23 @@ FIRST_WITH_TOPIC_IDS = 13
 FIRST_WITH_LEADERS = 16
 FIRST_WITH_REPLICA_STATE = 15
 NOT_LOOKED_FOR = (UnknownTopicOrPartition, UnknownTopicId, TopicAuthorizationFailed)  # no log was asked
+PARTITIONS_A_SLICE = 500  # of one request that are looked for, or looked at, without a stop: about a millisecond
+PARTITIONS_A_STEP = 50  # that are read, likewise
 FULL_EPOCHS = (0, -1)  # of a session: begin one, or none at all
 
 Item = tuple[FetchKey, FetchPartition]
 
 
 @api(FetchRequest, 4, 18)
-def fetch(broker: Context, request: FetchRequest) -> FetchResponse | Future[FetchResponse]:
+def fetch(broker: Context, request: FetchRequest) -> FetchResponse | Future[FetchResponse] | Generator[None, None, Any]:
     """Read record batches."""
     return Fetching(broker, request).begin()
 
 
 class Asked:
-    """One partition of a request, found or not."""
+    """One partition of a request, found or not, and its answer: made when it is read, of an error when it is told."""
 
-    __slots__ = ("error", "item", "key", "partition", "topic")
+    __slots__ = ("answer", "error", "item", "key", "partition", "topic")
 
     def __init__(self, key: FetchKey, item: FetchPartition) -> None:
         self.key = key
@@ -70,14 +75,16 @@ class Asked:
         self.topic = ""
         self.partition: Partition | None = None
         self.error: KafkaError | None = None
+        self.answer: FetchPartitionData | None = None
 
 
 class Fetching:
-    """One Fetch request from its arrival to its answer."""
+    """One Fetch request from its arrival to its answer. One of many partitions is worked on in slices."""
 
     __slots__ = (
-        "_answer", "_asked", "_broker", "_is_committed_only", "_is_follower", "_leaders", "_max_bytes", "_parked",
-        "_replica_id", "_request", "_session", "_version",
+        "_answer", "_asked", "_broker", "_cold", "_errors", "_is_committed_only", "_is_first", "_is_follower",
+        "_is_looking", "_leaders", "_left", "_max_bytes", "_parked", "_replica_id", "_request", "_session",
+        "_shall_look_again", "_version",
     )  # fmt: skip
 
     def __init__(self, broker: Context, request: FetchRequest) -> None:
@@ -93,18 +100,43 @@ class Fetching:
         self._session: FetchSession | None = None
         self._asked: list[Asked] = []
         self._leaders: set[int] = set()
+        self._errors: dict[type[KafkaError], KafkaError] = {}  # one of each kind: a Fetch tells no texts
         self._answer: Future[FetchResponse] | None = None
         self._parked: Parked | None = None
+        self._is_looking = self._shall_look_again = False  # in slices, whether there is enough
+        self._left, self._is_first = 0, True  # bytes for the partitions to come; none has given any so far
+        self._cold: list[tuple[Future[Read], Asked]] = []
 
-    def begin(self) -> FetchResponse | Future[FetchResponse]:
-        """Answer now, or give a Future."""
-        self._asked = [self._find(key, item) for key, item in self._items()]
+    def begin(self) -> FetchResponse | Future[FetchResponse] | Generator[None, None, Any]:
+        """Answer now, or give a Future, or what will."""
+        items = self._items()
+        if len(items) > PARTITIONS_A_SLICE:
+            return self._begin_in_slices(items)
+        self._asked = [self._find(key, item) for key, item in items]
         request = self._request
-        if request.max_wait_ms <= 0 or request.min_bytes <= 0 or not self._asked or self._has_enough():
+        if self._is_unwilling() or self._missing(self._asked, self._wanted()) <= 0:
             return self._make()
+        return self._park(request.max_wait_ms)
+
+    def _begin_in_slices(self, items: list[Item]) -> Generator[None, None, Any]:
+        while items:  # what was taken over is not kept twice
+            some = items[-PARTITIONS_A_SLICE:]
+            del items[-PARTITIONS_A_SLICE:]
+            self._asked += [self._find(key, item) for key, item in reversed(some)]
+            yield
+        self._asked.reverse()
+        if self._is_unwilling() or (yield from self._has_enough()):
+            return (yield from self._make_in_slices())
+        return self._park(self._request.max_wait_ms)
+
+    def _is_unwilling(self) -> bool:
+        """Whether the reader does not want to wait, or there is nothing to wait for."""
+        return self._request.max_wait_ms <= 0 or self._request.min_bytes <= 0 or not self._asked
+
+    def _park(self, wait_ms: int) -> Future[FetchResponse]:
         loop = self._broker.loop
         self._answer = loop.create_future()
-        self._parked = parked = Parked(loop, loop.time() + request.max_wait_ms / 1000, self._look)
+        self._parked = parked = Parked(loop, loop.time() + wait_ms / 1000, self._look)
         for asked in self._asked:
             if asked.partition is not None:
                 parked.watch(asked.partition.watchers)
@@ -132,10 +164,10 @@ class Fetching:
                     len(named), is_follower=self._is_follower, uses_ids=uses_ids, now_ms=now_ms
                 )
                 if self._session is not None:
-                    self._session.change(named, ())
+                    sessions.change(self._session, named, ())
             return named
         session = sessions.resume(request.session_id, request.session_epoch, uses_ids=uses_ids, now_ms=now_ms)
-        session.change(named, self._forgotten(uses_ids))
+        sessions.change(session, named, self._forgotten(uses_ids))
         if not session.partitions:
             sessions.close(session.id)
             return []
@@ -164,8 +196,15 @@ class Fetching:
                 partition.follower_at(self._replica_id, item.fetch_offset, item.log_start_offset)
             asked.partition = partition
         except KafkaError as error:
-            asked.error = error
+            self._refuse(asked, error)
         return asked
+
+    def _refuse(self, asked: Asked, error: KafkaError) -> None:
+        """Note the error, without the frames it has come through. Where its answer names a leader it is made now."""
+        asked.error = self._errors.setdefault(type(error), error)
+        error.__traceback__ = None
+        if self._version >= FIRST_WITH_LEADERS and isinstance(error, NotLeaderOrFollower | FencedLeaderEpoch):
+            asked.answer = self._refused(asked)
 
     def _name_of(self, key: FetchKey, topic_id: bytes) -> str:
         """The name behind an id. A session remembers it: of a topic that was deleted, or deleted and made again, its
@@ -197,16 +236,43 @@ class Fetching:
         assert self._answer is not None
         if self._answer.done():
             return True
-        if not is_time_up and not self._has_enough():
+        if len(self._asked) > PARTITIONS_A_SLICE:
+            if is_time_up or not self._is_looking:
+                self._is_looking = True
+                self._broker.services.slices.start(self._look_in_slices(is_time_up), self)
+            else:
+                self._shall_look_again = True
             return False
-        made = self._make()
-        if isinstance(made, Future):
-            made.add_done_callback(self._hand_over)
-        else:
-            self._answer.set_result(made)
+        if not is_time_up and self._missing(self._asked, self._wanted()) > 0:
+            return False
+        self._hand_over(self._make())
         return True
 
-    def _hand_over(self, made: Future[FetchResponse]) -> None:
+    def _look_in_slices(self, is_time_up: bool) -> Generator[None, None, None]:
+        if not is_time_up:
+            while not (yield from self._has_enough()):
+                if not self._shall_look_again:
+                    self._is_looking = False
+                    return
+                self._shall_look_again = False
+        self._hand_over((yield from self._make_in_slices()))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits any more."""
+        return self._answer is not None and self._answer.done()
+
+    def _hand_over(self, made: FetchResponse | Future[FetchResponse]) -> None:
+        assert self._answer is not None
+        if isinstance(made, Future):
+            if made.done():
+                self._pass_on(made)
+            else:
+                made.add_done_callback(self._pass_on)
+        elif not self._answer.done():
+            self._answer.set_result(made)
+
+    def _pass_on(self, made: Future[FetchResponse]) -> None:
         assert self._answer is not None
         if not self._answer.done():
             error = made.exception()
@@ -215,24 +281,35 @@ class Fetching:
             else:
                 self._answer.set_result(made.result())
 
-    def _has_enough(self) -> bool:
-        """Whether `min_bytes` can be read, or something must be told at once."""
-        left = min(self._request.min_bytes, self._max_bytes)
-        for asked in self._asked:
+    def _wanted(self) -> int:
+        return min(self._request.min_bytes, self._max_bytes)
+
+    def _has_enough(self) -> Generator[None, None, bool]:
+        left = self._wanted()
+        for start in range(0, len(self._asked), PARTITIONS_A_SLICE):
+            left = self._missing(self._asked[start : start + PARTITIONS_A_SLICE], left)
+            if left <= 0:
+                return True
+            yield
+        return False
+
+    def _missing(self, some: list[Asked], left: int) -> int:
+        """How many of `left` bytes some partitions do not have; 0 where something must be told at once."""
+        for asked in some:
             partition, item = asked.partition, asked.item
             if partition is None or not partition.is_leader:
-                return True
+                return 0
             log, offset = partition.log, item.fetch_offset
             if not log.log_start_offset <= offset <= log.log_end_offset:
-                return True
+                return 0
             if item.last_fetched_epoch >= 0 and partition.has_diverged(offset, item.last_fetched_epoch):
-                return True
+                return 0
             end = self._end(partition)
             if offset < end:
                 left -= min(log.available_bytes(offset, end), item.partition_max_bytes)
                 if left <= 0:
-                    return True
-        return False
+                    return 0
+        return left
 
     def _end(self, partition: Partition) -> int:
         return partition.readable_end(is_follower=self._is_follower, is_committed_only=self._is_committed_only)
@@ -240,25 +317,36 @@ class Fetching:
     # ── the answer ──
 
     def _make(self) -> FetchResponse | Future[FetchResponse]:
-        answers: list[tuple[FetchKey, FetchPartitionData]] = []
-        cold: list[tuple[Future[Read], FetchPartitionData, Asked]] = []
-        left, is_first = min(self._max_bytes, self._broker.replicas.answer_room), True
+        self._left = min(self._max_bytes, self._broker.replicas.answer_room)
         for asked in self._asked:
-            try:
-                answer, read = self._read(asked, left, is_first)
-            except KafkaError as error:
-                answers.append((asked.key, self._refused(asked, error)))
-                continue
-            answers.append((asked.key, answer))
-            if isinstance(read, Future):
-                cold.append((read, answer, asked))
-                left, is_first = left - asked.item.partition_max_bytes, False
-            elif read is not None and read.records:
-                self._fill(answer, read, asked)
-                left, is_first = left - len(read.records), False
-        if cold:
-            return Warming(self, answers, cold).done
-        return self.respond(answers)
+            self._take(asked)
+        return self._made()
+
+    def _make_in_slices(self) -> Generator[None, None, FetchResponse | Future[FetchResponse]]:
+        self._left = min(self._max_bytes, self._broker.replicas.answer_room)
+        for at, asked in enumerate(self._asked):
+            self._take(asked)
+            if at % PARTITIONS_A_STEP == PARTITIONS_A_STEP - 1:
+                yield
+        return self._made()
+
+    def _take(self, asked: Asked) -> None:
+        """One partition's part of the answer."""
+        try:
+            asked.answer, read = self._read(asked, self._left, self._is_first)
+        except KafkaError as error:
+            if error is not asked.error:
+                self._refuse(asked, error)
+            return
+        if isinstance(read, Future):
+            self._cold.append((read, asked))
+            self._left, self._is_first = self._left - asked.item.partition_max_bytes, False
+        elif read is not None and read.records:
+            self._fill(asked, read)
+            self._left, self._is_first = self._left - len(read.records), False
+
+    def _made(self) -> FetchResponse | Future[FetchResponse]:
+        return Warming(self, self._cold).done if self._cold else self.respond()
 
     def _read(self, asked: Asked, left: int, is_first: bool) -> tuple[FetchPartitionData, Read | Future[Read] | None]:
         """The partition's answer without its records, and those."""
@@ -288,16 +376,19 @@ class Fetching:
         limit = min(left, item.partition_max_bytes)
         return answer, log.read(item.fetch_offset, limit, up_to=self._end(partition), at_least_one=is_first)
 
-    def _fill(self, answer: FetchPartitionData, read: Read, asked: Asked) -> None:
-        answer.records = read.records
+    def _fill(self, asked: Asked, read: Read) -> None:
+        assert asked.answer is not None
+        asked.answer.records = read.records
         if self._is_committed_only:
             assert asked.partition is not None
             found = asked.partition.log.aborted_between(asked.item.fetch_offset, read.next_offset)
-            answer.aborted_transactions = [
-                AbortedTransaction(producer_id=each.producer_id, first_offset=each.first_offset) for each in found
+            asked.answer.aborted_transactions = [
+                AbortedTransaction(producer_id=one.producer_id, first_offset=one.first_offset) for one in found
             ]
 
-    def _refused(self, asked: Asked, error: KafkaError) -> FetchPartitionData:
+    def _refused(self, asked: Asked) -> FetchPartitionData:
+        error = asked.error
+        assert error is not None
         was_looked_for = asked.partition is not None or not isinstance(error, NOT_LOOKED_FOR)
         answer = FetchPartitionData(
             partition_index=asked.item.partition,
@@ -312,36 +403,46 @@ class Fetching:
                 self._leaders.add(answer.current_leader.leader_id)
         return answer
 
-    def respond(self, answers: list[tuple[FetchKey, FetchPartitionData]]) -> FetchResponse:
+    def _told(self, asked: Asked) -> FetchPartitionData:
+        return self._refused(asked) if asked.answer is None else asked.answer
+
+    def respond(self) -> FetchResponse:
         """The reply: all of the answers, or what a session's reader does not know yet."""
-        session, session_id = self._session, NO_SESSION
+        session, session_id, answers = self._session, NO_SESSION, self._asked
         if session is not None:
             session_id = session.id
             picked = session.pick(answers)
             if self._request.session_epoch != 0:
                 answers = picked
-        topics: dict[str | bytes, FetchableTopicResponse] = {}
-        for (name, _), answer in answers:
+        topics: dict[str | bytes, list[Asked]] = {}
+        for asked in answers:
+            name = asked.key[0]
             topic = topics.get(name)
             if topic is None:
-                topic = topics[name] = (
-                    FetchableTopicResponse(topic_id=name, partitions=[])
-                    if isinstance(name, bytes)
-                    else FetchableTopicResponse(topic=name, partitions=[])
-                )
-            topic.partitions.append(answer)
-        response = FetchResponse(session_id=session_id, responses=list(topics.values()))
+                topics[name] = [asked]
+            else:
+                topic.append(asked)
+        responses = []
+        for name, some in topics.items():
+            told = each(some, self._told) if len(some) > 1 else [self._told(some[0])]
+            responses.append(
+                FetchableTopicResponse(topic_id=name, partitions=told)
+                if isinstance(name, bytes)
+                else FetchableTopicResponse(topic=name, partitions=told)
+            )
+        response = FetchResponse(session_id=session_id, responses=responses)
         if self._leaders:
             response.node_endpoints = endpoints(self._broker, self._leaders)
         return response
 
-    def fill_late(self, answer: FetchPartitionData, reading: Future[Read], asked: Asked) -> None:
+    def fill_late(self, asked: Asked, reading: Future[Read]) -> None:
         """Records that had to come from the medium."""
+        assert asked.answer is not None
         error = reading.exception()
         if error is None:
-            self._fill(answer, reading.result(), asked)
+            self._fill(asked, reading.result())
         elif isinstance(error, KafkaError):
-            answer.error_code, answer.high_watermark = error.code, -1
+            asked.answer.error_code, asked.answer.high_watermark = error.code, -1
         else:
             raise error
 
@@ -349,23 +450,17 @@ class Fetching:
 class Warming:
     """An answer some of whose records are still being read."""
 
-    __slots__ = ("_answers", "_fetching", "_left", "done")
+    __slots__ = ("_fetching", "_left", "done")
 
-    def __init__(
-        self,
-        fetching: Fetching,
-        answers: list[tuple[FetchKey, FetchPartitionData]],
-        cold: list[tuple[Future[Read], FetchPartitionData, Asked]],
-    ) -> None:
+    def __init__(self, fetching: Fetching, cold: list[tuple[Future[Read], Asked]]) -> None:
         self._fetching = fetching
-        self._answers = answers
         self._left = len(cold)
         self.done: Future[FetchResponse] = cold[0][0].get_loop().create_future()
-        for reading, answer, asked in cold:
-            reading.add_done_callback(partial(self._arrived, answer, asked))
+        for reading, asked in cold:
+            reading.add_done_callback(partial(self._arrived, asked))
 
-    def _arrived(self, answer: FetchPartitionData, asked: Asked, reading: Future[Read]) -> None:
-        self._fetching.fill_late(answer, reading, asked)
+    def _arrived(self, asked: Asked, reading: Future[Read]) -> None:
+        self._fetching.fill_late(asked, reading)
         self._left -= 1
         if self._left == 0 and not self.done.done():
-            self.done.set_result(self._fetching.respond(self._answers))
+            self.done.set_result(self._fetching.respond())

@@ -7,6 +7,7 @@ member where later ones hold many, and topics go by name until OffsetCommit and 
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 from minikafka.api.context import Context
@@ -76,6 +77,7 @@ from protocol.kafka.messages.groups import (
     OffsetFetchResponseTopics,
     SyncGroupRequest,
 )
+from protocol.kafka.schema import each
 
 NO_NODE = (-1, "", -1)
 GROUP, TRANSACTION, SHARE = 0, 1, 2  # FindCoordinator's key types
@@ -97,6 +99,8 @@ GROUP_RIGHTS = (
     Operation.ALTER_CONFIGS,
 )
 NOT_ASKED = -(1 << 31)
+GROUPS_A_SLICE = 500  # asked for by one request, sorted by their shards at a time
+GROUPS_A_STEP = 64  # whose offsets are looked up before others may have their turn
 
 
 def _caller(broker: Context) -> Caller:
@@ -109,14 +113,13 @@ def _caller(broker: Context) -> Caller:
 @api(FindCoordinatorRequest, 0, 6)
 def find_coordinator(broker: Context, request: FindCoordinatorRequest) -> FindCoordinatorResponse:
     """Name the broker that leads the partition a group belongs to (KIP-699 asks for many at once)."""
+
+    def found(key: str) -> Coordinator:
+        node, code, text = _coordinator(broker, request.key_type, key)
+        return Coordinator(key=key, node_id=node[0], host=node[1], port=node[2], error_code=code, error_message=text)
+
     if broker.api_version >= MANY_KEYS_SINCE:
-        found = [(key, *_coordinator(broker, request.key_type, key)) for key in request.coordinator_keys]
-        return FindCoordinatorResponse(
-            coordinators=[
-                Coordinator(key=key, node_id=node[0], host=node[1], port=node[2], error_code=code, error_message=text)
-                for key, node, code, text in found
-            ]
-        )
+        return FindCoordinatorResponse(coordinators=each(request.coordinator_keys, found))
     node, code, text = _coordinator(broker, request.key_type, request.key)
     return FindCoordinatorResponse(
         error_code=code, error_message=text or "NONE", node_id=node[0], host=node[1], port=node[2]
@@ -313,11 +316,22 @@ def _commit_refusal(
 def offset_fetch(broker: Context, request: OffsetFetchRequest) -> Any:
     """What groups have committed. Groups and partitions nobody committed for have offset -1 and no error."""
     version = broker.api_version
-    answers = [_fetch_group(broker, group, request.require_stable) for group in _asked_groups(request, version)]
+    groups = _asked_groups(request, version)
 
     def combine(groups: list[OffsetFetchResponseGroup]) -> OffsetFetchResponse:
         return OffsetFetchResponse(groups=groups) if version >= MANY_GROUPS_SINCE else _single(groups[0], version)
 
+    def in_slices() -> Generator[None, None, Any]:
+        answers = []
+        for group in groups:
+            answers.append(_fetch_group(broker, group, request.require_stable))
+            if len(answers) % GROUPS_A_STEP == 0:
+                yield
+        return broker.groups.gather(answers, combine)
+
+    if len(groups) > GROUPS_A_STEP:
+        return in_slices()
+    answers = [_fetch_group(broker, group, request.require_stable) for group in groups]
     return broker.groups.gather(answers, combine)
 
 
@@ -570,12 +584,28 @@ def delete_groups(broker: Context, request: DeleteGroupsRequest) -> Any:
 
 def _ask_shards(broker: Context, group_ids: list[str], operation: Any, refuse_one: Any, combine: Any) -> Any:
     """One question to every shard that owns some of the groups."""
-    caller = _caller(broker)
-    answers = []
-    for index, owned in grouped_by_shard(broker.groups, group_ids).items():
-
-        def refuse(code: int, owned: list[str] = owned) -> list[Any]:
-            return [refuse_one(group_id, code) for group_id in owned]
-
-        answers.append(broker.groups.ask_shard(index, operation, owned, caller, refuse))
+    if len(group_ids) > GROUPS_A_SLICE:
+        return _ask_shards_in_slices(broker, group_ids, operation, refuse_one, combine)
+    owners = grouped_by_shard(broker.groups, group_ids)
+    answers = [_ask_shard(broker, index, owned, operation, refuse_one) for index, owned in owners.items()]
     return broker.groups.gather(answers, combine)
+
+
+def _ask_shards_in_slices(
+    broker: Context, group_ids: list[str], operation: Any, refuse_one: Any, combine: Any
+) -> Generator[None, None, Any]:
+    """As `_ask_shards`, some groups at a time."""
+    answers = []
+    for start in range(0, len(group_ids), GROUPS_A_SLICE):
+        owners = grouped_by_shard(broker.groups, group_ids[start : start + GROUPS_A_SLICE])
+        for index, owned in owners.items():
+            answers.append(_ask_shard(broker, index, owned, operation, refuse_one))
+            yield
+    return broker.groups.gather(answers, combine)
+
+
+def _ask_shard(broker: Context, index: int, owned: list[str], operation: Any, refuse_one: Any) -> Any:
+    def refuse(code: int) -> list[Any]:
+        return each(owned, lambda group_id: refuse_one(group_id, code))
+
+    return broker.groups.ask_shard(index, operation, owned, _caller(broker), refuse)

@@ -9,6 +9,7 @@ do one by one.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 from protocol.kafka.codegen import Field, resolve
@@ -31,13 +32,27 @@ IDENTITIES = (
 )
 
 
+ENTRIES_A_SLICE = 64
+
+
 def refusal(request: Request, version: int, error: KafkaError) -> Response:
     """The reply that says `error` for all that `request` asked."""
+    making = refusal_in_slices(request, version, error)
+    while True:
+        try:
+            next(making)
+        except StopIteration as done:
+            reply: Response = done.value
+            return reply
+
+
+def refusal_in_slices(request: Request, version: int, error: KafkaError) -> Generator[None, None, Response]:
+    """As `refusal`, with a stop after every so many of the entries a request may have."""
     reply = request.reply()
     if _has_code(reply, version):
         _mark(reply, error)
     else:
-        _fill(reply, request, version, error)
+        yield from _fill(reply, request, version, error)
     return reply
 
 
@@ -53,7 +68,7 @@ def _mark(target: Any, error: KafkaError) -> None:
             target.error_message = str(error)
 
 
-def _fill(target: Any, source: Struct, version: int, error: KafkaError) -> None:
+def _fill(target: Any, source: Struct, version: int, error: KafkaError) -> Generator[None, None, None]:
     """Give the list of structs in `target` an entry for each entry of the list in `source` that it answers."""
     asked = [row for row in source.fields if row.is_list and row.is_in(version) and getattr(source, row.name)]
     for row in target.fields:
@@ -61,13 +76,19 @@ def _fill(target: Any, source: Struct, version: int, error: KafkaError) -> None:
             continue
         answered = next((other for other in asked if other.name == row.name), asked[0])
         kind = resolve(type(target), row.kind)
-        entries = [_entry(kind, one, version, error) for one in getattr(source, answered.name)]
-        if any(entry is not None for entry in entries):
-            setattr(target, row.name, [entry for entry in entries if entry is not None])
+        entries = []
+        for at, one in enumerate(getattr(source, answered.name)):
+            entry = yield from _entry(kind, one, version, error)
+            if entry is not None:
+                entries.append(entry)
+            if at % ENTRIES_A_SLICE == ENTRIES_A_SLICE - 1:
+                yield
+        if entries:
+            setattr(target, row.name, entries)
             return
 
 
-def _entry(kind: type[Struct], asked: Any, version: int, error: KafkaError) -> Any:
+def _entry(kind: type[Struct], asked: Any, version: int, error: KafkaError) -> Generator[None, None, Any]:
     """One entry of the reply; None when this list is not the one that answers (it has no place for an error)."""
     entry = kind()
     if isinstance(asked, Struct):
@@ -78,7 +99,7 @@ def _entry(kind: type[Struct], asked: Any, version: int, error: KafkaError) -> A
         if _has_code(entry, version):
             _mark(entry, error)
         else:
-            _fill(entry, asked, version, error)
+            yield from _fill(entry, asked, version, error)
             if not any(row.is_list and getattr(entry, row.name) for row in kind.fields):
                 return None
         return entry

@@ -6,6 +6,7 @@
 What a handler gives back:
     a response                 answered in this turn
     a Future of a response     answered when it resolves, in its place among the connection's answers
+    a generator of either      worked on in slices of the loop, from one `yield` to the next: what may take long
     None                       no answer at all (Produce with acks=0)
     raises a KafkaError        the whole request failed: the reply is built from the schema, the error in every place
                                where this reply can carry one

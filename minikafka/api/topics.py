@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, TypeVar
 
 from minikafka.api.context import Context
@@ -46,7 +46,7 @@ from protocol.kafka.messages.topics import (
     MetadataResponsePartition,
     MetadataResponseTopic,
 )
-from protocol.kafka.schema import NO_UUID
+from protocol.kafka.schema import NO_UUID, each
 
 OFFSETS_TOPIC = "__consumer_offsets"
 TRANSACTIONS_TOPIC = "__transaction_state"
@@ -54,6 +54,7 @@ SHARE_TOPIC = "__share_group_state"
 INTERNAL = frozenset((OFFSETS_TOPIC, TRANSACTIONS_TOPIC, SHARE_TOPIC))
 
 NOT_ASKED = -(1 << 31)  # authorised operations nobody asked for
+TOPICS_A_STEP = 64  # looked at before others may have their turn
 MAX_BEGUN = 100  # topics one Metadata request may have created; each takes part of a millisecond
 TOPIC_OPERATIONS = (
     Operation.READ,
@@ -120,22 +121,24 @@ def metadata(broker: Context, request: MetadataRequest) -> MetadataResponse:
     alive = dict(_alive(broker))
     view = View(broker, alive, version)
     wants_all = request.topics is None or (version == 0 and not request.topics)
+    wanted: dict[Topic | str | bytes, None]  # asked for twice is told once
     if wants_all:
-        topics = [
-            view.topic(topic)
-            for name, topic in broker.image.topics.items()
-            if broker.may(Operation.DESCRIBE, Resource.TOPIC, name)
-        ]
-    else:  # asked for twice is told once
-        wanted = dict.fromkeys((one.name, one.topic_id) for one in request.topics or ())
-        if any(topic_id != NO_UUID for _, topic_id in wanted):
-            # Where ids are given, Kafka does not look at names that come without one.
-            wanted = {asked: None for asked in wanted if asked[1] != NO_UUID}
-        topics = [view.asked(name, topic_id, request) for name, topic_id in wanted]
-    if request.include_topic_authorized_operations:
-        for entry in topics:
-            if entry.name is not None and entry.error_code != TopicAuthorizationFailed.code:
-                entry.topic_authorized_operations = operations(broker, Resource.TOPIC, TOPIC_OPERATIONS, entry.name)
+        wanted = dict.fromkeys(
+            topic for name, topic in broker.image.topics.items() if broker.may(Operation.DESCRIBE, Resource.TOPIC, name)
+        )
+    elif any(one.topic_id != NO_UUID for one in request.topics or ()):
+        # Where ids are given, Kafka does not look at names that come without one.
+        wanted = dict.fromkeys(one.topic_id for one in request.topics or () if one.topic_id != NO_UUID)
+    else:
+        wanted = dict.fromkeys(NO_UUID if one.name is None else one.name for one in request.topics or ())
+
+    def told(asked: Topic | str | bytes) -> MetadataResponseTopic:
+        entry = view.topic(asked) if isinstance(asked, Topic) else view.asked(asked, request)
+        is_told = entry.name is not None and entry.error_code != TopicAuthorizationFailed.code
+        if is_told and request.include_topic_authorized_operations:
+            entry.topic_authorized_operations = operations(broker, Resource.TOPIC, TOPIC_OPERATIONS, entry.name or "")
+        return entry
+
     response = MetadataResponse(
         brokers=[
             MetadataResponseBroker(node_id=number, host=host, port=port, rack=broker.image.brokers[number].rack)
@@ -143,7 +146,7 @@ def metadata(broker: Context, request: MetadataRequest) -> MetadataResponse:
         ],
         cluster_id=broker.cluster_id,
         controller_id=any_of(broker, alive),
-        topics=topics,
+        topics=each(list(wanted), told),
     )
     if request.include_cluster_authorized_operations and broker.may(Operation.DESCRIBE, Resource.CLUSTER):
         response.cluster_authorized_operations = cluster_operations(broker)
@@ -184,17 +187,17 @@ class View:
         self.version = version
         self.begun = 0  # how many topics it has had created
 
-    def asked(self, name: str | None, topic_id: bytes, request: MetadataRequest) -> MetadataResponseTopic:
+    def asked(self, name: str | bytes, request: MetadataRequest) -> MetadataResponseTopic:
         """One topic that was asked for by name or id."""
         broker = self.broker
-        if name is None or topic_id != NO_UUID:
-            topic = broker.image.topics_by_id.get(topic_id)
+        if isinstance(name, bytes):
+            topic = broker.image.topics_by_id.get(name)
             if topic is None:
                 return MetadataResponseTopic(
-                    error_code=UnknownTopicId.code, name=None, topic_id=topic_id, is_internal=False, partitions=[]
+                    error_code=UnknownTopicId.code, name=None, topic_id=name, is_internal=False, partitions=[]
                 )
             if not broker.may(Operation.DESCRIBE, Resource.TOPIC, topic.name):
-                return self.refused(None, TopicAuthorizationFailed.code, topic_id)
+                return self.refused(None, TopicAuthorizationFailed.code, name)
             return self.topic(topic)
         if not broker.may(Operation.DESCRIBE, Resource.TOPIC, name):
             return self.refused(name, TopicAuthorizationFailed.code)
@@ -286,7 +289,7 @@ def _look_at(done: Future[None]) -> None:
 @api(DescribeTopicPartitionsRequest, 0, 0)
 def describe_topic_partitions(
     broker: Context, request: DescribeTopicPartitionsRequest
-) -> DescribeTopicPartitionsResponse:
+) -> Generator[None, None, DescribeTopicPartitionsResponse]:
     """Topics by name, page by page (KIP-966): a page ends after so many partitions and names where to go on."""
     cursor = request.cursor
     start = cursor.topic_name if cursor is not None else ""
@@ -305,13 +308,17 @@ def describe_topic_partitions(
     left = max(1, min(broker.configs.broker("max.request.partition.size.limit"), request.response_partition_limit))
     view = View(broker, dict(_alive(broker)), broker.api_version)
     response = DescribeTopicPartitionsResponse(topics=[])
-    for name in sorted(names):
+    for at, name in enumerate(sorted(names)):
+        if at % TOPICS_A_STEP == TOPICS_A_STEP - 1:
+            yield
         if not broker.may(Operation.DESCRIBE, Resource.TOPIC, name):
             if not wants_all:
                 response.topics.append(_described(name, NO_UUID, TopicAuthorizationFailed.code))
             continue
         topic = broker.image.topics.get(name)
         if topic is None:
+            if wants_all:
+                continue  # it was deleted meanwhile
             code = InvalidTopicException.code if name_fault(name) is not None else UnknownTopicOrPartition.code
             absent = _described(name, NO_UUID, code)
             absent.topic_authorized_operations = operations(broker, Resource.TOPIC, TOPIC_OPERATIONS, name)
@@ -393,10 +400,13 @@ def create_topics(broker: Context, request: CreateTopicsRequest) -> Future[Creat
     return after(created, lambda results: CreateTopicsResponse(topics=[*results, *refused]))
 
 
-def _repeated(names: Iterable[str]) -> dict[str, None]:
+Name = TypeVar("Name", str, bytes)
+
+
+def _repeated(names: Iterable[Name]) -> dict[Name, None]:
     """The names that come more than once, in the order in which that shows."""
-    seen: set[str] = set()
-    twice: dict[str, None] = {}
+    seen: set[Name] = set()
+    twice: dict[Name, None] = {}
     for name in names:
         if name in seen:
             twice[name] = None
@@ -467,7 +477,7 @@ def _chosen_topics(
         else:
             ids.append(one.topic_id)
     twice_named = _repeated(names)
-    twice_given = dict.fromkeys(topic_id for at, topic_id in enumerate(ids) if topic_id in ids[:at])
+    twice_given = _repeated(ids)
     results += [_deleted(name, NO_UUID, InvalidRequest("Duplicate topic name.")) for name in twice_named]
     results += [_deleted(None, topic_id, InvalidRequest("Duplicate topic id.")) for topic_id in twice_given]
     chosen: dict[bytes, str] = {}

@@ -19,6 +19,7 @@ Law 2: a frame is whole or it is not handed out, and frames before a broken one 
 from __future__ import annotations
 
 import struct
+from collections.abc import Generator
 
 from protocol.kafka.primitives import Buffer, ProtocolError, encode_uvarint, read_uvarint, skip_tags
 from protocol.kafka.schema import Request, Response
@@ -29,6 +30,7 @@ __all__ = [
     "Scratch",
     "frame_request",
     "frame_response",
+    "frame_response_in_slices",
     "read_reply",
     "read_request_header",
     "skip_header_tags",
@@ -40,6 +42,7 @@ DIRECT_FRAME_BYTES = 64 * 1024  # frames from this size on are received where th
 AFTER_LARGE_BYTES = 4 * 1024
 GROWTH = 8
 WINDOW_BYTES = 256 * 1024
+MAX_HEADER_TAGS = 1000  # none is defined so far; they only cost time
 SPARES_KEPT = 4
 SPARE_BYTES_MOST = 2 * 1024 * 1024
 SPARE_STEP_BYTES = 64 * 1024  # buffers are whole multiples, so that one fits the next frame of about the same size
@@ -248,6 +251,8 @@ def skip_header_tags(frame: Buffer, position: int) -> int:
     """The position behind the tagged fields of a header."""
     try:
         count, position = read_uvarint(frame, position)
+        if count > MAX_HEADER_TAGS:
+            raise ProtocolError(f"a header with {count} tagged fields")
         return skip_tags(frame, position, count, len(frame)) if count else position
     except IndexError:
         raise ProtocolError("a header ends too early") from None
@@ -255,10 +260,24 @@ def skip_header_tags(frame: Buffer, position: int) -> int:
 
 def frame_response(response: Response, version: int, correlation_id: int) -> list[Buffer]:
     """A response with its size and header, as buffers to be written one after the other."""
+    head = _response_head(response, version, correlation_id)
+    return _sized(response.encode_parts(version, head), head)
+
+
+def frame_response_in_slices(
+    response: Response, version: int, correlation_id: int
+) -> Generator[None, None, list[Buffer]]:
+    """As `frame_response`, with stops on the way."""
+    head = _response_head(response, version, correlation_id)
+    parts = yield from response.encode_in_slices(version, head)
+    return _sized(parts, head)
+
+
+def _response_head(response: Response, version: int, correlation_id: int) -> bytearray:
     head = bytearray(_RESPONSE.pack(0, correlation_id))
     if version >= response.flexible and not response.has_plain_header:
         head.append(0)
-    return _sized(response.encode_parts(version, head), head)
+    return head
 
 
 def frame_request(request: Request, version: int, correlation_id: int, client_id: str | None) -> list[Buffer]:

@@ -31,8 +31,8 @@ Law 3: the codec of a version is built when it is first used (`codegen`), so tha
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Self, TypeAlias, dataclass_transform
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any, ClassVar, Generic, Self, TypeAlias, TypeVar, cast, dataclass_transform
 
 from protocol.kafka import codegen
 from protocol.kafka.primitives import Buffer, ProtocolError
@@ -46,6 +46,7 @@ __all__ = [
     "Response",
     "Struct",
     "Uuid",
+    "each",
     "f64",
     "field",
     "i8",
@@ -111,6 +112,35 @@ def _tabulate(name: str, annotation: str, value: Any) -> codegen.Field:
     return row
 
 
+Asked = TypeVar("Asked")
+Made = TypeVar("Made")
+
+
+class Each(Generic[Asked, Made]):
+    """As many elements as there are `items`, each made when it is come to and kept by nobody."""
+
+    __slots__ = ("_items", "_make")
+
+    def __init__(self, items: Sequence[Asked], make: Callable[[Asked], Made]) -> None:
+        self._items = items
+        self._make = make
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[Made]:
+        return map(self._make, self._items)
+
+    def __getitem__(self, at: int) -> Made:
+        return self._make(self._items[at])
+
+
+def each(items: Sequence[Asked], make: Callable[[Asked], Made]) -> list[Made]:
+    """A list for a message that is to be encoded and nothing else: what `make` makes of each item, made while it is
+    encoded. Fifty thousand answers are then never there at the same time, and the encoder may stop between them."""
+    return cast(list[Made], Each(items, make))
+
+
 # `field` is not named as a specifier: those without `default=` would count as fields that must be given.
 @dataclass_transform(kw_only_default=True)
 class StructType(type):
@@ -160,6 +190,7 @@ class Struct(metaclass=StructType):
 
 Decoder: TypeAlias = Callable[[Buffer, int, int], Any]
 Encoder: TypeAlias = Callable[[Any, bytearray], list[Buffer]]
+SlicingEncoder: TypeAlias = Callable[[Any, bytearray], Generator[None, None, list[Buffer]]]
 
 
 class Message(Struct):
@@ -171,6 +202,7 @@ class Message(Struct):
     flexible: ClassVar[int]  # first flexible version; beyond `highest` when there is none
     decoders: ClassVar[dict[int, Decoder]]
     encoders: ClassVar[dict[int, Encoder]]
+    slicing_encoders: ClassVar[dict[int, SlicingEncoder]]
 
     def __init_subclass__(cls, versions: tuple[int, int] | None = None, flexible: int | None = None) -> None:
         if versions is not None:
@@ -178,6 +210,7 @@ class Message(Struct):
             cls.flexible = cls.highest + 1 if flexible is None else flexible
             cls.decoders = {}
             cls.encoders = {}
+            cls.slicing_encoders = {}
 
     @classmethod
     def decode(cls, version: int, data: Buffer, offset: int = 0) -> Self:
@@ -204,6 +237,14 @@ class Message(Struct):
         if encoder is None:
             encoder = self.encoders[version] = codegen.build_encoder(type(self), self._known(version), self.flexible)
         return encoder(self, bytearray() if head is None else head)
+
+    def encode_in_slices(self, version: int, head: bytearray) -> Generator[None, None, list[Buffer]]:
+        """As `encode_parts`, with a stop every few hundred elements: others may have their turn there."""
+        encoder = self.slicing_encoders.get(version)
+        if encoder is None:
+            encoder = codegen.build_slicing_encoder(type(self), self._known(version), self.flexible)
+            self.slicing_encoders[version] = encoder
+        return encoder(self, head)
 
     @classmethod
     def _known(cls, version: int) -> int:

@@ -17,6 +17,7 @@ from protocol.kafka.messages.groups import HeartbeatRequest, HeartbeatResponse
 from protocol.kafka.messages.versions import ApiVersionsRequest
 from protocol.ops.clock import Clock
 from protocol.ops.logs import KafkaLogger
+from protocol.ops.slices import Slices
 
 
 class FakeConnection:
@@ -55,6 +56,9 @@ class FakeServices:
         self.log = KafkaLogger(Clock(), "test")
 
     def __getattr__(self, name: str) -> Any:
+        if name == "slices":
+            self.slices = Slices(asyncio.get_running_loop())
+            return self.slices
         return None
 
 

@@ -1,0 +1,77 @@
+"""Long work in slices: what would keep the loop to itself does a few milliseconds of it in each turn.
+
+    work: a generator that yields where it may be interrupted; what it is worked for it does itself, at its end
+
+Law 1: one slice in a turn of the loop, however many there are who have long work: each gets its own in turn.
+Law 2: work nobody waits for any more is closed before its next slice.
+"""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop
+from collections import deque
+from collections.abc import Generator
+from typing import Protocol
+
+__all__ = ["Owner", "Slices", "Work"]
+
+SLICE_S = 0.005
+
+Work = Generator[None, None, None]
+
+
+class Owner(Protocol):
+    """Who waits for the work."""
+
+    @property
+    def is_over(self) -> bool: ...
+
+
+class Slices:
+    """The long works of one loop."""
+
+    __slots__ = ("_due", "_loop", "_waiting")
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: deque[tuple[Work, Owner]] = deque()
+        self._due = False
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def start(self, work: Work, owner: Owner) -> None:
+        """Do the first slice now, if nobody else has one in this turn, and the others in turns to come. An exception
+        of the work's ends it and goes to the loop's handler, or to the caller."""
+        self._waiting.append((work, owner))
+        if not self._due:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        self._due = True
+        waiting = self._waiting
+        work, owner = waiting.popleft()
+        is_done = True
+        try:
+            is_done = self._slice(work, owner)
+        finally:
+            if not is_done:
+                waiting.append((work, owner))
+            if waiting:
+                self._loop.call_soon(self._go_on)
+            else:
+                self._due = False
+
+    def _slice(self, work: Work, owner: Owner) -> bool:
+        """Whether the work is done."""
+        now = self._loop.time
+        end = now() + SLICE_S
+        while not owner.is_over:
+            try:
+                next(work)
+            except StopIteration:
+                return True
+            if now() >= end:
+                return False
+        work.close()
+        return True
