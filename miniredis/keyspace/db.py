@@ -19,7 +19,7 @@ from miniredis.keyspace.blocked import Waiter
 from miniredis.keyspace.resting import Resting
 from miniredis.keyspace.value import String, Structure, Value, is_string, string_bytes
 from miniredis.keyspace.waste import DISSOLVING, Waste
-from miniredis.structures.table import MASK, Table, instants
+from miniredis.structures.table import MASK, SHARD_BITS, Table, instants
 from protocol.resp.values import Failure
 
 WRONG_TYPE: Final = "WRONGTYPE Operation against a key holding the wrong kind of value"
@@ -140,9 +140,12 @@ class Db:
     def find(self, key: bytes) -> Value | None:
         """What a read finds: counts a hit or miss, and sets the access clock."""
         keyspace = self.keyspace
-        shard = self.table.shards[hash(key) & MASK]
-        slot = shard.index.get(key)
-        if slot is None or (self.deadlines.size and self.expire_if_due(key)):
+        number = hash(key)
+        shard = self.table.shards[number & MASK]
+        slot = shard.spots[number >> SHARD_BITS & shard.mask]
+        if slot >= 0 and shard.keys[slot] != key:
+            slot = shard.find(key, number)
+        if slot < 0 or (self.deadlines.size and self.expire_if_due(key)):
             keyspace.misses += 1
             if keyspace.events_mask & notify.KEY_MISS:
                 self.notify(notify.KEY_MISS, b"keymiss", key)
@@ -157,9 +160,12 @@ class Db:
     def find_for_write(self, key: bytes) -> Value | None:
         """What a write finds: neither hit nor miss."""
         keyspace = self.keyspace
-        shard = self.table.shards[hash(key) & MASK]
-        slot = shard.index.get(key)
-        if slot is None or (self.deadlines.size and self.expire_if_due(key)):
+        number = hash(key)
+        shard = self.table.shards[number & MASK]
+        slot = shard.spots[number >> SHARD_BITS & shard.mask]
+        if slot >= 0 and shard.keys[slot] != key:
+            slot = shard.find(key, number)
+        if slot < 0 or (self.deadlines.size and self.expire_if_due(key)):
             return None
         if keyspace.plain_clock:
             shard.clocks[slot] = keyspace.clock
@@ -225,16 +231,19 @@ class Db:
 
     def reshape(self, key: bytes, value: Value) -> None:
         """The same value in another form, under a key that is there: no change that anybody hears of."""
-        shard = self.table.shards[hash(key) & MASK]
-        shard.values[shard.index[key]] = value
+        shard, slot = self.table.find(key)
+        shard.values[slot] = value
 
     def put(self, key: bytes, value: Value, *, keep_ttl: bool = False) -> None:
         """A new value under this key, or another one. Its expiry goes unless kept."""
         keyspace = self.keyspace
         table = self.table
-        shard = table.shards[hash(key) & MASK]
-        slot = shard.index.get(key)
-        if slot is None:
+        number = hash(key)
+        shard = table.shards[number & MASK]
+        slot = shard.spots[number >> SHARD_BITS & shard.mask]
+        if slot >= 0 and shard.keys[slot] != key:
+            slot = shard.find(key, number)
+        if slot < 0:
             table.add(key, value, keyspace.clock)
             if keyspace.events_mask & notify.NEW:
                 self.notify(notify.NEW, b"new", key)
@@ -254,10 +263,28 @@ class Db:
         if keyspace.heeds_touches:
             self.touch(key)
 
+    def put_all(self, keys: list[bytes], values: list[bytes | int]) -> None:
+        """`put` for each of them."""
+        keyspace = self.keyspace
+        shards = self.table.shards
+        clock = keyspace.clock
+        is_plain = not (self.deadlines.size or self.waiting or keyspace.heeds_touches or keyspace.is_lfu)
+        for key, value in zip(keys, values, strict=True):
+            number = hash(key)
+            shard = shards[number & MASK]
+            slot = shard.spots[number >> SHARD_BITS & shard.mask]
+            if slot >= 0 and shard.keys[slot] != key:
+                slot = shard.find(key, number)
+            if slot < 0 or not is_plain or type(shard.values[slot]) in DISSOLVING:
+                self.put(key, value)
+            else:
+                shard.values[slot] = value
+                shard.clocks[slot] = clock
+
     def replace(self, key: bytes, value: Value) -> None:
         """Exchange the value of a key that is there (INCR): expiry stays. Touches."""
-        shard = self.table.shards[hash(key) & MASK]
-        shard.values[shard.index[key]] = value
+        shard, slot = self.table.find(key)
+        shard.values[slot] = value
         if self.keyspace.heeds_touches:
             self.touch(key)
 
@@ -267,9 +294,12 @@ class Db:
 
         None, and nothing has changed, where it is not that plain: a due key, no `int`, a sum beyond 64 bits, LFU."""
         keyspace = self.keyspace
-        shard = self.table.shards[hash(key) & MASK]
-        slot = shard.index.get(key)
-        if slot is None:
+        number = hash(key)
+        shard = self.table.shards[number & MASK]
+        slot = shard.spots[number >> SHARD_BITS & shard.mask]
+        if slot >= 0 and shard.keys[slot] != key:
+            slot = shard.find(key, number)
+        if slot < 0:
             self.put(key, amount)
             return amount
         if not keyspace.plain_clock or (self.deadlines.size and self.expire_if_due(key)):

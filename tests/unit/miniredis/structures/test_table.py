@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from miniredis.structures.table import SHARDS, Table
+from miniredis.structures.table import SHARDS, Shard, Table
 
 
 def key(number: int) -> bytes:
@@ -64,6 +64,37 @@ def test_behaves_as_a_dict_does() -> None:
     assert not table.vacant.keys
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_crowded_shards_lose_no_key(seed: int) -> None:
+    """A key would be hidden behind a gap where its neighbours were removed, or found in another's slot."""
+    random = Random(seed)
+    shard_of = random.randrange(SHARDS)
+    names = [name for name in map(key, range(60_000)) if hash(name) & (SHARDS - 1) == shard_of]
+    table: Table[int] = Table()
+    model: dict[bytes, int] = {}
+    for step in range(6000):
+        name = random.choice(names)
+        if random.random() < (0.7 if step % 2000 < 1000 else 0.2):
+            table.set(name, step)
+            model[name] = step
+        else:
+            assert table.remove(name) == model.pop(name, None)
+        if step % 100 == 0:
+            assert all(table.get(name) == model.get(name) for name in names)
+            assert {name: table.clock(name) for name in model} == dict.fromkeys(model, 0)
+
+
+def test_a_shard_of_more_slots_than_two_bytes_count() -> None:
+    """Keys beyond 32,768 of one shard would be found in others' slots."""
+    names = [name for name in map(key, range(70_000 * SHARDS // 16)) if hash(name) & (SHARDS // 16 - 1) == 0]
+    shard: Shard[int] = Shard([], 4)
+    shard.keys += names
+    shard.make_room(1 << 17)
+    assert len(names) > 66_000
+    assert all(shard.find(name, hash(name)) == number for number, name in enumerate(names))
+    assert shard.find(b"none", hash(b"none")) == -1
+
+
 def test_clocks_follow_their_keys() -> None:
     """A key would inherit another's idle time when keys are removed."""
     table: Table[int] = Table()
@@ -95,7 +126,7 @@ def test_memory_is_given_back() -> None:
     table: Table[int] = Table()
     for number in range(50_000):
         table.add(key(number), 1, 0)
-    large = sum(sys.getsizeof(shard.index) for shard in table.shards)
+    large = sum(sys.getsizeof(shard.spots) for shard in table.shards)
     for number in range(49_000):
         table.remove(key(number))
-    assert sum(sys.getsizeof(shard.index) for shard in table.shards) < large / 8
+    assert sum(sys.getsizeof(shard.spots) for shard in table.shards) < large / 6
