@@ -125,6 +125,11 @@ class Parser:
         return len(self._rest) - self._offset + sum(map(len, self._gathered))
 
     @property
+    def missing(self) -> int:
+        """Bytes that a large argument lacks, with its line end: so many of the next belong to it. 0: none is due."""
+        return self._missing
+
+    @property
     def is_amid_command(self) -> bool:
         """Whether a part of a command was received."""
         return bool(self._rest or self._remaining)
@@ -204,15 +209,15 @@ class Parser:
         while position < last and not self._remaining:
             count = _COUNTS.get(pieces[position])
             if count is None:
+                if _PLAIN_INLINE(pieces[position]):
+                    commands.append(pieces[position].split())
+                    position += 1
+                    continue
                 count = _wide(pieces[position])
             final = position + 1 + 2 * count
             if not count or final > last:
                 if count:
                     self._remaining = count
-                if _PLAIN_INLINE(pieces[position]):
-                    commands.append(pieces[position].split())
-                    position += 1
-                    continue
                     position = self._continue(pieces, position + 1, commands)
                 break
             argv = pieces[position + 2 : final : 2]
@@ -438,13 +443,13 @@ def one_command_each(chunks: Iterable[bytes]) -> list[list[bytes]]:
                         argv = words
                 elif pieces[1:last:2] == [sizes[len(word)] for word in words]:
                     argv = words
+            elif last == 1 and not pieces[1] and _PLAIN_INLINE(pieces[0]):
+                argv = pieces[0].split()
         commands.append(argv)
     return commands
 
 
 def _alike(pieces: list[bytes], commands: list[list[bytes]]) -> int:
-            elif last == 1 and not pieces[1] and _PLAIN_INLINE(pieces[0]):
-                argv = pieces[0].split()
     """Take the commands of a pipeline whose commands all have as many arguments as the first; the position after them.
 
     0 when there is nothing of the kind. A last command that is not complete is left for others.
