@@ -29,8 +29,6 @@ def test_recorded_replies_are_ours(version: str, proto: int, least: int, ours: S
 
 def test_every_rule_is_needed() -> None:
     """A rule or an exception whose command is in no recording would hide what comes later."""
-    import re
-
     lines = [" ".join(row["argv"]) for version in ("7.4.1", "7.0.15") for row in rows(version, 2) if "argv" in row]
     lines.append("MONITOR lines")
     for pattern, _ in (*RULES, *EXCEPTIONS):
