@@ -104,8 +104,8 @@ class Sandbox:
         functions = {name.encode(): self._with_room(function) for name, function in self._functions().items()}
         lua = runtime.execute(
             prelude.SOURCE + patterns.SOURCE + runs.SOURCE, runtime.table_from(functions), prelude.HOOK_INTERVAL,
-            prelude.UNPACK_MAX, prelude.SPREAD_MAX, prelude.STRING_MAX_BYTES, prelude.WALK_MAX_ITEMS, prelude.GC_STEP,
-            is_for_libraries, name="@prelude",
+            prelude.UNPACK_MAX, prelude.STRING_MAX_BYTES, prelude.WALK_MAX_ITEMS, prelude.GC_STEP, is_for_libraries,
+            name="@prelude",
         )  # fmt: skip
         self._run, self._run_function, self._compile = lua[b"run"], lua[b"run_function"], lua[b"compile"]
         self._load_library = lua[b"load_library"]
@@ -274,8 +274,6 @@ class Sandbox:
             "math_randomseed": self._math_randomseed,
             "redis.call": self._call,
             "redis.pcall": self._pcall,
-            "many_call": lambda count, words: self._call(*[words[at] for at in range(1, int(count) + 1)]),
-            "many_pcall": lambda count, words: self._pcall(*[words[at] for at in range(1, int(count) + 1)]),
             "redis.sha1hex": _sha1hex,
             "redis.log": self._log,
             "redis.setresp": self._setresp,

@@ -240,10 +240,17 @@ def test_environments_are_a_scripts_own(world: World) -> None:
 
 def test_a_call_takes_all_that_unpack_gives(world: World) -> None:
     """Scripts that move a list with one RPUSH fail beyond a few thousand elements."""
-    fill = "local a = {} for i = 1, 7999 do a[i] = i end a[%d] = %s "
-    assert run(world, fill % (1, "0") + "return redis.call('rpush', 'many', unpack(a))") == 7999
-    assert run(world, "return redis.call('lrange', 'many', -1, -1)") == [b"7999"]
+    fill = "local a = {} for i = 1, 7990 do a[i] = i end a[%d] = %s "
+    assert run(world, fill % (1, "0") + "return redis.call('rpush', 'many', unpack(a))") == 7990
+    assert run(world, "return redis.call('lrange', 'many', -1, -1)") == [b"7990"]
     refused = run(world, fill % (77, "{}") + "return redis.call('rpush', 'many', unpack(a))")
     assert refused.text.startswith(b"ERR Lua redis lib command arguments must be strings or integers script: ")
     assert b"Wrong number" in run(world, fill % (1, "0") + "return redis.pcall('get', unpack(a)).err")
     run(world, "redis.call('del', 'many')")
+
+
+def test_a_call_that_is_returned_keeps_its_place(world: World) -> None:
+    """An error in `return redis.call(…)` would not say where in the script it was."""
+    for call in ("call('NOPE')", "call('get')", "call('lpush', 'a')"):
+        failure = run(world, f"local x = 1\n\nreturn redis.{call}")
+        assert failure.text.endswith(b", on @user_script:3."), failure.text
