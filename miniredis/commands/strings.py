@@ -503,12 +503,16 @@ def _check_pairs(call: Call) -> None:
 def _set_all(call: Call) -> None:
     _check_pairs(call)
     db, argv = call.db, call.argv
-    for at in range(1, len(argv), 2):
-        if db.deadlines.size:
-            db.expire_if_due(argv[at])
-        db.put(argv[at], compact(argv[at + 1]))
-        db.notify(notify.STRING, b"set", argv[at])
-    db.dirty += len(argv) // 2
+    keys = argv[1::2]
+    values = [compact(value) if value[:1] <= b"9" else value for value in argv[2::2]]  # digits and "-" come before
+    if db.deadlines.size or db.keyspace.events_mask:
+        for key, value in zip(keys, values, strict=True):
+            db.expire_if_due(key)
+            db.put(key, value)
+            db.notify(notify.STRING, b"set", key)
+    else:
+        db.put_all(keys, values)
+    db.dirty += len(keys)
 
 
 # The longest common subsequence.
