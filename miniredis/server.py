@@ -26,6 +26,7 @@ from miniredis.engine.settings import Settings
 from miniredis.engine.state import BUSY_SCRIPT, State
 from miniredis.engine.version import VERSION
 from miniredis.keyspace.expire import ActiveExpiry
+from miniredis.migration import Migrations
 from miniredis.pubsub import PubSub
 from miniredis.session import Crowd, Session
 from protocol.disk.files import Disk
@@ -116,6 +117,9 @@ class Server:
         self.expiry = ActiveExpiry(state.keyspace, clock.monotonic)
         self.turn = Turn(loop, self.settle, lambda: not state.journal.is_heard)
         self.turn.set_work(Crowd(self.engine, self.turn, loop).work)
+        self.migrations = Migrations(loop, self.turn, state)
+        state.carry = self.migrations.carry
+        state.links_kept = self.migrations.kept
         self.listeners: list[Listener] = []  # TCP
         self.left_listeners: list[Listener] = []  # no longer listening, but some of their connections live
         self.unix_listener: Listener | None = None
@@ -154,6 +158,7 @@ class Server:
         for timer in self._timers.values():
             timer.cancel()
         await self._end_script()
+        self.migrations.stop()
         self.turn.settle()
         for listener in self.listeners + self.left_listeners:
             await listener.drain(grace_s)
@@ -372,6 +377,7 @@ class Server:
             is_unfinished |= self.state.keyspace.waste.free()
             self.engine.end_unit()
         self._sample()
+        self.migrations.close_old()
         now = self.loop.time()
         if settings.timeout and now - self._idle_checked_at >= 1:
             self._idle_checked_at = now

@@ -19,6 +19,7 @@ from miniredis.commands import (
     latency,
     lists,
     memory,
+    migrate,
     modules,
     pubsub,
     scripting,
@@ -39,7 +40,7 @@ from miniredis.commands import (
 
 FAMILIES = (
     bitfields, bitmaps, geo, hash_expiry, hyperloglog, sorting, strings_conditional,
-    clients, command_docs, config, connection, debug, dump, functions, hashes, info, keys, latency, memory, modules,
+    clients, command_docs, config, connection, debug, dump, functions, hashes, info, keys, latency, memory, migrate, modules,
     lists, pubsub, scripting,
     server, sets, stream_deletion, stream_groups, stream_info, streams, strings,
     transactions, zset_algebra, zset_ranges, zsets,

@@ -57,7 +57,7 @@ from protocol.resp.values import BLOCKED, NULL_ARRAY, QUEUED, Failure, Many, Pus
 
 # The clock is looked at again after so long: commands of one pipeline, and of clients read in one turn, mostly share an
 # instant, as they do in Redis.
-INSTANT_S: Final = 0.0005
+INSTANT_S: Final = 0.0001
 
 # Of whom each command in a transaction is looked at alone.
 _LOOKED_AT_CLOSELY: Final = LIMITED_USER | NO_TOUCH | TRACKING
@@ -435,6 +435,19 @@ class Engine:
         self.scripts.warn_slow(threshold_ms)
         client.blocked = waiter
         return BLOCKED
+
+    def settle_late(self, waiter: Waiter, call: Call, work: Callable[[Call], Reply]) -> None:
+        """What a client waited for outside of here has come: do what is to be done with it, as a unit of its own.
+        The client is answered, or waits on if that is BLOCKED; it may be gone."""
+        self._begin(call)
+        call.argv = waiter.argv
+        reply = work(call)
+        if reply is not BLOCKED:
+            self._end_late(waiter, call, reply)
+            return
+        command = self.lookup(waiter.argv)
+        assert command is not None
+        self.conclude(call, command)
 
     def _end_late(self, waiter: Waiter, call: Call, reply: Reply) -> None:
         """What `perform` and `run` do after a command, for one that has outlasted their patience."""

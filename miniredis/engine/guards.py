@@ -40,7 +40,9 @@ from protocol.resp.values import Failure
 LOOK_TWICE: Final = 1 << 60
 
 _MAY_REPLICATE: Final = registry.WRITE | registry.MAY_REPLICATE
-_SECOND_LOOK: Final = registry.BLOCKING | registry.PROTECTED | registry.UNQUEUED | registry.OUTLASTS
+_SECOND_LOOK: Final = (
+    registry.BLOCKING | registry.PROTECTED | registry.UNQUEUED | registry.OUTLASTS | registry.WAITS
+)
 _KEYSPACE: Final = _MAY_REPLICATE | registry.READONLY
 
 # How much of an unknown command's words the error repeats.

@@ -143,6 +143,8 @@ def redacted(argv: list[bytes]) -> list[bytes]:
         for at, word in enumerate(argv):
             if word.upper() == b"AUTH" and at >= 2:
                 return argv[: at + 1] + [_REDACTED] * len(argv[at + 1 : at + 3]) + argv[at + 3 :]
+    if name == b"MIGRATE":
+        return _without_login(argv)
     if name == b"ACL" and len(argv) > 2 and argv[1].upper() in (b"SETUSER", b"DELUSER", b"GETUSER"):
         return argv[:2] + [_REDACTED] * (len(argv) - 2)
     if name == b"CONFIG" and len(argv) > 3 and argv[1].upper() == b"SET":
@@ -152,6 +154,17 @@ def redacted(argv: list[bytes]) -> list[bytes]:
                 words[at + 1] = _REDACTED
         return words
     return argv
+
+
+def _without_login(argv: list[bytes]) -> list[bytes]:
+    """A MIGRATE; after KEYS nothing is an option any more."""
+    words = list(argv)
+    at = 6
+    while at < len(words) and words[at].upper() != b"KEYS":
+        hidden = {b"AUTH": 1, b"AUTH2": 2}.get(words[at].upper(), 0)
+        words[at + 1 : at + 1 + hidden] = [_REDACTED] * len(words[at + 1 : at + 1 + hidden])
+        at += 1 + hidden
+    return words
 
 
 _UNPRINTABLE: Final = re.compile(rb"[^ !#-\[\]-~]")

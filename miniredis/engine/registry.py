@@ -56,6 +56,8 @@ IN_SUBSCRIBER: Final = 1 << 35
 # replication without being a write itself.
 OUTLASTS: Final = 1 << 36
 MAY_REPLICATE: Final = 1 << 37
+# And: its client may have to wait for something else than a key.
+WAITS: Final = 1 << 38
 
 FLAG_NAMES: Final = {
     WRITE: b"write", READONLY: b"readonly", DENYOOM: b"denyoom", ADMIN: b"admin", PUBSUB: b"pubsub",

@@ -98,6 +98,8 @@ class State:
         self.pause_changed: Callable[[], None] = lambda: None  # paused_until moved: the wiring keeps a timer for it
         self.request_shutdown: Callable[[bool], None] = lambda save: None
         self.log: Callable[[str], None] = lambda line: None
+        self.carry: Callable[[Any], None] = lambda migration: None  # a migration (MIGRATE) to its target and back
+        self.links_kept: Callable[[], int] = lambda: 0  # connections to such targets
         # Statistics of active expiry: percent of dead keys among those looked at, rounds ended by their budget,
         # microseconds spent.
         self.expiry_told: Callable[[], tuple[float, int, int]] = lambda: (0.0, 0, 0)

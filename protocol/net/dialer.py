@@ -10,7 +10,30 @@ from protocol.net.connection import Connection, Session, Turn
 if TYPE_CHECKING:
     import ssl as tls
 
-__all__ = ["Dialer"]
+__all__ = ["Dialer", "dial"]
+
+
+async def dial(
+    loop: asyncio.AbstractEventLoop,
+    turn: Turn,
+    open_session: Callable[[Connection], Session],
+    on_lost: Callable[[Connection], None],
+    host: str,
+    port: int,
+    *,
+    ssl: "tls.SSLContext | None" = None,
+    timeout_s: float,
+) -> Connection:
+    """One outgoing connection. OSError (TimeoutError is one): there is nobody, or not in time; ValueError: no such
+    name, or no such port, can be."""
+    try:
+        _, connection = await asyncio.wait_for(
+            loop.create_connection(lambda: Connection(loop, turn, open_session, on_lost), host, port, ssl=ssl),
+            timeout_s,
+        )
+    except OverflowError:
+        raise ValueError(f"no port: {port}") from None
+    return connection
 
 
 class Dialer:
@@ -62,10 +85,10 @@ class Dialer:
         while True:
             ended: asyncio.Future[None] = self._loop.create_future()
             try:
-                await asyncio.wait_for(self._dial(ended), self._connect_timeout_s)
+                await self._dial(ended)
                 self.attempts = 0
                 await ended
-            except (OSError, TimeoutError):
+            except OSError:
                 self.attempts += 1
             await asyncio.sleep(self._pause())
 
@@ -76,10 +99,10 @@ class Dialer:
                 ended.set_result(None)
 
         host, port = self._address
-        _, connection = await self._loop.create_connection(
-            lambda: Connection(self._loop, self._turn, self._open_session, lost), host, port, ssl=self._ssl
-        )
-        self.connection = connection
+        self.connection = await dial(
+            self._loop, self._turn, self._open_session, lost, host, port,
+            ssl=self._ssl, timeout_s=self._connect_timeout_s,
+        )  # fmt: skip
 
     def _pause(self) -> float:
         doublings = min(self.attempts, 16)  # 2^16 times any first delay is past every maximum

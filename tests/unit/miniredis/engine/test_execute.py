@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from miniredis.engine.client import REPLY_OFF, REPLY_SKIP, Client
-from miniredis.engine.observe import quoted
+from miniredis.engine.observe import quoted, redacted
 from miniredis.engine.settings import Settings
 from miniredis.engine.state import LOADING, MONITORED, OUT_OF_MEMORY
 from miniredis.keyspace.notify import format_classes, parse_classes
@@ -197,6 +197,14 @@ def test_monitor_hears_commands() -> None:
     world.send("SET a 1", "MULTI", "GET a", "EXEC")
     shown = [line.split(b"] ", 1)[1] for line in b"".join(watcher.out).split(b"\r\n")[:-1]]
     assert shown == [b'"SET" "a" "1"', b'"MULTI"', b'"GET" "a"', b'"EXEC"']
+
+
+def test_passwords_of_other_servers_are_not_shown() -> None:
+    """MONITOR and the slow log would show what MIGRATE logs in with; what is a key after KEYS is shown."""
+    words = b"MIGRATE h 1 k 0 9 copy auth secret AUTH2 me secret KEYS auth secret".split()
+    assert b" ".join(redacted(words)) == (
+        b"MIGRATE h 1 k 0 9 copy auth (redacted) AUTH2 (redacted) (redacted) KEYS auth secret"
+    )
 
 
 def test_monitor_hears_who_waits_once() -> None:
