@@ -355,8 +355,6 @@ class Server:
         until = self.state.paused_until
         if until:
             self._call_later("pause", (until - self.state.clock.wall_ms()) / 1000, self._end_pause)
-        else:
-            self.engine.resume_unblocked()
 
     def _end_pause(self) -> None:
         if self.state.mode & BUSY_SCRIPT:

@@ -37,8 +37,8 @@ COUNTED_BYTES = 8 * 1024
 
 class Session(Client):
     __slots__ = (
-        "_is_lost", "_soft_limit_since", "backlog", "connection", "engine", "held", "held_bytes", "log", "parser",
-        "traffic", "wait",
+        "_has_ended", "_is_lost", "_soft_limit_since", "backlog", "connection", "engine", "held", "held_bytes", "log",
+        "parser", "traffic", "wait",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +61,7 @@ class Session(Client):
         self.created_at = connection.last_active
         self._soft_limit_since = 0.0
         self._is_lost = False
+        self._has_ended = False  # it sends no more, but not all it sent was run
 
     # What the connection calls.
 
@@ -106,6 +107,10 @@ class Session(Client):
         else:
             self._leave()
 
+    def ended(self) -> bool:
+        self._has_ended = bool(self.held) and self._may_go_on()
+        return self._has_ended
+
     def _leave(self) -> None:
         self.backlog.clear()
         self.held.clear()
@@ -115,11 +120,12 @@ class Session(Client):
 
     def _first_slice(self, data: bytes) -> bytes:
         """As much of it as is run now; the rest is held until the others have had their turn."""
-        lines = data.count(b"\n")
+        known = self.parser.missing  # of an argument: they are no lines
+        lines = data.count(b"\n", known)
         most = LINES_PER_TURN * LINES_OF_A_COMMAND if data.startswith(b"*") else LINES_PER_TURN
         if lines <= most:
             return data
-        size = max(1, len(data) * most // lines)
+        size = max(1, known + (len(data) - known) * most // lines)
         self._hold(data[size:])
         self.connection.loop.call_soon(self._next_slice)
         return data[:size]
@@ -128,9 +134,13 @@ class Session(Client):
         if self.held and self._may_go_on():
             self._take_held()
             self._note_whether_holding()
-        if self._is_lost and not (self.held and self._may_go_on()):
+        if self.held and self._may_go_on():
+            return
+        if self._is_lost:
             self._is_lost = False
             self._leave()
+        elif self._has_ended:
+            self.connection.close()
 
     def _may_go_on(self) -> bool:
         return self.blocked is None and not self.backlog and not self.mode & CLOSING
@@ -154,7 +164,7 @@ class Session(Client):
             taken = self.engine.plain.run(self, commands)
             if taken < len(commands) or self.mode & CLOSING or self.blocked is not None:
                 self._stopped(commands[taken:])
-        if parser.failure is not None and not self.backlog and self.blocked is None:
+        if parser.failure is not None and not self.backlog and self.blocked is None and not self.mode & CLOSING:
             self._refuse()
 
     def _take_as_stranger(self, data: bytes) -> None:
@@ -168,7 +178,7 @@ class Session(Client):
                 break
             parser.authenticated = not self.mode & UNAUTHENTICATED
             commands = parser.take()
-        if parser.failure is not None and self.blocked is None:
+        if parser.failure is not None and self.blocked is None and not self.mode & CLOSING:
             self._refuse()
 
     def _run(self, commands: list[list[bytes]]) -> None:
@@ -180,10 +190,12 @@ class Session(Client):
         """The client waits, or its connection is to end: what it sent after that is kept, or dropped."""
         if self.mode & CLOSING:
             self.connection.close()
-            return
-        self.backlog = left
-        if self.blocked is not None:
-            self.wait()
+        else:
+            self.backlog = left
+            if self.blocked is not None:
+                self.wait()
+        if self.engine.unblocked:
+            self.engine.resume_unblocked()
 
     def drop_attacker(self) -> None:
         self.log(
@@ -225,7 +237,9 @@ class Session(Client):
         if self.parser.failure is not None:
             self._refuse()
             return
-        if self.held:
+        if not self.parser.authenticated:
+            self._take_as_stranger(b"")  # it reads a command at a time: more may be there
+        if self.held and self._may_go_on():
             self._take_held()
 
     # Output.

@@ -19,6 +19,7 @@ Laws:
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -80,9 +81,10 @@ class Engine:
         state.mode |= guards.LOOK_TWICE
         self._stale_at = float("-inf")  # monotonic: from then on the clock is looked at again
         self.depth = 0  # inside EXEC or a script: effects wait for the outer unit
-        self.unblocked: list[Client] = []  # may go on with what they sent meanwhile
+        self.unblocked: deque[Client] = deque()  # may go on with what they sent meanwhile
         self.postponed: dict[Client, None] = {}  # wait for the end of CLIENT PAUSE
         self._is_serving = False
+        self._is_resuming = False
         self.scripts = Scripts(self)
         self.plain = Plain(self)
 
@@ -530,12 +532,18 @@ class Engine:
         return True
 
     def resume_unblocked(self) -> None:
-        """Let clients that no longer wait go on with what they sent meanwhile."""
-        while self.unblocked:
-            clients, self.unblocked = self.unblocked, []
-            for client in clients:
+        """Let clients that no longer wait go on with what they sent meanwhile: one after the other, those too whom one
+        of them wakes. (One within the other, a chain of some hundred would be deeper than the stack.)"""
+        if self._is_resuming:
+            return
+        self._is_resuming = True
+        try:
+            while self.unblocked:
+                client = self.unblocked.popleft()
                 if not client.mode & CLOSING and not client.is_running:
                     client.resume()
+        finally:
+            self._is_resuming = False
 
     # CLIENT PAUSE.
 

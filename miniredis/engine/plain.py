@@ -59,7 +59,8 @@ class Plain:
     # One client.
 
     def run(self, client: Client, commands: list[list[bytes]]) -> int:
-        """Run what a client sent, answers to its `out`; how many were taken (a blocked or closing client stops).
+        """Run what a client sent, answers to its `out`; how many were taken (a blocked or closing client stops). Others
+        whom it woke go on then; where it waits itself, its session lets them, once it has put the rest by.
 
         Calls of one brief `command` in a row are looked up, guarded and timed together: `count` of them so far, since
         `started`.
@@ -156,7 +157,7 @@ class Plain:
             client.is_running = False
         if client.out:
             client.flush()
-        if engine.unblocked:
+        if engine.unblocked and client.blocked is None:
             engine.resume_unblocked()
         return taken
 
@@ -232,6 +233,9 @@ class Plain:
                         answers.clear()
                     first = at
                     self._conclude_heard(client, call, command, reply)
+                    if engine.unblocked:
+                        engine.resume_unblocked()
+                        words = 0  # whatever they did: everything is asked again
                     first = at + 1
                     continue
                 if call.effects is not None:
@@ -310,5 +314,3 @@ class Plain:
         finally:
             client.is_running = False
         client.flush()
-        if engine.unblocked:
-            engine.resume_unblocked()

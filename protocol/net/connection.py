@@ -10,6 +10,7 @@ Laws:
 """
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias, cast
@@ -51,6 +52,10 @@ class LendingSession(Session, Protocol):
 class GatheringSession(Session, Protocol):
     """A session whose reads are worked on together with others', by the `work` of the turn. `received` gets what comes
     first in a turn, or is too large to be kept until its end."""
+
+    def ended(self) -> bool:
+        """The peer sends no more. True: what it sent is still being worked on, and the session closes the connection
+        when it has been answered."""
 
     def pressed(self, answer: bytes) -> None:
         """An answer for a peer that is gone, or does not take what it is sent: to be written, or dropped."""
@@ -102,9 +107,11 @@ class Turn:
             self._loop.call_soon(self.settle)
 
     def settle(self) -> None:
-        if self._chunks:
-            self.work()
-        self._scheduled = False
+        try:
+            if self._chunks:
+                self.work()
+        finally:  # whatever happens, the next turn has an end
+            self._scheduled = False
         if self._before_flush is not None:
             self._before_flush()
         self._flush()
@@ -196,9 +203,10 @@ class Connection(asyncio.BaseProtocol):
         self.last_active = self.loop.time()
         self.session.received(data)
 
-    def eof_received(self) -> None:
-        """The peer has sent all it will: None lets the transport close, after what is queued was flushed."""
+    def eof_received(self) -> bool:
+        """The peer has sent all it will: False lets the transport close, after what is queued was flushed."""
         self.flush()
+        return False
 
     def pause_writing(self) -> None:
         self.is_congested = True
@@ -299,11 +307,12 @@ class Connection(asyncio.BaseProtocol):
         raw = self.transport.get_extra_info("socket")
         if raw is None or raw.family == socket.AF_UNIX:
             return
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if hasattr(socket, "TCP_KEEPIDLE"):  # Linux; elsewhere the system's own times hold
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, seconds)
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, seconds // 3))
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+        with contextlib.suppress(OSError):  # a time beyond what the system knows leaves its own
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if hasattr(socket, "TCP_KEEPIDLE"):  # Linux; elsewhere the system's own times hold
+                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, seconds)
+                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, seconds // 3))
+                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
 
     def set_idle_timeout(self, seconds: float | None) -> None:
         """Close the connection when nothing has come for `seconds`; None: never."""
@@ -370,9 +379,10 @@ class GatheringConnection(Connection):
         if len(chunks) >= HURRIED_CONNECTIONS:
             turn.work()
 
-    def eof_received(self) -> None:
+    def eof_received(self) -> bool:
         self._turn.settle()
         super().eof_received()
+        return not self.is_closing and cast("GatheringSession", self.session).ended()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.is_closing = True

@@ -313,6 +313,9 @@ class Gatherer(Quiet):
     def pressed(self, answer: bytes) -> None:
         self.events.append("pressed")
 
+    def ended(self) -> bool:
+        return False
+
 
 async def test_reads_of_a_turn_are_worked_on_in_order_before_it_ends() -> None:
     """Answers would leave before the append-only file is written, or what was read before the end would be lost."""
