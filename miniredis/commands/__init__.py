@@ -33,6 +33,7 @@ from miniredis.commands import (
     strings,
     strings_conditional,
     transactions,
+    vector_sets,
     zset_algebra,
     zset_ranges,
     zsets,
@@ -43,5 +44,5 @@ FAMILIES = (
     clients, command_docs, config, connection, debug, dump, functions, hashes, info, keys, latency, memory, migrate, modules,
     lists, pubsub, scripting,
     server, sets, stream_deletion, stream_groups, stream_info, streams, strings,
-    transactions, zset_algebra, zset_ranges, zsets,
+    transactions, vector_sets, zset_algebra, zset_ranges, zsets,
 )  # fmt: skip

@@ -26,7 +26,9 @@ from protocol.resp.values import OK, Failure, Reply, Status
 INT64_MAX: Final = 0x7FFFFFFFFFFFFFFF
 INT32_MAX: Final = 0x7FFFFFFF
 
-_TYPES: Final = {name: Status(name) for name in (b"none", b"string", b"list", b"set", b"zset", b"hash", b"stream")}
+_TYPES: Final = {
+    name: Status(name) for name in (b"none", b"string", b"list", b"set", b"zset", b"hash", b"stream", b"vectorset")
+}
 
 
 # Deleting.

@@ -71,13 +71,14 @@ FLAG_NAMES: Final = {
 CATEGORIES: Final = (
     "keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo", "stream",
     "pubsub", "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
+    "vectorset",
 )  # fmt: skip
 
 _CATEGORY_OF_GROUP: Final = {
     "generic": "keyspace", "string": "string", "list": "list", "set": "set", "sorted-set": "sortedset", "hash": "hash",
     "pubsub": None, "transactions": "transaction", "connection": "connection", "server": None,
     "scripting": "scripting", "hyperloglog": "hyperloglog", "cluster": None, "geo": "geo", "stream": "stream",
-    "bitmap": "bitmap", "replication": None,
+    "bitmap": "bitmap", "replication": None, "vector_set": "vectorset",
 }  # fmt: skip
 
 _GROUP_OF_MODULE: Final = {
@@ -90,6 +91,7 @@ _GROUP_OF_MODULE: Final = {
     "observe": "server", "command_docs": "server",
     "bitfields": "bitmap", "hash_expiry": "hash", "sorting": "generic",
     "info": "server", "debug": "server", "scripting": "scripting", "functions": "scripting", "clients": "connection",
+    "vector_sets": "vector_set",
 }  # fmt: skip
 
 UNBOUNDED: Final = 1 << 31  # more words than the parser lets through

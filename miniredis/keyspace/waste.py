@@ -17,11 +17,12 @@ from miniredis.structures.hash import Hash
 from miniredis.structures.sets import Set
 from miniredis.structures.stream import Stream
 from miniredis.structures.table import Table
+from miniredis.structures.vector_set import VectorSet
 from miniredis.structures.zset import SortedSet
 
 # What knows how to dissolve; and below this length it is freed faster than it is told.
-Dissolving = SortedSet | Set | Hash | List | Stream
-DISSOLVING: Final = frozenset((SortedSet, Set, Hash, List, Stream))
+Dissolving = SortedSet | Set | Hash | List | Stream | VectorSet
+DISSOLVING: Final = frozenset((SortedSet, Set, Hash, List, Stream, VectorSet))
 LEAST: Final = 4096
 
 # Elements freed at a time, and so many times a tick: 2 ms.

@@ -19,6 +19,7 @@ from miniredis.structures.sets import Set
 from miniredis.structures.stream import Stream
 from miniredis.structures.stream_node import MAX_ID
 from miniredis.structures.table import Table
+from miniredis.structures.vector_set import VectorSet
 from miniredis.structures.zset import SortedSet
 from protocol.resp.numbers import format_shortest
 
@@ -62,7 +63,7 @@ def value_digest(value: Value, has_expiry: bool, digest: int = 0) -> int:
 def _type_code(value: Value) -> int:
     if isinstance(value, int | bytes | bytearray):
         return 0
-    return {b"list": 1, b"set": 2, b"zset": 3, b"hash": 4, b"stream": 6}[value.type_name]
+    return {b"list": 1, b"set": 2, b"zset": 3, b"hash": 4, b"stream": 6, b"vectorset": 5}[value.type_name]
 
 
 def _unordered(value: Value) -> Iterator[int]:
@@ -73,6 +74,8 @@ def _unordered(value: Value) -> Iterator[int]:
         for score, member in value:
             pair = mixed(mixed(0, member), format_shortest(score))
             yield _sum(pair.to_bytes(DIGEST_BYTES, "big"))
+    elif isinstance(value, VectorSet):
+        yield from _vectors(value)
     else:
         assert isinstance(value, Hash)
         for field, text in value.items():
@@ -80,6 +83,17 @@ def _unordered(value: Value) -> Iterator[int]:
             if value.deadlines is not None and value.deadlines.get(field) is not None:
                 pair ^= _sum(_FIELD_EXPIRE)
             yield _sum(pair.to_bytes(DIGEST_BYTES, "big"))
+
+
+def _vectors(value: VectorSet) -> Iterator[int]:
+    """How many and how long, then each element with what is stored of its vector."""
+    yield mixed(mixed(0, b"%d" % len(value)), b"%d" % value.dimension)
+    for element in value.elements():
+        vector = value.vector(element)
+        assert vector is not None
+        pair = mixed(mixed(0, value.space.raw(vector)), element)
+        attributes = value.attributes.get(element)
+        yield pair if attributes is None else mixed(pair, attributes)
 
 
 class Database(Protocol):

@@ -66,6 +66,10 @@ PACKED_TYPES: Final = frozenset((
     HASH_LISTPACK_EX, STREAM_LISTPACKS, STREAM_LISTPACKS_2, STREAM_LISTPACKS_3,
 ))  # fmt: skip
 
+# What else stands in a file.
+MODULE: Final = 6
+MODULE_2: Final = 7
+
 # Nodes of a list.
 PLAIN: Final = 1
 PACKED: Final = 2

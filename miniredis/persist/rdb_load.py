@@ -16,6 +16,7 @@ from miniredis.keyspace.value import Value, compact
 from miniredis.persist import rdb_format as rdb
 from miniredis.persist.rdb_format import Reader
 from miniredis.persist.rdb_stream import load_stream
+from miniredis.persist.rdb_vectors import load_vectors
 from miniredis.structures import listpack
 from miniredis.structures.chunks import List, Run, packed_run, plain_run
 from miniredis.structures.hash import Hash
@@ -80,6 +81,11 @@ def decode(kind: int, reader: Reader, limits: Limits) -> Value:
     if load is None:
         raise ValueError("a value of no known type")
     return load(reader, limits)
+
+
+def _module(reader: Reader, limits: Limits) -> Value:
+    """Of the modules there are, one brings a type that is here: vector sets."""
+    return load_vectors(reader)
 
 
 # ── strings and lists ──────────────────────────────────────────────────────────────────────────────────
@@ -370,4 +376,5 @@ _LOADERS: Final[dict[int, Callable[[Reader, Limits], Value]]] = {
     rdb.STREAM_LISTPACKS: _stream,
     rdb.STREAM_LISTPACKS_2: _stream_2,
     rdb.STREAM_LISTPACKS_3: _stream_3,
+    rdb.MODULE_2: _module,
 }

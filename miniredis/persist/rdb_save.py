@@ -14,6 +14,7 @@ from itertools import chain
 from miniredis.keyspace.value import Value
 from miniredis.persist import rdb_format as rdb
 from miniredis.persist.rdb_stream import encode_stream
+from miniredis.persist.rdb_vectors import encode_vectors
 from miniredis.structures import listpack
 from miniredis.structures.chunks import List
 from miniredis.structures.field_deadlines import FieldDeadlines
@@ -21,6 +22,7 @@ from miniredis.structures.hash import Hash
 from miniredis.structures.legacy import write_intset
 from miniredis.structures.sets import INTSET, Set
 from miniredis.structures.stream import Stream
+from miniredis.structures.vector_set import VectorSet
 from miniredis.structures.zset import SortedSet
 from protocol.resp.numbers import WHOLE_LIMIT, format_double
 
@@ -47,6 +49,8 @@ def encode(value: Value, *, is_compressed: bool) -> bytes:
         return _set(value, is_compressed)
     if isinstance(value, Stream):
         return encode_stream(value, is_compressed)
+    if isinstance(value, VectorSet):
+        return encode_vectors(value, is_compressed)
     assert isinstance(value, SortedSet)
     return _zset(value, is_compressed)
 
