@@ -37,6 +37,9 @@ TO_AOF: Final = 1
 TO_REPLICAS: Final = 2
 TO_ALL: Final = 3
 
+# Places, counts and database numbers are mostly small: they are looked up, not parsed.
+SMALL_INTEGERS: Final = {b"%d" % number: number for number in range(-10, 1001)}
+
 NOT_AN_INTEGER: Final = "ERR value is not an integer or out of range"
 NOT_A_FLOAT: Final = "ERR value is not a valid float"
 SYNTAX_ERROR: Final = "ERR syntax error"
@@ -123,6 +126,9 @@ class Call:
     # Arguments.
 
     def integer(self, at: int, error: str = NOT_AN_INTEGER) -> int:
+        value = SMALL_INTEGERS.get(self.argv[at])
+        if value is not None:
+            return value
         try:
             return parse_int(self.argv[at])
         except ValueError:

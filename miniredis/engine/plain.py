@@ -195,8 +195,10 @@ class Plain:
             for client, argv in pairs:
                 if argv[0] != name or len(argv) != words or client.mode & refuses:
                     at = first + len(answers)
+                    ended = 0.0
                     if at > since:
-                        self._count(command, call, at - since, engine.look_at_clock() - started)
+                        ended = engine.look_at_clock()
+                        self._count(command, call, at - since, ended - started)
                     command = self._plain(client, argv) if argv is not OTHER else None
                     if command is None:
                         if answers:
@@ -208,7 +210,7 @@ class Plain:
                         words = 0  # whatever it did: everything is asked again
                         continue
                     since = at
-                    started = engine.look_at_clock()
+                    started = ended or engine.look_at_clock()
                     now = keyspace.now
                     name = argv[0]
                     words = len(argv) if command.is_brief else 0  # what may take long is timed alone
