@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 from minikafka.api.context import Context
 from minikafka.api.registry import Hangup, Operation, Resource, api
@@ -27,11 +27,14 @@ from protocol.kafka.messages.configs import (
 )
 
 BROKER_LOGGER = 8
+RESOURCES_A_STEP = 16  # described before others may have their turn
 EXTRA_ENTRIES = 8192  # one request may have described, beside every topic there is: two dozen brokers, 40 ms
 
 
 @api(DescribeConfigsRequest, 1, 4, listeners="BC")
-def describe_configs(broker: Context, request: DescribeConfigsRequest) -> DescribeConfigsResponse:
+def describe_configs(
+    broker: Context, request: DescribeConfigsRequest
+) -> Generator[None, None, DescribeConfigsResponse]:
     """Every config of brokers, topics and groups, default or set. The library's doc texts are not repeated here.
 
     A few bytes ask for hundreds of entries. Nobody needs a topic twice: who asks for much more than there is loses the
@@ -41,7 +44,9 @@ def describe_configs(broker: Context, request: DescribeConfigsRequest) -> Descri
         raise InvalidRequest()
     left = EXTRA_ENTRIES + len(broker.image.topics) * len(broker.configs.tables.topic)
     results = []
-    for resource in request.resources:
+    for at, resource in enumerate(request.resources):
+        if at % RESOURCES_A_STEP == RESOURCES_A_STEP - 1:
+            yield
         result = DescribeConfigsResult(
             resource_type=resource.resource_type, resource_name=resource.resource_name, error_message="", configs=[]
         )

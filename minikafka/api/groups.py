@@ -116,6 +116,8 @@ def find_coordinator(broker: Context, request: FindCoordinatorRequest) -> FindCo
 
     def found(key: str) -> Coordinator:
         node, code, text = _coordinator(broker, request.key_type, key)
+        if code != UnsupportedVersion.code:
+            text = ""  # where many are asked for, Kafka tells the code alone
         return Coordinator(key=key, node_id=node[0], host=node[1], port=node[2], error_code=code, error_message=text)
 
     if broker.api_version >= MANY_KEYS_SINCE:

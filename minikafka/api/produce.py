@@ -11,7 +11,9 @@ acks=all it waits until the batches are committed. Otherwise, and where one repl
 from __future__ import annotations
 
 from asyncio import Future
+from collections.abc import Generator
 from functools import partial
+from typing import Any
 
 from minikafka.api.context import Context
 from minikafka.api.leaders import endpoints, leader_of
@@ -41,11 +43,13 @@ from protocol.kafka.messages.produce import (
     PartitionProduceResponse,
     ProduceRequest,
     ProduceResponse,
+    TopicProduceData,
     TopicProduceResponse,
 )
 
 ACKS_ALL = -1
 NO_ACKS = 0
+PARTITIONS_A_SLICE = 100  # of one request that are written before others may have their turn
 INTERNAL_WRITER = "__admin_client"  # the client id that may write to internal topics
 FIRST_WITH_ZSTD = 7
 FIRST_WITH_LEADERS = 10
@@ -68,14 +72,32 @@ def shortcut(version: int) -> Shortcut | None:
 
 
 @api(ProduceRequest, 3, 13, pipelined=True, reported_low=0, shortcut=shortcut)
-def produce(broker: Context, request: ProduceRequest) -> ProduceResponse | Future[ProduceResponse] | None:
-    """Append record batches."""
+def produce(
+    broker: Context, request: ProduceRequest
+) -> ProduceResponse | Future[ProduceResponse] | Generator[None, None, Any] | None:
+    """Append record batches. A partition named twice is written and answered once: what was named last counts."""
+    working = appending(broker, request)
+    if count_partitions(request) > PARTITIONS_A_SLICE:
+        return working
+    try:
+        next(working)
+    except StopIteration as done:
+        answer: ProduceResponse | Future[ProduceResponse] | None = done.value
+        return answer
+    raise AssertionError("so few partitions take no second slice")
+
+
+def appending(
+    broker: Context, request: ProduceRequest
+) -> Generator[None, None, ProduceResponse | Future[ProduceResponse] | None]:
+    """The whole request, with a stop every `PARTITIONS_A_SLICE`."""
     pending: list[tuple[PartitionProduceResponse, Partition, int]] = []
     response = ProduceResponse(responses=[])
     leaders: set[int] = set()
     acks, version = request.acks, broker.api_version
     is_foreign = request.transactional_id is None and has_transactional(request)
-    for topic in request.topic_data:
+    seen = 0
+    for topic in named_once(request):
         answers: list[PartitionProduceResponse] = []
         response.responses.append(
             TopicProduceResponse(name=topic.name, topic_id=topic.topic_id, partition_responses=answers)
@@ -90,6 +112,10 @@ def produce(broker: Context, request: ProduceRequest) -> ProduceResponse | Futur
         except KafkaError as error:
             refusal = error
         for data in topic.partition_data:
+            if seen == PARTITIONS_A_SLICE:
+                seen = 0
+                yield
+            seen += 1
             try:
                 if refusal is not None:
                     raise refusal
@@ -116,6 +142,27 @@ def produce(broker: Context, request: ProduceRequest) -> ProduceResponse | Futur
     if pending:
         return Commits(broker, response, pending, request.timeout_ms).done
     return response
+
+
+def count_partitions(request: ProduceRequest) -> int:
+    """How many batches a request has."""
+    return sum(len(topic.partition_data) for topic in request.topic_data)
+
+
+def named_once(request: ProduceRequest) -> list[TopicProduceData]:
+    """The request's topics, each of them and of their partitions once, in the order in which they came first."""
+    topics = request.topic_data
+    if count_partitions(request) < 2:
+        return topics
+    once: dict[tuple[str, bytes], dict[int, PartitionProduceData]] = {}
+    for topic in topics:
+        partitions = once.setdefault((topic.name, bytes(topic.topic_id)), {})
+        for data in topic.partition_data:
+            partitions[data.index] = data
+    return [
+        TopicProduceData(name=name, topic_id=topic_id, partition_data=list(partitions.values()))
+        for (name, topic_id), partitions in once.items()
+    ]
 
 
 def has_transactional(request: ProduceRequest) -> bool:

@@ -54,6 +54,7 @@ SHARE_TOPIC = "__share_group_state"
 INTERNAL = frozenset((OFFSETS_TOPIC, TRANSACTIONS_TOPIC, SHARE_TOPIC))
 
 NOT_ASKED = -(1 << 31)  # authorised operations nobody asked for
+FIRST_WITH_DELETION_DISABLED = 3  # DeleteTopics version
 TOPICS_A_STEP = 64  # looked at before others may have their turn
 MAX_BEGUN = 100  # topics one Metadata request may have created; each takes part of a millisecond
 TOPIC_OPERATIONS = (
@@ -435,14 +436,12 @@ def create_partitions(broker: Context, request: CreatePartitionsRequest) -> Futu
 
 
 @api(DeleteTopicsRequest, 1, 6, at=CONTROLLER)
-def delete_topics(broker: Context, request: DeleteTopicsRequest) -> Future[DeleteTopicsResponse]:
+def delete_topics(broker: Context, request: DeleteTopicsRequest) -> Generator[None, None, Any]:
     """Remove topics, by name or, from v6 on, by id."""
     if not broker.configs.broker("delete.topic.enable"):
-        if broker.api_version < 3:
-            raise InvalidRequest("Topic deletion is disabled.")
-        raise TopicDeletionDisabled()
+        return _deletion_disabled(request, broker.api_version)
     results: list[DeletableTopicResult] = []
-    chosen = _chosen_topics(broker, request, results)
+    chosen = yield from _chosen_topics(broker, request, results)
     deleted = broker.controller.delete_topics(list(chosen))
 
     def answer(errors: dict[bytes, KafkaError | None]) -> DeleteTopicsResponse:
@@ -453,6 +452,14 @@ def delete_topics(broker: Context, request: DeleteTopicsRequest) -> Future[Delet
     return after(deleted, answer)
 
 
+def _deletion_disabled(request: DeleteTopicsRequest, version: int) -> DeleteTopicsResponse:
+    code = InvalidRequest.code if version < FIRST_WITH_DELETION_DISABLED else TopicDeletionDisabled.code
+    asked = [*((name, NO_UUID) for name in request.topic_names), *((one.name, one.topic_id) for one in request.topics)]
+    return DeleteTopicsResponse(
+        responses=each(asked, lambda one: DeletableTopicResult(name=one[0], topic_id=one[1], error_code=code))
+    )
+
+
 def _deleted(name: str | None, topic_id: bytes, error: KafkaError | None) -> DeletableTopicResult:
     if error is None:
         return DeletableTopicResult(name=name, topic_id=topic_id)
@@ -461,7 +468,7 @@ def _deleted(name: str | None, topic_id: bytes, error: KafkaError | None) -> Del
 
 def _chosen_topics(
     broker: Context, request: DeleteTopicsRequest, results: list[DeletableTopicResult]
-) -> dict[bytes, str]:
+) -> Generator[None, None, dict[bytes, str]]:
     """The topics to delete, id to name; what cannot be deleted is told in `results`."""
     names: list[str] = list(request.topic_names)
     ids: list[bytes] = []
@@ -482,7 +489,9 @@ def _chosen_topics(
     results += [_deleted(None, topic_id, InvalidRequest("Duplicate topic id.")) for topic_id in twice_given]
     chosen: dict[bytes, str] = {}
     state = broker.controller.state
-    for topic_id in ids:
+    for at, topic_id in enumerate(ids):
+        if at % TOPICS_A_STEP == TOPICS_A_STEP - 1:
+            yield
         if topic_id in twice_given:
             continue
         topic = state.topics_by_id.get(topic_id)
@@ -493,7 +502,9 @@ def _chosen_topics(
         else:
             shown = topic.name if broker.may(Operation.DESCRIBE, Resource.TOPIC, topic.name) else None
             results.append(_deleted(shown, topic_id, TopicAuthorizationFailed()))
-    for name in names:
+    for at, name in enumerate(names):
+        if at % TOPICS_A_STEP == TOPICS_A_STEP - 1:
+            yield
         if name in twice_named:
             continue
         topic = state.topics.get(name)

@@ -26,6 +26,7 @@ from minikafka.raft.node import Node
 from protocol.kafka.errors import (
     InvalidReplicationFactor,
     KafkaError,
+    PolicyViolation,
     RequestTimedOut,
     TopicAlreadyExists,
     error_of,
@@ -48,7 +49,7 @@ from protocol.kafka.schema import Record
 
 Reply = TypeVar("Reply")
 
-TOPICS_A_TURN = 250  # new topics of one request that are decided before others have their turn, some 20 ms
+TOPICS_A_TURN = 100  # new topics of one request that are decided before others have their turn, some 10 ms
 MAX_RECORDS_PER_BATCH = 10_000  # of a decision that may be split
 
 
@@ -174,12 +175,25 @@ class Controller:
         """Create topics, each by itself; many of one request in turns, a batch each, so that the broker's other clients
         do not wait for all of them. (In Kafka the controller alone is busy with it, a thread of its own.) A stop in
         between leaves those that are written, and no answer, as a lost answer does."""
-        first = wanted[:TOPICS_A_TURN]
-        # What may be too much for one request is decided as a whole, and refused as one.
-        if len(first) == len(wanted) or topics.records_at_most(self.defaults, wanted) > topics.MAX_RECORDS_PER_REQUEST:
+        if len(wanted) <= TOPICS_A_TURN:
             return self._create(wanted, describable, validate_only)
         answer: Future[list[CreatableTopicResult]] = self.loop.create_future()
         results: list[Future[list[CreatableTopicResult]]] = []
+        left = topics.MAX_RECORDS_PER_REQUEST
+        looked_at = 0
+
+        def look() -> None:
+            # What may be too much for one request is gone through before any of it is written: it is refused as one.
+            nonlocal left, looked_at
+            some = wanted[looked_at : looked_at + TOPICS_A_TURN]
+            looked_at += len(some)
+            left -= len(self._decide(some, describable, False).records)
+            if answer.done():
+                return
+            if left < 0:
+                answer.set_exception(PolicyViolation("Unable to perform excessively large batch operation."))
+            else:
+                self.loop.call_soon(look if looked_at < len(wanted) else go_on)
 
         def go_on() -> None:
             start = len(results) * TOPICS_A_TURN
@@ -199,16 +213,22 @@ class Controller:
             else:
                 answer.set_result([result for each in results for result in each.result()])
 
-        go_on()
+        if topics.records_at_most(self.defaults, wanted) > topics.MAX_RECORDS_PER_REQUEST:
+            look()
+        else:
+            go_on()
         return answer
 
     def _create(
         self, wanted: Sequence[CreatableTopic], describable: set[str], validate_only: bool
     ) -> Future[list[CreatableTopicResult]]:
-        return self.settle(
-            topics.create_topics(
-                self.state, self.configs, self.defaults, self.random, wanted, describable, validate_only=validate_only
-            )
+        return self.settle(self._decide(wanted, describable, validate_only))
+
+    def _decide(
+        self, wanted: Sequence[CreatableTopic], describable: set[str], validate_only: bool
+    ) -> Outcome[list[CreatableTopicResult]]:
+        return topics.create_topics(
+            self.state, self.configs, self.defaults, self.random, wanted, describable, validate_only=validate_only
         )
 
     def delete_topics(self, topic_ids: Sequence[bytes]) -> Future[dict[bytes, KafkaError | None]]:

@@ -201,6 +201,8 @@ def _placed_by_hand(state: Image, wanted: CreatableTopic) -> list[list[int]]:
         raise InvalidRequest("A manual partition assignment was specified, but replication factor was not set to -1.")
     if wanted.num_partitions != DEFAULT:
         raise InvalidRequest("A manual partition assignment was specified, but numPartitions was not set to -1.")
+    if len(wanted.assignments) > MAX_RECORDS_PER_REQUEST:
+        raise PolicyViolation("Unable to perform excessively large batch operation.")
     placed: dict[int, list[int]] = {}
     factor: int | None = None
     for one in wanted.assignments:

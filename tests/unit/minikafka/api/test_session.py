@@ -318,3 +318,70 @@ def test_api_versions_is_answered_in_any_version() -> None:
     assert reply.error_code == 35  # type: ignore[attr-defined]
     assert [(one.api_key, one.max_version) for one in reply.api_keys] == [(18, 4)]  # type: ignore[attr-defined]
     assert not connection.is_closed
+
+
+def padded(number: int) -> bytes:
+    """A request long enough to be worked on in slices."""
+    request = HeartbeatRequest(group_id="g" * 5000, generation_id=number, member_id="m")
+    return b"".join(frame_request(request, 4, number, "me"))
+
+
+@pytest.mark.parametrize("steps", [0, 5000])
+async def test_a_long_request_holds_its_place(steps: int) -> None:
+    """What is worked on in slices would be overtaken by the client's next request, or answered out of order."""
+    running: list[int] = []
+
+    def handler(broker: Any, request: HeartbeatRequest) -> Any:
+        running.append(request.generation_id)
+        for _ in range(steps):
+            yield
+        assert running == [request.generation_id]
+        running.clear()
+        if request.generation_id == 2:
+            raise NotLeaderOrFollower
+        return HeartbeatResponse(error_code=request.generation_id)
+
+    session, connection = opened(served(handler))
+    session.received(b"".join([asked(0), padded(1), asked(2), padded(3), asked(4)]))
+    for _ in range(2000):
+        if len(answers(connection)) == 5:
+            break
+        await asyncio.sleep(0)
+    assert answers(connection) == [(0, 0), (1, 1), (2, NotLeaderOrFollower.code), (3, 3), (4, 4)]
+    assert not session.is_busy
+
+
+async def test_a_long_request_may_end_in_waiting() -> None:
+    """A fetch of many partitions that waits for more would never be answered."""
+    later: asyncio.Future[HeartbeatResponse] = asyncio.get_running_loop().create_future()
+
+    def handler(broker: Any, request: HeartbeatRequest) -> Any:
+        yield
+        return later if request.generation_id == 1 else HeartbeatResponse(error_code=0)
+
+    session, connection = opened(served(handler))
+    session.received(padded(1) + padded(2))
+    assert answers(connection) == []
+    later.set_result(HeartbeatResponse(error_code=7))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert answers(connection) == [(1, 7), (2, 0)]
+
+
+async def test_nobody_is_answered_who_has_left() -> None:
+    """The work of a client that hung up would go on, and be written to a closed connection."""
+    ended = []
+
+    def handler(broker: Any, request: HeartbeatRequest) -> Any:
+        try:
+            while True:
+                yield
+        finally:
+            ended.append(request.generation_id)
+
+    session, connection = opened(served(handler))
+    session.received(padded(1))
+    session.lost()
+    await asyncio.sleep(0)
+    assert ended == [1]
+    assert not connection.out
