@@ -337,6 +337,8 @@ class Server:
 
     def _arm_deadline(self) -> None:
         """Keep the timer at the earliest deadline of whoever is blocked."""
+        if self.engine.flushing and self._timers["tick"].when() > self.loop.time() + HURRIED_TICK_S:
+            self._call_later("tick", HURRIED_TICK_S, self.tick)
         deadline = self.state.blocked.next_deadline()
         if deadline is not None and ("deadline" not in self._timers or deadline < self._deadline_ms):
             self._deadline_ms = deadline
@@ -372,7 +374,10 @@ class Server:
         if not self.state.mode & BUSY_SCRIPT:
             self.engine.begin_unit()
             is_unfinished = self.state.expires_actively and self._expire(settings)
-            is_unfinished |= self.state.keyspace.waste.free()
+            if self.state.keyspace.waste.free():
+                is_unfinished = True
+            elif self.engine.flushing:
+                self.engine.release_flushing()
             self.engine.end_unit()
         self._sample()
         self.migrations.close_old()

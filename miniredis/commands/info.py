@@ -120,7 +120,7 @@ def _clients(call: Call) -> Fields:
         "maxclients": state.settings.maxclients,
         "client_recent_max_input_buffer": max([client.buffered_bytes for client in clients], default=0),
         "client_recent_max_output_buffer": max([client.pending_bytes for client in clients], default=0),
-        "blocked_clients": len(state.blocked) + len(state.engine.postponed),
+        "blocked_clients": len(state.blocked) + len(state.engine.postponed) + len(state.engine.flushing),
         "tracking_clients": 0,
         "pubsub_clients": len(listening),
         "watching_clients": len([client for client in clients if client.watched]),
@@ -179,8 +179,8 @@ def _memory(call: Call) -> Fields:
         "mem_allocator": "libc",
         "mem_overhead_db_hashtable_rehashing": 0,
         "active_defrag_running": 0,
-        "lazyfree_pending_objects": 0,
-        "lazyfreed_objects": 0,
+        "lazyfree_pending_objects": state.keyspace.waste.pending,
+        "lazyfreed_objects": state.keyspace.waste.freed,
     }
 
 

@@ -49,14 +49,14 @@ def del_(call: Call) -> Reply:
 )  # fmt: skip
 def unlink(call: Call) -> Reply:
     """Take keys away and leave the freeing of their values to later; return how many there were."""
-    return _delete(call)
+    return _delete(call, is_told=True)
 
 
-def _delete(call: Call) -> int:
+def _delete(call: Call, *, is_told: bool = False) -> int:
     db = call.db
     count = 0
     for key in call.argv[1:]:
-        if (db.deadlines.size and db.expire_if_due(key)) or not db.delete(key):
+        if (db.deadlines.size and db.expire_if_due(key)) or not db.delete(key, is_told=is_told):
             continue
         count += 1
         db.dirty += 1

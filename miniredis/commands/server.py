@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from miniredis.engine.call import SYNTAX_ERROR, Call
+from miniredis.engine.call import SYNTAX_ERROR, Call, Origin
 from miniredis.engine.client import MONITOR
 from miniredis.engine.registry import (
     ADMIN,
@@ -16,6 +16,7 @@ from miniredis.engine.registry import (
     READONLY,
     STALE,
     TOUCHES_ARBITRARY_KEYS,
+    WAITS,
     WRITE,
     command,
     container,
@@ -42,33 +43,41 @@ def dbsize(call: Call) -> Reply:
     return len(call.db)
 
 
-@command(f"FLUSHDB {_FLUSH}", WRITE | TOUCHES_ARBITRARY_KEYS, acl=("keyspace", "dangerous"), tips=_EVERYWHERE,
+@command(f"FLUSHDB {_FLUSH}", WRITE | TOUCHES_ARBITRARY_KEYS | WAITS, acl=("keyspace", "dangerous"), tips=_EVERYWHERE,
          complexity="O(N) where N is the number of keys", history=_FLUSH_HISTORY)  # fmt: skip
 def flushdb(call: Call) -> Reply:
     """Remove all keys of the database."""
-    _check_flush(call)
-    call.db.dirty += call.db.clear()
+    leaves_it = _leaves_freeing(call)
+    call.db.dirty += call.db.clear(is_told=leaves_it or not call.deny_blocking)
     # Also when there was nothing to remove: a replica may have something.
     call.replicate_verbatim()
-    return OK
+    return OK if leaves_it else _freed(call)
 
 
-@command(f"FLUSHALL {_FLUSH}", WRITE | TOUCHES_ARBITRARY_KEYS, acl=("keyspace", "dangerous"), tips=_EVERYWHERE,
+@command(f"FLUSHALL {_FLUSH}", WRITE | TOUCHES_ARBITRARY_KEYS | WAITS, acl=("keyspace", "dangerous"), tips=_EVERYWHERE,
          complexity="O(N) where N is the number of keys", history=_FLUSH_HISTORY)  # fmt: skip
 def flushall(call: Call) -> Reply:
     """Remove all keys of all databases."""
-    _check_flush(call)
+    leaves_it = _leaves_freeing(call)
     for db in call.state.dbs:
-        call.db.dirty += db.clear()
+        call.db.dirty += db.clear(is_told=leaves_it or not call.deny_blocking)
     call.db.dirty += 1
     call.replicate_verbatim()
-    return OK
+    return OK if leaves_it else _freed(call)
 
 
-def _check_flush(call: Call) -> None:
-    """SYNC and ASYNC differ in who pays for the freeing; dropping a table is one step here, so nobody waits."""
+def _leaves_freeing(call: Call) -> bool:
+    """ASYNC: the client is answered before all is freed. With SYNC it waits for that; nobody else does."""
     if len(call.argv) > 2 or (len(call.argv) == 2 and call.option(1) not in (b"SYNC", b"ASYNC")):
         raise Failure(SYNTAX_ERROR)
+    return len(call.argv) == 2 and call.option(1) == b"ASYNC"
+
+
+def _freed(call: Call) -> Reply:
+    """A little is freed at once. A client of ours waits for more; a transaction, a script or a primary does not."""
+    if call.deny_blocking or call.origin != Origin.CLIENT or not call.db.keyspace.waste.free():
+        return OK
+    return call.state.engine.wait_for_freeing(call)
 
 
 @command("SWAPDB index1:integer index2:integer", WRITE | FAST, since="4.0.0", acl=("keyspace", "dangerous"),

@@ -54,7 +54,7 @@ from miniredis.engine.scripts import Scripts
 from miniredis.engine.state import BUSY_SCRIPT, MONITORED, PAUSED_ALL, PAUSED_WRITES, State
 from miniredis.keyspace.blocked import Waiter
 from miniredis.keyspace.db import EXPIRES, HIDES
-from protocol.resp.values import BLOCKED, NULL_ARRAY, QUEUED, Failure, Many, Push, Reply, Spoken
+from protocol.resp.values import BLOCKED, NULL_ARRAY, OK, QUEUED, Failure, Many, Push, Reply, Spoken
 
 # The clock is looked at again after so long: commands of one pipeline, and of clients read in one turn, mostly share an
 # instant, as they do in Redis.
@@ -83,6 +83,7 @@ class Engine:
         self.depth = 0  # inside EXEC or a script: effects wait for the outer unit
         self.unblocked: deque[Client] = deque()  # may go on with what they sent meanwhile
         self.postponed: dict[Client, None] = {}  # wait for the end of CLIENT PAUSE
+        self.flushing: list[Waiter] = []  # wait until all is freed that is to be
         self._is_serving = False
         self._is_resuming = False
         self.scripts = Scripts(self)
@@ -437,6 +438,20 @@ class Engine:
         self.scripts.warn_slow(threshold_ms)
         client.blocked = waiter
         return BLOCKED
+
+    def wait_for_freeing(self, call: Call) -> Reply:
+        """FLUSHALL: the client is answered when nothing is left to be freed."""
+        waiter = Waiter(call.session, call.db, {}, None, 0, call.argv)
+        call.session.blocked = waiter
+        self.flushing.append(waiter)
+        return BLOCKED
+
+    def release_flushing(self) -> None:
+        """Now nothing is left."""
+        flushing, self.flushing = self.flushing, []
+        for waiter in flushing:
+            if waiter.client.blocked is waiter:
+                self._release_unserved(waiter, OK)
 
     def settle_late(self, waiter: Waiter, call: Call, work: Callable[[Call], Reply]) -> None:
         """What a client waited for outside of here has come: do what is to be done with it, as a unit of its own.

@@ -113,6 +113,7 @@ class State:
         self.connections_received = self.connections_rejected = 0
         self.keyspace.hits = self.keyspace.misses = self.keyspace.expired_keys = self.keyspace.expired_fields = 0
         self.access.refused_logins = 0
+        self.keyspace.waste.freed = 0
         self.statistics_reset()
 
     def apply_settings(self, settings: Settings) -> None:

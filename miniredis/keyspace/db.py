@@ -316,13 +316,13 @@ class Db:
             return value
         return None
 
-    def delete(self, key: bytes) -> bool:
-        """Remove a key with its value, without an event; whether it was there. Touches."""
+    def delete(self, key: bytes, *, is_told: bool = False) -> bool:
+        """Remove a key with its value, without an event; whether it was there. Touches. `is_told`: see `Waste.add`."""
         value = self.take(key)
         if value is None:
             return False
         if type(value) in DISSOLVING:
-            self.keyspace.waste.add(value)
+            self.keyspace.waste.add(value, is_told=is_told)
         return True
 
     def take(self, key: bytes) -> Value | None:
@@ -356,8 +356,8 @@ class Db:
         self.notify(notify.GENERIC, b"del", key)
         return True
 
-    def clear(self) -> int:
-        """Remove every key (FLUSHDB): how many there were. Touches only those that existed."""
+    def clear(self, *, is_told: bool = False) -> int:
+        """Remove every key (FLUSHDB): how many there were. Touches only those that existed. `is_told`: see `Waste`."""
         count = self.table.size
         keyspace = self.keyspace
         if keyspace.heeds_touches:
@@ -365,7 +365,7 @@ class Db:
                 self.touch(key)
         for key in self.waiting:
             self.wake(key)
-        keyspace.waste.add_table(self.table)
+        keyspace.waste.add_table(self.table, is_told=is_told)
         keyspace.waste.add_table(self.deadlines)
         self.table = Table()
         self.deadlines = Table(instants)

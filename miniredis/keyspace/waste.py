@@ -24,6 +24,8 @@ from miniredis.structures.zset import SortedSet
 Dissolving = SortedSet | Set | Hash | List | Stream | VectorSet
 DISSOLVING: Final = frozenset((SortedSet, Set, Hash, List, Stream, VectorSet))
 LEAST: Final = 4096
+# Of pieces of memory, where freeing later was asked for: Redis's bound.
+LEAST_TOLD: Final = 64
 
 # Elements freed at a time, and so many times a tick: 2 ms.
 _STEP: Final = 1000
@@ -31,23 +33,37 @@ _STEPS: Final = 5
 
 
 class Waste:
-    """The values of one server that are being freed, and the tables with what was in them."""
+    """The values of one server that are being freed, and the tables with what was in them.
 
-    __slots__ = ("tables", "values")
+    `freed` counts those objects – values, and keys of tables – that a command left to be freed later (INFO)."""
+
+    __slots__ = ("_tables_told", "_values_told", "freed", "tables", "values")
 
     def __init__(self) -> None:
         self.values: list[Dissolving] = []
+        self._values_told: list[bool] = []  # of each: whether it is counted
         self.tables: list[Table[Value] | Table[int]] = []
+        self._tables_told: list[bool] = []
+        self.freed = 0
 
-    def add(self, value: Value) -> None:
-        """A value just taken from the table: kept here if it is large, or else forgotten."""
-        if isinstance(value, Dissolving) and len(value) > LEAST:
+    @property
+    def pending(self) -> int:
+        """Counted objects that are still to be freed."""
+        tables = zip(self.tables, self._tables_told, strict=True)
+        return sum(self._values_told) + sum([table.size for table, is_told in tables if is_told])
+
+    def add(self, value: Value, *, is_told: bool = False) -> None:
+        """A value just taken from the table: kept here if it is large, or else forgotten. `is_told`: it was to be freed
+        later, so that it counts, and less is large."""
+        if isinstance(value, Dissolving) and (len(value) > LEAST or (is_told and _effort(value) > LEAST_TOLD)):
             self.values.append(value)
+            self._values_told.append(is_told)
 
-    def add_table(self, table: Table[Value] | Table[int]) -> None:
+    def add_table(self, table: Table[Value] | Table[int], *, is_told: bool = False) -> None:
         """A table that no database has any more."""
         if table.size:
             self.tables.append(table)
+            self._tables_told.append(is_told)
 
     def free(self) -> bool:
         """A tick's worth; whether there is more."""
@@ -56,12 +72,33 @@ class Waste:
             if values:
                 if not values[-1].dissolve(_STEP):
                     values.pop()
+                    self.freed += self._values_told.pop()
             elif tables:
-                for value in tables[-1].dissolve(_STEP):
-                    if type(value) in DISSOLVING:
-                        self.add(value)
-                if not tables[-1].size:
-                    tables.pop()
+                self._free_keys()
             else:
                 return False
         return bool(values or tables)
+
+    def _free_keys(self) -> None:
+        """Some of the last table: a key counts when its value is freed as well."""
+        table, is_told, left = self.tables[-1], self._tables_told[-1], len(self.values)
+        former = table.size
+        for value in table.dissolve(_STEP):
+            if type(value) in DISSOLVING:
+                self.add(value)
+        self._values_told[left:] = [is_told] * (len(self.values) - left)
+        if is_told:
+            self.freed += former - table.size - (len(self.values) - left)
+        if not table.size:
+            self.tables.pop()
+            self._tables_told.pop()
+
+
+def _effort(value: Dissolving) -> int:
+    """About how many pieces of memory a value of moderate length is made of, as Redis counts them."""
+    if isinstance(value, Stream):
+        groups = list(value.groups.values())
+        return len(list(value.nodes())) + (len(groups) * (1 + len(groups[0].pending)) if groups else 0)
+    if value.encoding in (b"hashtable", b"skiplist"):
+        return len(value)
+    return len(value.runs()) if isinstance(value, List) else 1

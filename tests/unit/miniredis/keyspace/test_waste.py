@@ -66,7 +66,7 @@ def test_what_another_value_replaces_is_freed_in_pieces(line: str) -> None:
     assert world.state.keyspace.waste.values == [zset]
 
 
-@pytest.mark.parametrize("line", ["FLUSHALL", "FLUSHDB ASYNC"])
+@pytest.mark.parametrize("line", ["FLUSHALL ASYNC", "FLUSHDB ASYNC"])
 def test_a_flushed_database_is_freed_in_pieces(line: str) -> None:
     """A million keys would be let go of at once, and so would a large value under one of them."""
     world = World()
@@ -128,3 +128,41 @@ def test_small_values_are_freed_at_once() -> None:
     world("ZADD k 1 a")
     world("DEL k")
     assert not world.state.keyspace.waste.values
+
+
+def test_who_flushes_waits_until_all_is_freed() -> None:
+    """FLUSHALL would be answered while its memory is still taken, or keep everybody waiting until it is not."""
+    world = World()
+    fill(world)
+    client = world.connect()
+    assert world.send("FLUSHALL", client=client) == b""
+    assert world.send("DBSIZE") == b":0\r\n"
+    waste = world.state.keyspace.waste
+    while waste.free():
+        pass
+    world.engine.release_flushing()
+    assert client.out == [b"+OK\r\n"]
+    assert client.blocked is None
+    assert world.send("SET k v", "FLUSHALL", "MULTI", "FLUSHALL", "EXEC", client=client).endswith(b"+OK\r\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "freed"), [("FLUSHALL ASYNC", MANY + 1), ("UNLINK k", 1), ("DEL k", 0), ("UNLINK small", 0)]
+)
+def test_what_was_left_to_be_freed_is_counted(line: str, freed: int) -> None:
+    """INFO would not tell what UNLINK and FLUSHALL ASYNC have left to be freed, and when that is done."""
+    world = World()
+    fill(world)
+    large(world, b"k")
+    world("ZADD small 1 a")
+    world("DEL small" if freed > 1 else "PING")
+    world(line)
+    assert world.state.keyspace.waste.pending == freed
+    while world.state.keyspace.waste.free():
+        pass
+    assert (world.state.keyspace.waste.pending, world.state.keyspace.waste.freed) == (0, freed)
+
+
+def fill(world: World) -> None:
+    for number in range(MANY):
+        world.client.db.put(b"key:%d" % number, b"x")
