@@ -394,7 +394,9 @@ class Server:
         monotonic = self.state.clock.monotonic
         started = monotonic()
         is_unfinished = self.expiry.cycle(effort=settings.active_expire_effort, hz=max(settings.hz, LEAST_EXPIRY_HZ))
-        self._expiry_us += int((monotonic() - started) * 1e6)
+        elapsed_us = int((monotonic() - started) * 1e6)
+        self._expiry_us += elapsed_us
+        self.state.latency.watch(b"expire-cycle", elapsed_us, self.state.keyspace.now)
         return is_unfinished
 
     def _sample(self) -> None:

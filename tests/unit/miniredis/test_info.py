@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -55,3 +56,15 @@ def test_memory_is_told_without_contradiction(server: Server) -> None:
     assert 0.9 < float(memory["mem_fragmentation_ratio"]) < 1.5
     link.command("SET", "large", "x" * 30_000_000)
     assert int(told(link, "memory")["Memory"]["used_memory"]) > used + 25_000_000
+
+
+def test_long_expiry_is_told(server: Server) -> None:
+    """Who looks for what holds the server up would not find that it removes keys."""
+    link = Link(server.port)
+    link.command("CONFIG", "SET", "latency-monitor-threshold", "1")
+    link.command("EVAL", "for i = 1, 20000 do redis.call('SET', i, '', 'PX', 20) end", "0")
+    until = time.monotonic() + 10
+    while b"expire-cycle" not in link.command("LATENCY", "LATEST"):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    link.command("CONFIG", "SET", "latency-monitor-threshold", "0")
