@@ -32,8 +32,16 @@ DEFAULT_BUILD_BREADTH: Final = 200
 
 MAX_LEVEL: Final = 16
 _LEVEL_CHANCE: Final = 0.25
-# How many of what a search found are looked at as neighbours: so many times the links to be made.
+# How many of what a search found are looked at as neighbours: so many times the links to be made, and no more than
+# these beyond them.
 _CHOICE: Final = 4
+_SPARE: Final = 192
+# Bounds where a client asks for thousands of links; with the usual 16 none is ever reached. With how many of the
+# neighbours chosen so far another is compared; how many distances are measured to make room for links; how many of
+# those that lost a neighbour are linked with each other.
+_COMPARED: Final = 32
+_ROOM_EFFORT: Final = 4096
+_RELINKED: Final = 64
 # A node is not robbed of a link in favour of a nearer one if it keeps fewer than this share of M.
 _KEPT_SHARE: Final = 2
 
@@ -230,8 +238,13 @@ class Graph:
     def _settle(self, number: int, found: Found, layer: int) -> None:
         """Link a node with some of those near it."""
         room = self.room(layer)
+        effort = _ROOM_EFFORT
         for distance, near in self._chosen(found, layer):
-            if len(self.links[near][layer]) < room or self._makeroom(near, distance, layer):
+            has_room = len(self.links[near][layer]) < room
+            if not has_room and effort > 0:
+                effort -= room
+                has_room = self._make_room(near, distance, layer)
+            if has_room:
                 self._link(number, near, layer)
         if not self.links[number][layer]:
             self._force(number, found, layer)
@@ -242,7 +255,7 @@ class Graph:
         chosen: Found = []
         passed: Found = []
         taken: list[Vector] = []
-        for distance, near in found[: wanted * _CHOICE]:
+        for distance, near in found[: min(wanted * _CHOICE, wanted + _SPARE)]:
             if len(chosen) >= wanted:
                 break
             vector = self.vectors[near]
@@ -250,10 +263,11 @@ class Graph:
                 passed.append((distance, near))
             else:
                 chosen.append((distance, near))
-                taken.append(vector)
+                if len(taken) < _COMPARED:
+                    taken.append(vector)
         return chosen + passed[: wanted - len(chosen)]
 
-    def _makeroom(self, node: int, distance: float, layer: int) -> bool:
+    def _make_room(self, node: int, distance: float, layer: int) -> bool:
         """Cut a full node's farthest link, if that is farther than this and who is at its end has others."""
         around = self.links[node][layer]
         distances = self.space.measure(self.vectors[node])([self.vectors[near] for near in around])
@@ -276,7 +290,7 @@ class Graph:
 
     def _reconnect(self, orphans: Iterable[int], layer: int) -> None:
         """Link those with each other that have lost the same neighbour: the nearest pairs first, each once."""
-        waiting = list(orphans)
+        waiting = sorted(orphans, key=lambda node: len(self.links[node][layer]))[:_RELINKED]
         pairs: list[tuple[float, int, int]] = []
         for place, one in enumerate(waiting):
             rest = [other for other in waiting[place + 1 :] if other not in self.links[one][layer]]

@@ -20,7 +20,7 @@ def draw(random: Random, dimension: int) -> array[float]:
 def filled(format: int, count: int, dimension: int, random: Random) -> VectorSet:
     vectors = VectorSet(dimension, format, 16)
     for number in range(count):
-        vectors.put(b"%d" % number, draw(random, dimension), 200, random)
+        vectors.put(b"%d" % number, draw(random, dimension), 100, random)
     return vectors
 
 
@@ -50,7 +50,7 @@ def check(graph: Graph) -> None:
 def test_recall(format: int) -> None:
     """A search would miss what it is for: nine in ten of the nearest, by default."""
     random = Random(format)
-    vectors = filled(format, 1000, 32, random)
+    vectors = filled(format, 400, 16, random)
     check(vectors.graph)
     assert recall(vectors, random) >= 0.9
 
@@ -58,16 +58,16 @@ def test_recall(format: int) -> None:
 def test_nodes_go() -> None:
     """Removed elements would be found, or take others out of reach with them."""
     random = Random(7)
-    vectors = filled(INT8, 600, 16, random)
-    for number in range(0, 600, 3):
+    vectors = filled(INT8, 300, 16, random)
+    for number in range(0, 300, 3):
         assert vectors.remove(b"%d" % number)
         assert not vectors.remove(b"%d" % number)
         vectors.put(b"%d" % (number + 1), draw(random, 16), 50, random)
     check(vectors.graph)
-    assert len(vectors) == 400
+    assert len(vectors) == 200
     assert recall(vectors, random) >= 0.9
-    everything = vectors.search(vectors.query(draw(random, 16)), 400, None, 0, is_exact=False)
-    assert len(everything) == 400
+    everything = vectors.search(vectors.query(draw(random, 16)), 200, None, 0, is_exact=False)
+    assert len(everything) == 200
     assert sorted([element for _, element in everything]) == sorted(vectors.elements())
     copy = vectors.copy()
     for element in vectors.elements()[:]:
@@ -75,7 +75,7 @@ def test_nodes_go() -> None:
         check(vectors.graph) if len(vectors) < 40 else None
     assert len(vectors) == 0
     assert vectors.graph.entry == -1
-    assert len(copy) == 400
+    assert len(copy) == 200
     check(copy.graph)
     while copy.dissolve(100):
         pass
@@ -85,8 +85,8 @@ def test_nodes_go() -> None:
 def test_filtered() -> None:
     """With a filter, elements would be found that it refuses, or few of those that it lets through."""
     random = Random(9)
-    vectors = filled(INT8, 500, 16, random)
-    for number in range(0, 500, 10):
+    vectors = filled(INT8, 300, 16, random)
+    for number in range(0, 300, 10):
         vectors.annotate(b"%d" % number, b"yes")
     query = vectors.query(draw(random, 16))
     exact = vectors.search(query, 10, lambda text: text == b"yes", 0, is_exact=True)
@@ -152,8 +152,23 @@ def test_projection(count: int, kept: int) -> None:
 def test_no_insert_takes_long() -> None:
     """Everybody else would wait for one VADD; a bound far above what it needs, for a machine that has others to run."""
     random = Random(6)
-    vectors = filled(INT8, 300, 128, random)
-    start = time.perf_counter()
+    vectors = filled(INT8, 150, 128, random)
+    start = time.process_time()
     for number in range(20):
         vectors.put(b"%d" % number, draw(random, 128), 200, random)
-    assert (time.perf_counter() - start) / 20 < 0.05
+    assert (time.process_time() - start) / 20 < 0.05
+
+
+def test_thousands_of_links() -> None:
+    """M and EF as large as a client may ask for would keep everybody waiting for every insert and removal."""
+    random = Random(10)
+    vectors = VectorSet(8, INT8, 4096)
+    for number in range(150):
+        vectors.put(b"%d" % number, draw(random, 8), 1_000_000, random)
+    start = time.process_time()
+    for number in range(5):
+        vectors.put(b"new%d" % number, draw(random, 8), 1_000_000, random)
+        vectors.remove(b"%d" % number)
+    assert (time.process_time() - start) / 10 < 0.2
+    check(vectors.graph)
+    assert recall(vectors, random) == 1
