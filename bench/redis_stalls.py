@@ -3,8 +3,10 @@
     python -m bench.redis_stalls [MILLIONS] [WORD …]      5 million elements; only the cases that have one of the words
 
 A process of its own sends PING again and again, a millisecond apart, while another loads. What counts is the worst of
-them: how long it waited for its answer, and how much of that the server's main thread was at work. On a machine where
-others run as well a wait may be theirs, so the second number is held against the bar.
+them: how long it waited for its answer, and how long the server's main thread was at work for it. On a machine where
+others run as well a wait may be theirs, so the second number is held against the bar: while something grows that is the
+work for one batch of 500 elements, all that is asked then but PING; while it goes, the work during one PING (if the
+asking process had to wait for its turn, that of several).
 """
 
 from __future__ import annotations
@@ -125,12 +127,18 @@ class Pinger:
         self._process.join()
 
 
-def _grow(link: Link, growth: Growth, count: int) -> None:
+def _grow(link: Link, pid: int, growth: Growth, count: int) -> float:
+    """The most work for one batch, ms."""
+    worst = 0
     for first in range(0, count // growth.each, BATCH):
-        link.send(b"".join([request(growth.make(number)) for number in range(first, first + BATCH)]))
+        batch = b"".join([request(growth.make(number)) for number in range(first, first + BATCH)])
+        worked = _work_ns(pid)
+        link.send(batch)
         for _ in range(BATCH):
             reply = link.reply()
             assert not reply.startswith(b"-"), reply
+        worst = max(worst, _work_ns(pid) - worked)
+    return worst / 1e6
 
 
 def stalls(server: Server, case: Case, count: int) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -140,8 +148,8 @@ def stalls(server: Server, case: Case, count: int) -> tuple[tuple[float, float],
         pinger = Pinger(server)
         time.sleep(0.3)
         pinger.take()
-        _grow(link, case.growth, count)
-        grown = pinger.take()
+        worked = _grow(link, server.pid, case.growth, count)
+        grown = pinger.take()[0], worked
         for words in WAYS[case.way]:
             link.command(*words)
         time.sleep(SETTLING_S + SETTLING_S_A_MILLION * count / MILLION)
