@@ -137,7 +137,7 @@ def _argument(argument: Argument, keys: Iterator[int], pattern: int | None) -> d
         index = next(keys, None) if argument.type == "key" else pattern
         if index is not None:
             told[b"key_spec_index"] = index
-    if argument.token:
+    if argument.token is not None:  # the empty string is one, of MIGRATE
         told[b"token"] = argument.token.encode()
     if argument.since:
         told[b"since"] = argument.since.encode()

@@ -117,6 +117,12 @@ NEW_IN_8_0 = {
 }  # fmt: skip
 
 
+def test_an_empty_token_is_told_too() -> None:
+    """redis-cli's hint for MIGRATE would not show that the key may be the empty string."""
+    told = documented(OURS["migrate"])[b"arguments"][2][b"arguments"][1]
+    assert told[b"token"] == b""
+
+
 def test_every_data_command_of_8_0_is_there() -> None:
     """A client of Redis 8.0 would be told that a command is unknown."""
     wanted = {name for name, real in REAL.items() if real["group"] in DATA_GROUPS and not _is_container(name)}
