@@ -13,6 +13,7 @@ from random import Random, SystemRandom
 
 from miniredis.config import VERSION_LINE, CommandLine, Config, ConfigError
 from miniredis.engine.version import VERSION
+from miniredis.persist.snapshots import CannotLoad
 from miniredis.server import CannotListen, Server
 from protocol.disk.files import Disk
 from protocol.net import loop
@@ -94,6 +95,10 @@ async def serve(config: Config, disk: Disk, stop: asyncio.Event) -> int:
 
             await open_console(server, config["console-port"])
         tell_ready(server, config, disk)
+    except CannotLoad as error:
+        log.warning(str(error))
+        log.warning("Fatal error loading the DB, check server logs. Exiting.")
+        return 1
     except (CannotListen, OSError, ModuleNotFoundError) as error:
         log.warning(str(error))
         print(f"miniredis: {error}", file=sys.stderr)
@@ -106,7 +111,10 @@ async def serve(config: Config, disk: Disk, stop: asyncio.Event) -> int:
         process.watch_parent(running, stop.set)
     server.announce()
     await stop.wait()
-    log.warning("User requested shutdown...")
+    while not (server.is_shutdown_agreed or server.agree_to_end()):
+        log.warning("SIGTERM received but errors trying to shut down the server, check the logs for more information")
+        stop.clear()
+        await stop.wait()
     await server.stop()
     if config["pidfile"]:
         disk.remove(config["pidfile"])

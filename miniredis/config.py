@@ -289,6 +289,8 @@ class Config:
         value = read_value(option, words, before)
         if option.name == "hz":
             return min(max(value, HZ_BOUNDS[0]), HZ_BOUNDS[1])
+        if option.name == "dbfilename" and ("/" in value or "\\" in value):
+            raise Invalid("dbfilename can't be a path, just a filename")
         if option.kind is Kind.DIRECTORY:
             path = value if value.startswith("/") else f"{self.values['dir']}/{value}"
             if not self._is_directory(path):

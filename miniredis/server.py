@@ -23,10 +23,11 @@ from miniredis.engine import registry
 from miniredis.engine.execute import Engine
 from miniredis.engine.rates import Sample
 from miniredis.engine.settings import Settings
-from miniredis.engine.state import BUSY_SCRIPT, State
+from miniredis.engine.state import BUSY_SCRIPT, DISK_ERROR, LOADING, State
 from miniredis.engine.version import VERSION
 from miniredis.keyspace.expire import ActiveExpiry
 from miniredis.migration import Migrations
+from miniredis.persist.snapshots import Snapshots
 from miniredis.pubsub import PubSub
 from miniredis.session import Crowd, Session
 from protocol.disk.files import Disk
@@ -58,6 +59,9 @@ MAX_CONNECTIONS: Final = 1_000_000
 # Timers that come due while a script keeps everybody waiting look again after this; a script told to end has so long.
 BUSY_RETRY_S: Final = 0.05
 SCRIPT_END_S: Final = 1.0
+
+# A load gives way to others, who are told that it loads, after so long.
+LOAD_SLICE_S: Final = 0.02
 
 # The server counts its clients itself, whichever way they came.
 ANY_NUMBER: Final = 1 << 31
@@ -112,7 +116,12 @@ class Server:
         state.expiry_told = self._tell_expiry
         state.statistics_reset = self._reset_statistics
         state.log = log.notice
+        state.snapshots = self.snapshots = Snapshots(
+            state, self.engine.scripts.functions, loop=loop, disk=disk, clock=clock, process=process, log=log,
+            version=VERSION, judge=self._judge_disk, fork_told=self._tell_fork,
+        )  # fmt: skip
         state.apply_settings(settings)
+        self.is_shutdown_agreed = False
         self.stopping = asyncio.Event()
         self.expiry = ActiveExpiry(state.keyspace, clock.monotonic)
         self.turn = Turn(loop, self.settle, lambda: not state.journal.is_heard)
@@ -135,7 +144,7 @@ class Server:
     # Beginning and end.
 
     async def start(self) -> None:
-        """Listen and keep time. Raises CannotListen."""
+        """Listen, load, keep time. Raises CannotListen, CannotLoad."""
         config = self.config
         allowed = self.process.raise_open_files(config["maxclients"] + SPARE_DESCRIPTORS) - SPARE_DESCRIPTORS
         self.max_clients = min(config["maxclients"], allowed)
@@ -150,8 +159,30 @@ class Server:
         if config["unixsocket"]:
             await self._listen_unix(config["unixsocket"], config["unixsocketperm"])
         self._tell_listening()
+        await self._load()
         self.state.startup_bytes = self.process.resident_bytes()
         self._call_later("tick", 1 / self.state.settings.hz, self.tick)
+
+    async def _load(self) -> None:
+        """Read the file of before, if there is one. Meanwhile clients are told so. Raises CannotLoad."""
+        state, monotonic = self.state, self.state.clock.monotonic
+        started = until = monotonic()
+        state.mode |= LOADING
+        gc.disable()
+        try:
+            for _ in self.snapshots.load(now_ms=self.engine.begin_unit()):
+                if monotonic() >= until:
+                    await asyncio.sleep(0)
+                    until = monotonic() + LOAD_SLICE_S
+                if self.stopping.is_set():
+                    return
+        except FileNotFoundError:
+            pass
+        else:
+            self.log.notice(f"DB loaded from disk: {monotonic() - started:.3f} seconds")
+        finally:
+            gc.enable()
+        state.mode &= ~LOADING
 
     async def stop(self, grace_s: float = DRAIN_S) -> None:
         """Answer what was asked, close every connection, end."""
@@ -159,6 +190,7 @@ class Server:
             timer.cancel()
         await self._end_script()
         self.migrations.stop()
+        self.snapshots.end_child()
         self.turn.settle()
         for listener in self.listeners + self.left_listeners:
             await listener.drain(grace_s)
@@ -264,8 +296,38 @@ class Server:
         host = connection.peer_address[0].removeprefix("::ffff:")
         return not host.startswith(("127.", "/")) and host not in ("::1", "")
 
-    def _request_shutdown(self, save: bool) -> None:
+    def agree_to_end(self, saves: bool | None = None, is_forced: bool = False) -> bool:
+        """Do what must be done before the end: `saves` says whether the data is saved, None: where there are save
+        points. False: that failed, and the server goes on."""
+        self.log.notice("User requested shutdown...")
+        self.snapshots.end_child()
+        if saves is None:
+            saves = bool(self.state.settings.save)
+        if saves and not self.state.mode & LOADING:
+            self.log.notice("Saving the final RDB snapshot before exiting.")
+            if not self.snapshots.save_quietly():
+                if not is_forced:
+                    self.log.warning("Error trying to save the DB, can't exit.")
+                    return False
+                self.log.warning("Error trying to save the DB. Exit anyway.")
+        self.is_shutdown_agreed = True
+        return True
+
+    def _request_shutdown(self, saves: bool | None, is_forced: bool) -> bool:
+        if not self.agree_to_end(saves, is_forced):
+            return False
         self.stopping.set()
+        return True
+
+    def _judge_disk(self) -> None:
+        """Whether writes are refused, since what is written could not be saved."""
+        if self.snapshots.is_refusing_writes:
+            self.state.mode |= DISK_ERROR
+        else:
+            self.state.mode &= ~DISK_ERROR
+
+    def _tell_fork(self, took_s: float) -> None:
+        self.state.latency.watch(b"fork", int(took_s * 1e6), self.state.clock.wall_ms())
 
     def _log_script(self, level: int, line: str) -> None:
         (self.log.debug, self.log.verbose, self.log.notice, self.log.warning)[level](line)
@@ -286,6 +348,7 @@ class Server:
 
     def _settings_changed(self, settings: Settings) -> None:
         self.state.apply_settings(settings)
+        self._judge_disk()
         for client in self.state.clients.values():
             if isinstance(client, Session):
                 client.parser.max_bulk = settings.proto_max_bulk_len
@@ -379,6 +442,7 @@ class Server:
             elif self.engine.flushing:
                 self.engine.release_flushing()
             self.engine.end_unit()
+            self.snapshots.tick()
         self._sample()
         self.migrations.close_old()
         now = self.loop.time()
@@ -416,6 +480,7 @@ class Server:
         self.expiry.stale_percent = 0.0
         self.expiry.time_cap_reached = 0
         self._expiry_us = 0
+        self.snapshots.forget_statistics()
 
     def _close_idle_clients(self, before: float) -> None:
         """Connections on which nothing came for `timeout` seconds; who waits or listens is not idle."""

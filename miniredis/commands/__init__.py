@@ -21,6 +21,7 @@ from miniredis.commands import (
     memory,
     migrate,
     modules,
+    persistence,
     pubsub,
     scripting,
     server,
@@ -41,8 +42,8 @@ from miniredis.commands import (
 
 FAMILIES = (
     bitfields, bitmaps, geo, hash_expiry, hyperloglog, sorting, strings_conditional,
-    clients, command_docs, config, connection, debug, dump, functions, hashes, info, keys, latency, memory, migrate, modules,
-    lists, pubsub, scripting,
+    clients, command_docs, config, connection, debug, dump, functions, hashes, info, keys, latency, memory, migrate,
+    modules, lists, persistence, pubsub, scripting,
     server, sets, stream_deletion, stream_groups, stream_info, streams, strings,
     transactions, vector_sets, zset_algebra, zset_ranges, zsets,
 )  # fmt: skip

@@ -18,6 +18,7 @@ from miniredis.engine.client import (
 from miniredis.engine.registry import (
     ALLOW_BUSY,
     FAST,
+    HEALTH,
     IN_SUBSCRIBER,
     LOADING,
     NO_AUTH,
@@ -36,7 +37,7 @@ _RESET: Final = Status("RESET")
 _EVERYWHERE: Final = ("request_policy:all_shards", "response_policy:all_succeeded")
 
 
-@command("PING [message]", FAST | IN_SUBSCRIBER, tips=_EVERYWHERE)
+@command("PING [message]", FAST | IN_SUBSCRIBER | HEALTH, tips=_EVERYWHERE)
 def ping(call: Call) -> Reply:
     """Tell that the server is there, or give a message back."""
     argv = call.argv

@@ -8,16 +8,14 @@ from typing import Final
 
 from miniredis.engine.call import NO_SUCH_KEY, Call
 from miniredis.engine.registry import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, command
-from miniredis.keyspace.db import LRU_BITS_MASK, Db
-from miniredis.keyspace.field_expiry import schedule
+from miniredis.keyspace.db import LRU_BITS_MASK
 from miniredis.keyspace.value import Value, encoding, reference_count
 from miniredis.persist.digest import DIGEST_BYTES, dataset_digest, value_digest
 from miniredis.persist.rdb_format import HASH_LISTPACK_EX, Reader
-from miniredis.persist.rdb_load import restore
 from miniredis.persist.rdb_save import encode
+from miniredis.persist.snapshots import CannotLoad
 from miniredis.structures import listpack
 from miniredis.structures.chunks import List
-from miniredis.structures.hash import Hash
 from miniredis.structures.sets import Set
 from protocol.resp.numbers import parse_float
 from protocol.resp.values import (
@@ -65,8 +63,9 @@ _HELP: Final = (
     "    false, bignum.",
     "QUICKLIST-PACKED-THRESHOLD <size>",
     "    In lists made from now on, elements of this length get a node to themselves (0: back to normal).",
-    "RELOAD",
-    "    Write every key down, empty all databases and read the keys back.",
+    "RELOAD [option ...]",
+    "    Save the databases to the disk, empty them and load the file. Options: MERGE (what the file has goes in the",
+    "    place of what is there), NOFLUSH (nothing is emptied), NOSAVE (the file is loaded as it is).",
     "SET-ACTIVE-EXPIRE (0|1)",
     "    Stop or start removing expired keys that nobody asks for.",
     "SET-DISABLE-DENY-SCRIPTS (0|1)",
@@ -214,33 +213,21 @@ def _packed_items(value: Value) -> list[bytes | int]:
 
 
 def _reload(call: Call) -> Reply:
-    """Nothing is left of the old values: each is made anew from its bytes."""
-    if len(call.argv) > 2:
-        raise Failure("ERR DEBUG RELOAD has no options here: there is no file to leave out or to merge.")
-    for db in call.state.dbs:
-        _reload_database(db, call)
+    options = {call.option(at) for at in range(2, len(call.argv))}
+    if options - {b"MERGE", b"NOFLUSH", b"NOSAVE"}:
+        raise Failure("ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.")
+    try:
+        is_saved = call.state.snapshots.reload(
+            saves=b"NOSAVE" not in options, flushes=b"NOFLUSH" not in options, replaces=b"MERGE" in options,
+            now_ms=call.now,
+        )  # fmt: skip
+    except CannotLoad as error:
+        call.state.log(str(error))
+        raise Failure("ERR Error trying to load the RDB dump, check server logs.") from None
+    if not is_saved:
+        raise Failure("ERR")
     call.state.log("DB reloaded by DEBUG RELOAD")
     return OK
-
-
-def _reload_database(db: Db, call: Call) -> None:
-    written: list[tuple[bytes, bytes, int | None]] = []
-    for key, value in db.table.items():
-        written.append((key, encode(value, is_compressed=call.settings.rdbcompression), db.expiry(key)))
-    db.table.clear()
-    db.deadlines.clear()
-    db.volatile.clear()
-    db.field_heap.clear()
-    for key, body, deadline in written:
-        # As when a file is loaded: what is over is not read, unless a primary is to say so.
-        if deadline is not None and deadline < call.now and not call.state.is_replica:
-            continue
-        value = restore(body, call.settings)
-        db.table.add(key, value, db.keyspace.clock)
-        if isinstance(value, Hash) and value.deadlines:
-            schedule(db, key, value)
-        if deadline is not None:
-            db.expire_at(key, deadline)
 
 
 # ── the server's own ways ──────────────────────────────────────────────────────────────────────────────

@@ -16,6 +16,7 @@ from miniredis.engine.registry import LOADING, STALE, command
 from miniredis.engine.settings import show_percentile
 from miniredis.engine.version import VERSION
 from miniredis.keyspace.blocked import Waiter
+from miniredis.persist.snapshots import Loading
 from protocol.resp.values import Reply, Verbatim
 
 if TYPE_CHECKING:
@@ -207,25 +208,30 @@ def _script_memory(scripts: Scripts) -> Fields:
 
 def _persistence(call: Call) -> Fields:
     state = call.state
+    snapshots = state.snapshots
+    now_s = state.clock.wall_ms() // 1000
+    is_saving = snapshots.child is not None
+    done, total = snapshots.keys_done, snapshots.keys_total
+    copied_age_s = int(state.clock.monotonic() - snapshots.copied_at) if snapshots.copied_at else 0
     return {
-        "loading": 0,
+        "loading": int(snapshots.loading is not None),
         "async_loading": 0,
-        "current_cow_peak": 0,
-        "current_cow_size": 0,
-        "current_cow_size_age": 0,
-        "current_fork_perc": "0.00",
-        "current_save_keys_processed": 0,
-        "current_save_keys_total": 0,
+        "current_cow_peak": snapshots.copied_peak,
+        "current_cow_size": snapshots.copied_bytes,
+        "current_cow_size_age": copied_age_s,
+        "current_fork_perc": f"{100 * done / total if total else 0:.2f}",
+        "current_save_keys_processed": done,
+        "current_save_keys_total": total,
         "rdb_changes_since_last_save": state.dirty,
-        "rdb_bgsave_in_progress": 0,
-        "rdb_last_save_time": state.started_at_ms // 1000,
-        "rdb_last_bgsave_status": "ok",
-        "rdb_last_bgsave_time_sec": -1,
-        "rdb_current_bgsave_time_sec": -1,
-        "rdb_saves": 0,
-        "rdb_last_cow_size": 0,
-        "rdb_last_load_keys_expired": 0,
-        "rdb_last_load_keys_loaded": 0,
+        "rdb_bgsave_in_progress": int(is_saving),
+        "rdb_last_save_time": snapshots.last_save_s,
+        "rdb_last_bgsave_status": "ok" if snapshots.is_last_good else "err",
+        "rdb_last_bgsave_time_sec": snapshots.last_duration_s,
+        "rdb_current_bgsave_time_sec": now_s - snapshots.started_s if is_saving else -1,
+        "rdb_saves": snapshots.saves,
+        "rdb_last_cow_size": snapshots.last_copied_bytes,
+        "rdb_last_load_keys_expired": snapshots.keys_expired,
+        "rdb_last_load_keys_loaded": snapshots.keys_loaded,
         "aof_enabled": 0,
         "aof_rewrite_in_progress": 0,
         "aof_rewrite_scheduled": 0,
@@ -238,6 +244,21 @@ def _persistence(call: Call) -> Fields:
         "aof_last_cow_size": 0,
         "module_fork_in_progress": 0,
         "module_fork_last_cow_size": 0,
+        **(_loading(snapshots.loading, now_s) if snapshots.loading is not None else {}),
+    }
+
+
+def _loading(loading: Loading, now_s: int) -> Fields:
+    reader = loading.reader
+    done, total = reader.position, reader.size_bytes
+    used = reader.aux.get(b"used-mem", b"0")
+    return {
+        "loading_start_time": loading.started_s,
+        "loading_total_bytes": total,
+        "loading_rdb_used_mem": int(used) if used.isdigit() else 0,
+        "loading_loaded_bytes": done,
+        "loading_loaded_perc": f"{100 * done / total if total else 0:.2f}",
+        "loading_eta_seconds": (now_s - loading.started_s) * (total - done) // (done + 1),
     }
 
 
@@ -276,8 +297,8 @@ def _stats(call: Call) -> Fields:
         "pubsub_channels": len(state.pubsub.channels),
         "pubsub_patterns": len(state.pubsub.patterns),
         "pubsubshard_channels": len(state.pubsub.shard_channels),
-        "latest_fork_usec": 0,
-        "total_forks": 0,
+        "latest_fork_usec": state.snapshots.fork_us,
+        "total_forks": state.snapshots.forks,
         "migrate_cached_sockets": state.links_kept(),
         "slave_expires_tracked_keys": 0,
         "active_defrag_hits": 0,

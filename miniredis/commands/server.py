@@ -21,7 +21,7 @@ from miniredis.engine.registry import (
     command,
     container,
 )
-from miniredis.engine.state import MONITORED
+from miniredis.engine.state import BUSY_SCRIPT, MONITORED
 from protocol.resp.numbers import parse_int
 from protocol.resp.values import NOTHING, OK, Failure, Reply
 
@@ -61,6 +61,8 @@ def flushall(call: Call) -> Reply:
     leaves_it = _leaves_freeing(call)
     for db in call.state.dbs:
         call.db.dirty += db.clear(is_told=leaves_it or not call.deny_blocking)
+    if call.state.snapshots is not None:
+        call.state.snapshots.flushed()
     call.db.dirty += 1
     call.replicate_verbatim()
     return OK if leaves_it else _freed(call)
@@ -137,11 +139,11 @@ def shutdown(call: Call) -> Reply:
         raise Failure(SYNTAX_ERROR)
     if b"ABORT" in options:
         raise Failure("ERR No shutdown in progress.")
-    if b"SAVE" in options:
-        # There is no snapshot to write yet, and who asks for one must not lose his data.
-        call.state.log("SHUTDOWN SAVE: this server cannot save, it goes on")
+    saves = True if b"SAVE" in options else False if b"NOSAVE" in options else None
+    if saves is not False and call.state.mode & BUSY_SCRIPT:
+        return call.state.engine.scripts.busy()
+    if not call.state.request_shutdown(saves, b"FORCE" in options):
         raise Failure("ERR Errors trying to SHUTDOWN. Check logs.")
-    call.state.request_shutdown(False)
     return NOTHING
 
 

@@ -40,9 +40,7 @@ from protocol.resp.values import Failure
 LOOK_TWICE: Final = 1 << 60
 
 _MAY_REPLICATE: Final = registry.WRITE | registry.MAY_REPLICATE
-_SECOND_LOOK: Final = (
-    registry.BLOCKING | registry.PROTECTED | registry.UNQUEUED | registry.OUTLASTS | registry.WAITS
-)
+_SECOND_LOOK: Final = registry.BLOCKING | registry.PROTECTED | registry.UNQUEUED | registry.OUTLASTS | registry.WAITS
 _KEYSPACE: Final = _MAY_REPLICATE | registry.READONLY
 
 # How much of an unknown command's words the error repeats.
@@ -71,7 +69,7 @@ RULES: Final = (
     Rule(IN_MULTI, "ERR Command not allowed inside a transaction", having=registry.NO_MULTI),
     Rule(LIMITED_USER, "", having=-1),  # asks access
     Rule(OUT_OF_MEMORY, "OOM command not allowed when used memory > 'maxmemory'.", having=registry.DENYOOM),
-    Rule(DISK_ERROR, _MISCONF, having=registry.WRITE),
+    Rule(DISK_ERROR, _MISCONF, having=registry.WRITE | registry.HEALTH),
     Rule(TOO_FEW_REPLICAS, "NOREPLICAS Not enough good replicas to write.", having=registry.WRITE),
     Rule(READ_ONLY_REPLICA, "READONLY You can't write against a read only replica.", having=registry.WRITE),
     Rule(SUBSCRIBED, "", lacking=registry.IN_SUBSCRIBER),  # names the command

@@ -56,6 +56,8 @@ IN_SUBSCRIBER: Final = 1 << 35
 # replication without being a write itself.
 OUTLASTS: Final = 1 << 36
 MAY_REPLICATE: Final = 1 << 37
+# And: refused while changes cannot be saved, to be heard by those who watch over the server.
+HEALTH: Final = 1 << 39
 # And: its client may have to wait for something else than a key.
 WAITS: Final = 1 << 38
 
@@ -87,7 +89,7 @@ _GROUP_OF_MODULE: Final = {
     "dump": "generic", "streams": "stream", "transactions": "transactions", "bitmaps": "bitmap", "config": "server",
     "acl": "server",
     "stream_groups": "stream", "stream_info": "stream",
-    "replication": "server", "memory": "server", "latency": "server", "modules": "server",
+    "replication": "server", "persistence": "server", "memory": "server", "latency": "server", "modules": "server",
     "observe": "server", "command_docs": "server",
     "bitfields": "bitmap", "hash_expiry": "hash", "sorting": "generic",
     "info": "server", "debug": "server", "scripting": "scripting", "functions": "scripting", "clients": "connection",

@@ -53,7 +53,14 @@ class Settings:
     maxmemory_policy: str = "noeviction"
     lfu_log_factor: int = 10
     lfu_decay_time: int = 1
+    dir: str = "."
+    dbfilename: str = "dump.rdb"
+    save: tuple[tuple[int, int], ...] = ()  # (seconds, changes): as many in so long are saved
     rdbcompression: bool = True
+    rdbchecksum: bool = True
+    rdb_save_incremental_fsync: bool = True
+    rdb_key_save_delay: int = 0  # µs
+    stop_writes_on_bgsave_error: bool = True
     sanitize_dump_payload: str = "no"
     enable_debug_command: str = "no"
     enable_protected_configs: str = "no"

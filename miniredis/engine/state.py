@@ -87,6 +87,7 @@ class State:
         self.listening: list[tuple[str, tuple[str, ...], int]] = []  # (kind, addresses, port) of each listener
         # Set by the wiring.
         self.pubsub: Any = None
+        self.snapshots: Any = None  # persist.snapshots.Snapshots
         self.access: Any = None
         self.config: Any = None
         self.companion: Any = None  # protocol.ops.process.Companion: the thread scripts run on; None: they run on ours
@@ -96,7 +97,9 @@ class State:
         self.engine: Engine
         self.is_replica = False
         self.pause_changed: Callable[[], None] = lambda: None  # paused_until moved: the wiring keeps a timer for it
-        self.request_shutdown: Callable[[bool], None] = lambda save: None
+        # Begin to end, having saved (True, False, None: where there are save points); whether that went well, or was
+        # to be done whatever comes.
+        self.request_shutdown: Callable[[bool | None, bool], bool] = lambda saves, is_forced: True
         self.log: Callable[[str], None] = lambda line: None
         self.carry: Callable[[Any], None] = lambda migration: None  # a migration (MIGRATE) to its target and back
         self.links_kept: Callable[[], int] = lambda: 0  # connections to such targets

@@ -69,6 +69,26 @@ PACKED_TYPES: Final = frozenset((
 # What else stands in a file.
 MODULE: Final = 6
 MODULE_2: Final = 7
+SLOT_INFO: Final = 0xF4
+FUNCTION_2: Final = 0xF5
+FUNCTION_PRE_GA: Final = 0xF6
+MODULE_AUX: Final = 0xF7
+IDLE: Final = 0xF8
+COUNTER: Final = 0xF9
+AUX: Final = 0xFA
+RESIZE: Final = 0xFB
+EXPIRY_MS: Final = 0xFC
+EXPIRY_S: Final = 0xFD
+SELECT: Final = 0xFE
+EOF: Final = 0xFF
+FUNCTION_MARK: Final = bytes((FUNCTION_2,))
+IDLE_MARK: Final = bytes((IDLE,))
+COUNTER_MARK: Final = bytes((COUNTER,))
+AUX_MARK: Final = bytes((AUX,))
+RESIZE_MARK: Final = bytes((RESIZE,))
+EXPIRY_MARK: Final = bytes((EXPIRY_MS,))
+SELECT_MARK: Final = bytes((SELECT,))
+EOF_MARK: Final = bytes((EOF,))
 
 # Nodes of a list.
 PLAIN: Final = 1

@@ -31,6 +31,10 @@ _ANY_LENGTH: Final = 1 << 62
 _MAX_INSTANT: Final = (1 << 48) - 1
 
 
+class Empty(ValueError):
+    """A collection without elements, which nobody may have; it was read to its end."""
+
+
 class Limits(Protocol):
     """The directives that decide the form of a value (the settings object has them)."""
 
@@ -97,7 +101,7 @@ def _string(reader: Reader, limits: Limits) -> Value:
 
 def _nonempty(number: int) -> int:
     if not number:
-        raise ValueError("a collection without elements")
+        raise Empty("a collection without elements")
     return number
 
 
@@ -139,7 +143,8 @@ def _quicklist_2(reader: Reader, limits: Limits) -> Value:
 
 def _node(reader: Reader) -> bytes:
     blob = reader.string()
-    _nonempty(len(blob))
+    if not blob:
+        raise ValueError("a list node without bytes")
     return blob
 
 

@@ -23,7 +23,7 @@ DOORS = {
     "platform": {"protocol/ops/process.py"},
     "socket": {"protocol/net/connection.py", "protocol/net/listener.py"},  # socket options; an address bound at once
     "select": set(),
-    "signal": {"protocol/net/loop.py"},
+    "signal": {"protocol/net/loop.py", "protocol/ops/process.py"},  # what a child does not inherit
     "secrets": set(),
     "uvloop": {"protocol/net/loop.py"},
 }

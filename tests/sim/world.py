@@ -18,13 +18,14 @@ from typing import Any, TypeVar
 
 from protocol.checksums import xxh3_64
 from protocol.ops.clock import Clock
-from protocol.ops.process import Process
+from protocol.ops.process import Child, Process
 
 Result = TypeVar("Result")
 
 EPOCH_MS = 1_700_000_000_000  # where the wall clock of every world starts
 LATENCY_S = (0.000_05, 0.002)
 EXECUTOR_S = (0.000_1, 0.01)  # an fsync, a cold read
+FORK_S = 0.02  # what a forked child takes
 MAX_CALLBACKS = 5_000_000  # a world that does more than this hangs
 
 
@@ -304,6 +305,37 @@ class SimProcess(Process):
 
     def cpu_seconds(self) -> tuple[float, float]:
         return 0.0, 0.0
+
+    def private_dirty_bytes(self) -> int:
+        return 0
+
+    def fork(
+        self, loop: asyncio.AbstractEventLoop, work: Callable[[Callable[[bytes], None]], int],
+        heard: Callable[[bytes], None], ended: Callable[[int], None],
+    ) -> Child:  # fmt: skip
+        """The child does its work at once, on what there is; its parent hears of it a moment later."""
+        return SimChild(loop, work, heard, ended)
+
+
+class SimChild(Child):
+    """Its reports, then its end, come after FORK_S of virtual time."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, work: Callable[[Callable[[bytes], None]], int],
+        heard: Callable[[bytes], None], ended: Callable[[int], None],
+    ) -> None:  # fmt: skip
+        self.pid = 2
+        reports: list[bytes] = []
+        code = work(reports.append)
+
+        def tell() -> None:
+            heard(b"".join(reports))
+            ended(code)
+
+        self._timer = loop.call_later(FORK_S, tell)
+
+    def end(self) -> None:
+        self._timer.cancel()
 
 
 def run(seed: int, main: Callable[[SimLoop], Any]) -> SimLoop:

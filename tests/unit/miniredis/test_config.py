@@ -26,7 +26,6 @@ GOLDEN = ROOT / "tests" / "golden" / "redis-7.4.1-config.json"
 # Where we differ from what Redis answers without any file, and why.
 OWN_DEFAULTS = {
     "bind": "loopback only, as in the redis.conf that Redis ships with",
-    "save": "nothing is saved yet",
     "dir": "the directory it was started in",
     "port": "recorded from a server on a port of its own",
 }
@@ -411,6 +410,58 @@ def _directory(client: Client) -> None:
         client.set("dir", client.server.directory)
 
 
+def _file_name(client: Client) -> None:
+    client.set("dbfilename", "other.rdb")
+    assert client("SAVE") == "OK"
+    assert (Path(client.server.directory) / "other.rdb").stat().st_size > 20
+
+
+def _save_points(client: Client) -> None:
+    client.set("save", "1 2")
+    assert client("MSET", "a", "1", "b", "2") == "OK"
+    assert until(lambda: client.info("persistence", "rdb_changes_since_last_save") == "0")
+    assert client.info("persistence", "rdb_saves") == "1"
+
+
+def _slow_child(client: Client) -> None:
+    client("MSET", "a", "1", "b", "2", "c", "3")
+    client.set("rdb-key-save-delay", "100000")
+    started = time.monotonic()
+    assert client("BGSAVE") == "Background saving started"
+    assert until(lambda: client.info("persistence", "rdb_bgsave_in_progress") == "0")
+    assert time.monotonic() - started > 0.3
+
+
+def _stop_writes(client: Client) -> None:
+    client.set("save", "3600 1")
+    (Path(client.server.directory) / "taken").mkdir()
+    client.set("dbfilename", "taken")
+    assert client("BGSAVE") == "Background saving started"
+    assert until(lambda: client.info("persistence", "rdb_last_bgsave_status") == "err")
+    assert client("SET", "k", "v").startswith("MISCONF Redis is configured to save RDB snapshots")
+    assert client("PING").startswith("MISCONF")
+    client.set("stop-writes-on-bgsave-error", "no")
+    assert client("SET", "k", "v") == "OK"
+    client.set("dbfilename", "dump.rdb")
+    assert client("SAVE") == "OK"
+    client.set("stop-writes-on-bgsave-error", "yes")
+    assert client("SET", "k", "v") == "OK"
+
+
+def _syncs_on_the_way(world: World, config: Config) -> None:
+    world.disk.make_dirs("/tmp")
+    done: list[str] = []
+    world.disk.fault = lambda operation, path: done.append(operation)
+    counts = []
+    for word in (b"yes", b"no"):
+        config.set([b"rdb-save-incremental-fsync", word, b"rdbcompression", b"no"], allows_protected=False)
+        world("SETRANGE k 5000000 x")
+        done.clear()
+        world("SAVE")
+        counts.append(done.count("sync"))
+    assert counts == [2, 1]
+
+
 def _in_process(check: Callable[[World, Config], None]) -> Callable[[Client], None]:
     """For what no client can see: an engine with a configuration, and an ear where a replica would be."""
 
@@ -527,6 +578,7 @@ EFFECTS: dict[str, Callable[[Client], None]] = {
     "busy-reply-threshold": _busy_threshold,
     "client-output-buffer-limit": _output_limit,
     "client-query-buffer-limit": _query_limit,
+    "dbfilename": _file_name,
     "dir": _directory,
     "hash-max-listpack-entries": _encoding("hash-max-listpack-entries", "1", "HSET h a 1 b 2", "listpack", "hashtable"),
     "hash-max-listpack-value": _encoding("hash-max-listpack-value", "3", "HSET h a 12345", "listpack", "hashtable"),
@@ -547,14 +599,18 @@ EFFECTS: dict[str, Callable[[Client], None]] = {
     "notify-keyspace-events": _events,
     "port": _port,
     "proto-max-bulk-len": _bulk_limit,
+    "rdb-key-save-delay": _slow_child,
+    "rdb-save-incremental-fsync": _in_process(_syncs_on_the_way),
     "rdbcompression": _compression,
     "requirepass": _password,
     "sanitize-dump-payload": _sanitize,
     "set-max-intset-entries": _encoding("set-max-intset-entries", "2", "SADD s 1 2 3", "intset", "listpack"),
     "set-max-listpack-entries": _encoding("set-max-listpack-entries", "2", "SADD s a b c", "listpack", "hashtable"),
     "set-max-listpack-value": _encoding("set-max-listpack-value", "3", "SADD s abcdef", "listpack", "hashtable"),
+    "save": _save_points,
     "slowlog-log-slower-than": _slow_threshold,
     "slowlog-max-len": _slow_length,
+    "stop-writes-on-bgsave-error": _stop_writes,
     "stream-node-max-bytes": _stream_nodes("stream-node-max-bytes", "60"),
     "stream-node-max-entries": _stream_nodes("stream-node-max-entries", "2"),
     "tcp-keepalive": _keep_alive,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.peers.redis import DEADLINE_S, Link, our_server
 
 
-@pytest.mark.parametrize("options", [(), ("NOSAVE",), ("NOW",), ("nosave", "force")])
+@pytest.mark.parametrize("options", [(), ("NOSAVE",), ("SAVE",), ("NOW",), ("nosave", "force")])
 def test_shutdown_ends_the_server(options: tuple[str, ...]) -> None:
     """An operator could not stop the server, or a client would hang instead of seeing the end."""
     with our_server() as server:
@@ -21,9 +23,10 @@ def test_shutdown_ends_the_server(options: tuple[str, ...]) -> None:
         assert server.process.wait(DEADLINE_S) == 0
 
 
-def test_shutdown_that_is_to_save_goes_on() -> None:
+def test_shutdown_that_cannot_save_goes_on() -> None:
     """Data somebody asked to be saved would be gone."""
-    with our_server() as server:
+    with our_server("--dbfilename", "taken") as server:
+        (Path(server.directory) / "taken").mkdir()
         link = Link(server.port)
         assert link.command("SHUTDOWN", "SAVE") == b"-ERR Errors trying to SHUTDOWN. Check logs.\r\n"
         assert link.command("PING") == b"+PONG\r\n"

@@ -11,12 +11,17 @@ from miniredis.engine.execute import Engine
 from miniredis.engine.registry import declared
 from miniredis.engine.settings import Settings
 from miniredis.engine.state import State
+from miniredis.persist.snapshots import Snapshots
+from protocol.ops.clock import Clock
+from protocol.ops.logs import Logger
+from tests.sim.disk import SimDisk
+from tests.sim.world import SimProcess
 
 assert FAMILIES
 START_MS = 1_795_414_035_725
 
 
-class HandClock:
+class HandClock(Clock):
     def __init__(self) -> None:
         self.ms = START_MS
 
@@ -65,6 +70,12 @@ class World:
         self.engine = Engine(self.state)
         self.state.apply_settings(self.state.settings)
         self.state.pubsub = self.heard = Heard()
+        self.disk = SimDisk(Random(seed))
+        self.state.snapshots = Snapshots(
+            self.state, self.engine.scripts.functions, loop=None, disk=self.disk, clock=self.clock,
+            process=SimProcess(), log=Logger(lambda level, text: text, write=lambda line: None), version="0",
+            judge=lambda: None, fork_told=lambda took_s: None,
+        )  # fmt: skip
         self.client = self.connect()
 
     def connect(self) -> Client:

@@ -1,0 +1,52 @@
+"""Saving the data set: now, in the background, and when that was last done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from miniredis.engine.call import SYNTAX_ERROR, Call
+from miniredis.engine.registry import ADMIN, FAST, LOADING, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT, STALE, command
+from protocol.resp.values import OK, Failure, Reply, Status
+
+_STARTED = Status("Background saving started")
+_SCHEDULED = Status("Background saving scheduled")
+
+
+def _snapshots(call: Call) -> Any:
+    return call.state.snapshots
+
+
+@command("SAVE", ADMIN | NOSCRIPT | NO_ASYNC_LOADING | NO_MULTI,
+         complexity="O(N) where N is the number of keys of all databases")  # fmt: skip
+def save(call: Call) -> Reply:
+    """Write all databases to the disk; nobody is served meanwhile."""
+    snapshots = _snapshots(call)
+    if snapshots.child is not None:
+        raise Failure("ERR Background save already in progress")
+    if not snapshots.save():
+        raise Failure("ERR")
+    return OK
+
+
+@command("BGSAVE [SCHEDULE @3.2.2]", ADMIN | NOSCRIPT | NO_ASYNC_LOADING, complexity="O(1)",
+         history=(("3.2.2", "Takes `SCHEDULE`."),))  # fmt: skip
+def bgsave(call: Call) -> Reply:
+    """Write all databases to the disk in another process."""
+    if len(call.argv) > 1 and (len(call.argv) > 2 or call.option(1) != b"SCHEDULE"):
+        raise Failure(SYNTAX_ERROR)
+    snapshots = _snapshots(call)
+    if snapshots.child is not None:
+        raise Failure("ERR Background save already in progress")
+    if call.deny_blocking:  # in the middle of a transaction no process is made
+        snapshots.is_scheduled = True
+        return _SCHEDULED
+    if not snapshots.save_in_background():
+        raise Failure("ERR")
+    return _STARTED
+
+
+@command("LASTSAVE", FAST | LOADING | STALE, acl=("admin", "dangerous"), tips=("nondeterministic_output",))
+def lastsave(call: Call) -> Reply:
+    """Tell when the databases were last written to the disk, in seconds since 1970."""
+    last: int = _snapshots(call).last_save_s
+    return last

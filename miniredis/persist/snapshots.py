@@ -1,0 +1,481 @@
+"""The data set in a file: when it is written, by whom, how it came out, and how it is read again.
+
+    SAVE       here and now                          temp-<pid>.rdb → fsync → dbfilename → fsync of the directory
+    BGSAVE     the same in a forked child            which reports through frames: (KEYS, done, bytes copied),
+                                                     (LOG, is a warning, line), (COPIED, bytes)
+    `save`     BGSAVE after so many changes in so much time; again after RETRY_S where it failed
+
+Law 1: the file of before stays until the new one is whole and on the medium.
+Law 2: a child that ended well has saved the changes there were when it began, and no others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from miniredis.keyspace.db import Db
+from miniredis.keyspace.field_expiry import schedule
+from miniredis.persist.rdb_load import Limits
+from miniredis.persist.rdb_read import Damaged, Entry, RdbReader
+from miniredis.persist.rdb_write import KEYS_A_REPORT, Rules, Writer
+from miniredis.structures.hash import Hash
+from protocol.disk import frames
+from protocol.disk.files import Disk
+from protocol.ops.clock import Clock
+from protocol.ops.logs import Logger
+from protocol.ops.process import CHILD_ENDED, Child, Process
+from protocol.resp.values import Failure
+
+# A save that failed is tried again after so long.
+RETRY_S: Final = 5
+# A child tells how far it is so often.
+REPORT_S: Final = 1.0
+# Keys read between two chances for others.
+KEYS_A_SLICE: Final = 256
+
+KEYS: Final = 0
+LOG: Final = 1
+COPIED: Final = 2
+
+
+class CannotLoad(Exception):
+    """The file is there and is not read: the server may not start without it. The text says why."""
+
+
+class SaveSettings(Limits, Protocol):
+    """The directives of the file."""
+
+    @property
+    def dir(self) -> str: ...
+    @property
+    def dbfilename(self) -> str: ...
+    @property
+    def save(self) -> Sequence[tuple[int, int]]: ...
+    @property
+    def rdbcompression(self) -> bool: ...
+    @property
+    def rdbchecksum(self) -> bool: ...
+    @property
+    def rdb_save_incremental_fsync(self) -> bool: ...
+    @property
+    def rdb_key_save_delay(self) -> int: ...
+    @property
+    def stop_writes_on_bgsave_error(self) -> bool: ...
+    @property
+    def maxmemory_policy(self) -> str: ...
+
+
+class Store(Protocol):
+    """What is saved."""
+
+    dirty: int  # changes since the last save
+    is_replica: bool
+    checks_sums: bool
+    dbs: list[Db]
+
+    @property
+    def settings(self) -> SaveSettings: ...
+
+
+class Library(Protocol):
+    @property
+    def code(self) -> bytes: ...
+
+
+class Libraries(Protocol):
+    @property
+    def by_name(self) -> Mapping[bytes, Library]: ...
+    def load(self, code: bytes, *, replace: bool = False) -> object: ...
+    def flush(self) -> None: ...
+
+
+class Loading:
+    """How far a load has come: for INFO."""
+
+    def __init__(self, reader: RdbReader, started_s: int) -> None:
+        self.reader = reader
+        self.started_s = started_s
+
+
+class Snapshots:
+    """`version` is told in the file; `judge` is called when it changes whether the last save succeeded."""
+
+    def __init__(
+        self, store: Store, libraries: Libraries, *, loop: Any, disk: Disk, clock: Clock, process: Process,
+        log: Logger, version: str, judge: Callable[[], None], fork_told: Callable[[float], None],
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._libraries = libraries
+        self._loop = loop
+        self._disk = disk
+        self._clock = clock
+        self._process = process
+        self._log = log
+        self._version = version
+        self._judge = judge
+        self._fork_told = fork_told
+        self.child: Child | None = None
+        self.is_scheduled = False
+        self.is_last_good = True
+        self.last_save_s = self._now_s()  # at its start a server has nothing unsaved
+        self.last_try_s = 0
+        self.last_duration_s = -1
+        self.started_s = 0
+        self.saves = 0
+        self.forks = 0
+        self.fork_us = 0
+        self.last_copied_bytes = self.copied_bytes = self.copied_peak = 0
+        self.copied_at = 0.0  # monotonic; 0 before a child said so
+        self.keys_done = self.keys_total = 0
+        self.keys_loaded = self.keys_expired = 0
+        self.loading: Loading | None = None
+        self._dirty_before = 0
+        self._heard = b""
+
+    def _now_s(self) -> int:
+        return self._clock.wall_ms() // 1000
+
+    # ── writing ────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def path(self) -> str:
+        settings = self._store.settings
+        return f"{settings.dir}/{settings.dbfilename}"
+
+    @property
+    def is_refusing_writes(self) -> bool:
+        """stop-writes-on-bgsave-error."""
+        settings = self._store.settings
+        return settings.stop_writes_on_bgsave_error and bool(settings.save) and not self.is_last_good
+
+    def save(self) -> bool:
+        """Write the file now; the log says why not."""
+        self.saves += 1
+        return self.save_quietly()
+
+    def save_quietly(self) -> bool:
+        """As `save`, but for the count of saves: what the server does as part of something else."""
+        if not self._write(lambda is_bad, line: (self._log.warning if is_bad else self._log.notice)(line), None):
+            return False
+        self._store.dirty = 0
+        self.last_save_s = self._now_s()
+        self._conclude(is_good=True)
+        return True
+
+    def _conclude(self, *, is_good: bool) -> None:
+        self.is_last_good = is_good
+        self._judge()
+
+    def _write(self, log: Callable[[bool, str], None], report: Callable[[int], None] | None) -> bool:
+        """`report` is there in a child, and gets the number of keys from time to time."""
+        settings = self._store.settings
+        name = self._temporary(self._process.pid())
+        try:
+            file = self._disk.open(name)
+        except OSError as error:
+            log(True, f"Failed opening the temp RDB file {name} (in server root dir {settings.dir}) for saving: "
+                      f"{error.strerror}")  # fmt: skip
+            return False
+        try:
+            try:
+                file.truncate(0)
+                delay_us = settings.rdb_key_save_delay if report is not None else 0
+                pause = _Pause(self._clock, delay_us, report)
+                writer = Writer(file, self._rules(), pause, _keys_a_report(delay_us))
+                writer.write(self._store.dbs, self._aux(), [each.code for each in self._libraries.by_name.values()])
+                file.sync()
+            finally:
+                file.close()
+        except (OSError, Failure) as error:
+            log(True, f"Write error while saving DB to the disk(rdbSaveRio): {error}")
+            self._remove(name)
+            return False
+        return self._put_in_place(name, log)
+
+    def _put_in_place(self, name: str, log: Callable[[bool, str], None]) -> bool:
+        settings = self._store.settings
+        try:
+            self._disk.rename(name, self.path)
+        except OSError as error:
+            log(True, f"Error moving temp DB file {name} on the final destination {settings.dbfilename} (in server "
+                      f"root dir {settings.dir}): {error.strerror}")  # fmt: skip
+            self._remove(name)
+            return False
+        try:
+            self._disk.sync_dir(settings.dir)
+        except OSError as error:
+            log(True, f"Failed to fsync directory while saving DB: {error.strerror}")
+            return False
+        log(False, "DB saved on disk")
+        return True
+
+    def _temporary(self, pid: int) -> str:
+        return f"{self._store.settings.dir}/temp-{pid}.rdb"
+
+    def _remove(self, name: str) -> None:
+        try:
+            self._disk.remove(name)
+        except OSError as error:
+            self._log.debug(f"{name}: {error.strerror}")
+
+    def _rules(self) -> Rules:
+        settings = self._store.settings
+        policy = settings.maxmemory_policy
+        return Rules(
+            settings.rdbcompression, settings.rdbchecksum, settings.rdb_save_incremental_fsync,
+            policy.endswith("lru"), policy.endswith("lfu"),
+        )  # fmt: skip
+
+    def _aux(self) -> list[tuple[bytes, bytes]]:
+        return [
+            (b"redis-ver", self._version.encode()),
+            (b"redis-bits", b"64"),
+            (b"ctime", b"%d" % self._now_s()),
+            (b"used-mem", b"%d" % self._process.resident_bytes()),
+            (b"aof-base", b"0"),
+        ]
+
+    # ── in the background ──────────────────────────────────────────────────────────────────────────────
+
+    def save_in_background(self) -> bool:
+        """Begin a save in a child; no other may be at work. False: no child could be made."""
+        assert self.child is None
+        self.saves += 1
+        self._dirty_before = self._store.dirty
+        self.last_try_s = self._now_s()
+        self._heard = b""
+        started = self._clock.monotonic()
+        try:
+            self.child = self._process.fork(self._loop, self._as_child, self._hear, self._child_ended)
+        except OSError as error:
+            self._log.warning(f"Can't save in background: fork: {error.strerror}")
+            self._conclude(is_good=False)
+            return False
+        took_s = self._clock.monotonic() - started
+        self.forks += 1
+        self.fork_us = int(took_s * 1e6)
+        self._fork_told(took_s)
+        self.started_s = self._now_s()
+        self.keys_done = self.copied_bytes = self.copied_peak = 0
+        self.copied_at = 0.0
+        self.keys_total = sum([db.table.size for db in self._store.dbs])
+        self._log.notice(f"Background saving started by pid {self.child.pid}")
+        return True
+
+    def _as_child(self, report: Callable[[bytes], None]) -> int:
+        """What the child does; its exit code."""
+        told_at = self._clock.monotonic() - REPORT_S
+
+        def progress(keys: int) -> None:
+            nonlocal told_at
+            now = self._clock.monotonic()
+            if now - told_at >= REPORT_S:
+                told_at = now
+                report(frames.pack((KEYS, keys, self._process.private_dirty_bytes())))
+
+        def log(is_bad: bool, line: str) -> None:
+            report(frames.pack((LOG, is_bad, line)))
+
+        if not self._write(log, progress):
+            return 1
+        copied = self._process.private_dirty_bytes()
+        report(frames.pack((COPIED, copied)))
+        log(False, f"Fork CoW for RDB: current {copied >> 20} MB, peak {copied >> 20} MB, average {copied >> 20} MB")
+        return 0
+
+    def _hear(self, data: bytes) -> None:
+        """What the child says."""
+        self._heard += data
+        whole = 0
+        for end, report in frames.scan(self._heard):
+            whole = end
+            assert isinstance(report, list)
+            if report[0] == LOG:
+                (self._log.warning if report[1] else self._log.notice)(report[2])
+                continue
+            self.copied_bytes = report[-1]
+            self.copied_peak = max(self.copied_peak, self.copied_bytes)
+            self.copied_at = self._clock.monotonic()
+            if report[0] == KEYS:
+                self.keys_done = report[1]
+            else:
+                self.last_copied_bytes = self.copied_peak
+        self._heard = self._heard[whole:]
+
+    def _child_ended(self, code: int) -> None:
+        child = self._leave_child()
+        if code == 0:
+            self._log.notice("Background saving terminated with success")
+            self._store.dirty -= self._dirty_before
+            self.last_save_s = self._now_s()
+            self._conclude(is_good=True)
+        elif code > 0:
+            self._log.warning("Background saving error")
+            self._conclude(is_good=False)
+        else:
+            self._log.warning(f"Background saving terminated by signal {-code}")
+            self._remove(self._temporary(child.pid))
+            if code != CHILD_ENDED:  # that is how one is asked to end: nothing is wrong with the disk
+                self._conclude(is_good=False)
+
+    def _leave_child(self) -> Child:
+        child = self.child
+        assert child is not None
+        self.child = None
+        self.last_duration_s = self._now_s() - self.started_s
+        self.keys_done = self.keys_total = self.copied_bytes = 0
+        self.copied_at = 0.0
+        return child
+
+    def end_child(self) -> None:
+        """A save that is under way is no longer wanted."""
+        if self.child is not None:
+            self.child.end()
+            self._remove(self._temporary(self._leave_child().pid))
+
+    def forget_statistics(self) -> None:
+        """CONFIG RESETSTAT."""
+        self.saves = self.forks = self.fork_us = 0
+
+    def flushed(self) -> None:
+        """Everything was removed (FLUSHALL): the file follows, where there are save points, and nothing older may
+        come in its place."""
+        self.end_child()
+        if self._store.settings.save:
+            self.save_quietly()
+
+    def tick(self) -> None:
+        """Save where it is time to."""
+        if self.child is not None:
+            return
+        now = self._now_s()
+        may_try = self.is_last_good or now - self.last_try_s > RETRY_S
+        dirty = self._store.dirty
+        for seconds, changes in self._store.settings.save:
+            if dirty >= changes and now - self.last_save_s > seconds and may_try:
+                self._log.notice(f"{changes} changes in {seconds} seconds. Saving...")
+                self.save_in_background()
+                return
+        if self.is_scheduled and may_try and self.save_in_background():
+            self.is_scheduled = False
+
+    # ── reading ────────────────────────────────────────────────────────────────────────────────────────
+
+    def load(self, *, replaces: bool = False, now_ms: int) -> Iterator[None]:
+        """Read the file into the databases, a slice at a time. Raises CannotLoad, and FileNotFoundError.
+
+        `replaces`: what the file has goes in the place of what is there; otherwise a key that is there is an error.
+        As in Redis a key whose time is over is not read, unless a primary is to say so."""
+        try:
+            file = self._disk.open(self.path, create=False, read_only=True)
+        except PermissionError as error:
+            raise CannotLoad(f"Fatal error: can't open the RDB file {self._store.settings.dbfilename} for reading: "
+                             f"{error.strerror}") from None  # fmt: skip
+        settings = self._store.settings
+        reader = RdbReader(
+            file, settings, checks_sum=settings.rdbchecksum and self._store.checks_sums, tell=self._log.notice
+        )
+        self.loading = Loading(reader, self._now_s())
+        self.keys_loaded = self.keys_expired = 0
+        try:
+            yield from self._take(reader, replaces, now_ms)
+        except (Damaged, Failure, OSError) as error:
+            raise CannotLoad(str(error)) from None
+        finally:
+            self.loading = None
+            file.close()
+        self._tell_loaded(reader)
+
+    def _take(self, reader: RdbReader, replaces: bool, now_ms: int) -> Iterator[None]:
+        dbs = self._store.dbs
+        libraries = 0
+        for count, entry in enumerate(reader.entries(), 1):
+            if len(reader.libraries) > libraries:
+                libraries = self._learn(reader, libraries, replaces)
+            if entry.db >= len(dbs):
+                raise Damaged(
+                    f"FATAL: Data file was created with a Redis server configured to handle more than {len(dbs)} "
+                    "databases. Exiting"
+                )
+            if entry.expiry is not None and entry.expiry < now_ms and not self._store.is_replica:
+                self.keys_expired += 1
+            else:
+                self._add(dbs[entry.db], entry, replaces)
+                self.keys_loaded += 1
+            if not count % KEYS_A_SLICE:
+                yield
+        self._learn(reader, libraries, replaces)
+
+    def _learn(self, reader: RdbReader, known: int, replaces: bool) -> int:
+        for code in reader.libraries[known:]:
+            self._libraries.load(code, replace=replaces)
+        return len(reader.libraries)
+
+    def _add(self, db: Db, entry: Entry, replaces: bool) -> None:
+        key, value = entry.key, entry.value
+        if key in db.table:
+            if not replaces:
+                raise Damaged(f"RDB has duplicated key '{key.decode('utf-8', 'replace')}' in DB {db.index}")
+            db.delete(key)
+        db.table.add(key, value, _clock(db, entry))
+        if isinstance(value, Hash) and value.deadlines:
+            schedule(db, key, value)
+        if entry.expiry is not None:
+            db.expire_at(key, entry.expiry)
+
+    def _tell_loaded(self, reader: RdbReader) -> None:
+        aux = reader.aux
+        if b"redis-ver" in aux:
+            self._log.notice(f"Loading RDB produced by version {aux[b'redis-ver'].decode('utf-8', 'replace')}")
+        skipped = f", empty keys skipped: {reader.empty_keys}" if reader.empty_keys else ""
+        self._log.notice(
+            f"Done loading RDB, keys loaded: {self.keys_loaded}, keys expired: {self.keys_expired}{skipped}."
+        )
+
+    def reload(self, *, saves: bool, flushes: bool, replaces: bool, now_ms: int) -> bool:
+        """DEBUG RELOAD. False where the file could not be written. Raises CannotLoad, with what was there gone."""
+        if saves and not self.save_quietly():
+            return False
+        if flushes:
+            for db in self._store.dbs:
+                db.clear()
+            self._libraries.flush()
+        try:
+            for _ in self.load(replaces=replaces, now_ms=now_ms):
+                pass
+        except FileNotFoundError as error:
+            raise CannotLoad(f"{self.path}: {error.strerror}") from None
+        return True
+
+
+class _Pause:
+    """Called after keys: says how many, and waits where rdb-key-save-delay wants a slow child (µs; a negative one is a
+    microsecond after so many keys)."""
+
+    def __init__(self, clock: Clock, delay_us: int, report: Callable[[int], None] | None) -> None:
+        self._clock = clock
+        self._delay_us = delay_us
+        self._report = report
+
+    def __call__(self, keys: int) -> None:
+        if self._delay_us:
+            self._clock.hold(max(self._delay_us, 1) / 1e6)
+        if self._report is not None:
+            self._report(keys)
+
+
+def _keys_a_report(delay_us: int) -> int:
+    if delay_us > 0:
+        return 1
+    return min(-delay_us, KEYS_A_REPORT) if delay_us else KEYS_A_REPORT
+
+
+def _clock(db: Db, entry: Entry) -> int:
+    """A key's access clock: as the file has it, where this server keeps one of that kind."""
+    keyspace = db.keyspace
+    if keyspace.is_lfu and entry.counter is not None:
+        return keyspace.clock & ~0xFF | entry.counter
+    if not keyspace.is_lfu and entry.idle is not None:
+        return keyspace.clock - min(entry.idle, keyspace.clock)
+    return keyspace.clock
