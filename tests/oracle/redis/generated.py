@@ -55,10 +55,17 @@ TYPES = {
 FITTING = 0.8  # how often an argument is what it should be
 ENOUGH = 25  # draws of an option: until then it is preferred
 NAMES = [b"a", b"b", b"c", b"d", b"e", b"1", b"2", b"10", b"-3", b"2.5", b"", b"longer than the others, \x00\xff\r\n"]
+# Of every width an integer has in a listpack or an intset, and texts as long as the limits of small encodings.
+WIDE = [
+    b"127", b"128", b"-1", b"4095", b"-4096", b"4096", b"32767", b"-32769", b"8388607", b"-8388609", b"2147483647",
+    b"2147483648", b"-2147483649", b"9223372036854775807", b"-9223372036854775808", b"9223372036854775808", b"007",
+    b"v" * 44, b"v" * 45, b"v" * 63, b"v" * 64, b"v" * 65, b"v" * 4096,
+]  # fmt: skip
 INTEGERS = [b"0", b"1", b"2", b"3", b"-1", b"-2", b"5", b"10"]
 HUGE = [b"9223372036854775807", b"-9223372036854775808"]
 UNFIT_INTEGERS = [*HUGE, b"9223372036854775808", b"x", b"", b"1.5", b"+1", b" 1"]
-DOUBLES = [b"0", b"1", b"-1", b"2.5", b"-0.25", b"3", b"10", b"1024", b"inf", b"-inf", b"1e3"]
+DOUBLES = [b"0", b"1", b"-1", b"2.5", b"-0.25", b"3", b"10", b"1024", b"inf", b"-inf", b"1e3", b"0.1", b"-4096",
+           b"123456789012", b"1e17", b"-1e-7"]  # fmt: skip
 UNFIT_DOUBLES = [b"x", b"", b"nan", b"1e400", b" 1", b"1..2", b"0x10"]
 PATTERNS = [b"*", b"a*", b"?", b"[a-c]", b"[^a]*", b"s*", b"*1", b"\\a", b"nothing"]
 # Seconds, milliseconds and instants that do not end during the run, and some that are over at once. The range is
@@ -334,7 +341,7 @@ class Draw:
             return self.chance.choice(FIELD_TYPES if fits else UNFIT_FIELD_TYPES)
         if name == "increment" and not fits:
             return b"x"
-        return self.chance.choice(NAMES)
+        return self.chance.choice(WIDE if self.chance.random() < 0.1 else NAMES)
 
     def key(self, name: str) -> bytes:
         """A key of the command's own type for the most part, sometimes any other, sometimes one nobody writes."""
