@@ -50,6 +50,10 @@ def test_vector_sets(protocol: int, ours: Server) -> None:
         assert vectors.vinfo("points")["quant-type"] == "int8"
         assert sorted(vectors.vrandmember("points", 9)) == ["A", "B", "C", "D", "E"]
         assert vectors.vrange("points", "[B", "(D") == ["B", "C"]
+        digest = client.execute_command("DEBUG", "DIGEST")
+        assert client.execute_command("DEBUG", "RELOAD") in ("OK", b"OK")
+        assert client.execute_command("DEBUG", "DIGEST") == digest
+        assert vectors.vsim("points", "E", with_scores=True, with_attribs=True, count=1) == both
         assert (vectors.vrem("points", "E"), vectors.vrem("points", "E")) == (1, 0)
         for option in QuantizationOptions:
             key = f"k{option.name}"
