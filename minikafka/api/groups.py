@@ -116,7 +116,7 @@ def find_coordinator(broker: Context, request: FindCoordinatorRequest) -> FindCo
 
     def found(key: str) -> Coordinator:
         node, code, text = _coordinator(broker, request.key_type, key)
-        if code != UnsupportedVersion.code:
+        if request.key_type in (GROUP, SHARE):
             text = ""  # where many are asked for, Kafka tells the code alone
         return Coordinator(key=key, node_id=node[0], host=node[1], port=node[2], error_code=code, error_message=text)
 

@@ -19,7 +19,7 @@ from minikafka.api.context import Context
 from minikafka.api.leaders import endpoints, leader_of
 from minikafka.api.produce_one import FIRST_WITH_TOPIC_IDS, INTERNAL_TOPICS, ProduceOne
 from minikafka.api.registry import Hangup, Operation, Resource, Shortcut, api
-from minikafka.log.validate import InvalidRecords, InvalidTimestamps, MalformedRequest, UnknownMagic
+from minikafka.log.validate import InvalidRecords, InvalidTimestamps, MalformedRequest, UnknownMagic, UnreadableRecords
 from minikafka.replica.partition import Partition
 from protocol.kafka.batch import CODEC_MASK, HEADER_SIZE, MAGIC, TRANSACTIONAL
 from protocol.kafka.compression import ZSTD
@@ -63,6 +63,7 @@ REFUSED_BY_LOG = (
     InvalidProducerEpoch,
     InvalidTxnState,
     OutOfOrderSequenceNumber,
+    UnreadableRecords,
 )
 
 

@@ -381,15 +381,21 @@ class Segment:
         return None
 
     def find_max_timestamp(self) -> FoundTimestamp | None:
-        """The first record that has the segment's greatest timestamp."""
+        """The first record that has the segment's greatest timestamp. Where the batch that claims it has none (its
+        producer lied, and its records were not walked), the first with the greatest it has."""
         if not self.is_loaded:
             self.load()
         if self.max_timestamp < 0:
             return None
         for position, header in self.headers(self.find(self.offset_of_max_timestamp)):
             if header.max_timestamp == self.max_timestamp:
-                return self._find_in_batch(position, header, self.max_timestamp, header.base_offset)
+                found = self._find_in_batch(position, header, self.max_timestamp, header.base_offset)
+                return found or self._latest_in_batch(position, header)
         return None
+
+    def _latest_in_batch(self, position: int, header: BatchHeader) -> FoundTimestamp | None:
+        latest = max(each_record(self.batch_at(position, header)), key=lambda record: record.timestamp, default=None)
+        return None if latest is None else FoundTimestamp(latest.timestamp, latest.offset, header.leader_epoch)
 
     # ── truncate ──
 

@@ -30,6 +30,7 @@ from protocol.kafka.batch import (
     MAGIC,
     BatchHeader,
 )
+from protocol.kafka.compression import BeyondLimit
 from protocol.kafka.errors import (
     CorruptMessage,
     InvalidRecord,
@@ -38,9 +39,18 @@ from protocol.kafka.errors import (
     UnknownServerError,
 )
 from protocol.kafka.primitives import ProtocolError
-from protocol.kafka.records import Record, Skimmed, recompressed_batch, skim, unfold, walk
+from protocol.kafka.records import Record, Skimmed, recompressed_batch, skim, unfold_to_look_at, walk
 
-__all__ = ["Admitted", "InvalidRecords", "InvalidTimestamps", "MalformedRequest", "UnknownMagic", "admit", "admit_own"]
+__all__ = [
+    "Admitted",
+    "InvalidRecords",
+    "InvalidTimestamps",
+    "MalformedRequest",
+    "UnknownMagic",
+    "UnreadableRecords",
+    "admit",
+    "admit_own",
+]
 
 MAX_CODEC = 4
 NO_TIMESTAMP = -1
@@ -49,7 +59,8 @@ LEAST_RECORD_BYTES = 7  # of a record: size, attributes, two deltas, key and val
 
 # What one batch may cost where its records are walked. Clients that send larger ones split them when told so.
 WALKED_RECORDS = 200_000
-WALKED_BYTES = 32 << 20  # decompressed
+WALKED_BYTES = 8 << 20  # decompressed, and where a topic takes larger batches than usual:
+WALKED_PER_BYTE = 8  # so many times the largest
 
 RecordErrors = list[tuple[int, str]]  # (index in the batch, what is wrong)
 
@@ -60,6 +71,10 @@ class MalformedRequest(InvalidRecord):
 
 class UnknownMagic(CorruptMessage):
     """A batch of a format that nobody has defined: no log was asked, and the client is told which."""
+
+
+class UnreadableRecords(UnknownServerError):
+    """What follows a batch's header cannot be decompressed, or is no records."""
 
 
 class InvalidRecords(InvalidRecord):
@@ -174,14 +189,16 @@ def _admit_closely(batch: memoryview, header: BatchHeader, config: LogConfig, no
         if header.count > WALKED_RECORDS:
             raise MessageTooLarge(f"A batch of {header.count} records, more than the {WALKED_RECORDS} looked through")
         try:
-            unfolded = unfold(batch, WALKED_BYTES)
+            unfolded = unfold_to_look_at(batch, max(WALKED_BYTES, WALKED_PER_BYTE * config.max_batch_bytes))
             skimmed = skim(unfolded, header)
             if skimmed is not None and _is_plain(skimmed, header, config, now_ms):
                 greatest = skimmed.greatest_timestamp
             else:
                 greatest = _check_records(walk(unfolded, header), header, config, now_ms, partition)
-        except ProtocolError as error:
-            raise InvalidRecord(str(error)) from None
+        except BeyondLimit as error:
+            raise MessageTooLarge(str(error)) from None
+        except ProtocolError:  # nothing a producer makes: Kafka does not know what to make of it either
+            raise UnreadableRecords from None
     else:
         unfolded, greatest = b"", header.max_timestamp
         if header.attributes & LOG_APPEND_TIME:

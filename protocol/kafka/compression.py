@@ -18,7 +18,18 @@ from typing import Any
 
 from protocol.kafka.primitives import Buffer, ProtocolError
 
-__all__ = ["CODECS", "GZIP", "LZ4", "MAX_UNCOMPRESSED_BYTES", "NONE", "SNAPPY", "ZSTD", "compress", "decompress"]
+__all__ = [
+    "CODECS",
+    "GZIP",
+    "LZ4",
+    "MAX_UNCOMPRESSED_BYTES",
+    "NONE",
+    "SNAPPY",
+    "ZSTD",
+    "BeyondLimit",
+    "compress",
+    "decompress",
+]
 
 NONE, GZIP, SNAPPY, LZ4, ZSTD = range(5)
 CODECS = {"none": NONE, "uncompressed": NONE, "gzip": GZIP, "snappy": SNAPPY, "lz4": LZ4, "zstd": ZSTD}
@@ -38,6 +49,10 @@ LEAST_GUESS_BYTES = 64 * 1024
 _SIZE = struct.Struct(">i")
 
 
+class BeyondLimit(ProtocolError):
+    """It would be more than the limit."""
+
+
 def _library() -> Any:
     import cramjam
 
@@ -54,7 +69,7 @@ def compress(codec: int, data: Buffer, level: int | None = None) -> bytes:
     if codec == LZ4:
         # Java reads only frames whose blocks stand by themselves.
         compressor = library.lz4.Compressor(level=level, content_checksum=False, block_linked=False)
-        compressor.compress(data)
+        compressor.compress(bytes(data))  # it takes nothing else
         return bytes(compressor.finish())
     if codec == GZIP:
         return bytes(library.gzip.compress(data) if level is None or level < 0 else library.gzip.compress(data, level))
@@ -74,6 +89,8 @@ def decompress(codec: int, data: Buffer, limit_bytes: int = MAX_UNCOMPRESSED_BYT
 
 def _unfold(codec: int, data: Buffer, limit_bytes: int) -> Buffer:
     """Decompress into memory of a guessed size, and of a larger one as long as it proves too small."""
+    if codec == ZSTD and not len(data):
+        return b""  # no frame at all is nothing, where the other two must have one
     library = _library()
     decompress_into = {GZIP: library.gzip, LZ4: library.lz4, ZSTD: library.zstd}[codec].decompress_into
     guess = min(limit_bytes, max(LEAST_GUESS_BYTES, FIRST_GUESS * len(data)))
@@ -85,10 +102,11 @@ def _unfold(codec: int, data: Buffer, limit_bytes: int) -> Buffer:
             if "write whole buffer" not in str(problem):
                 raise ProtocolError(f"records cannot be decompressed: {problem}") from None
             if guess == limit_bytes:
-                raise ProtocolError(f"records decompress to more than {limit_bytes} bytes") from None
+                raise BeyondLimit(f"records decompress to more than {limit_bytes} bytes") from None
             guess = min(limit_bytes, 4 * guess)
             continue
-        return memoryview(target)[:size]
+        del target[size:]  # in place: a view that is copied afterwards would be there twice
+        return target
 
 
 def _compress_snappy(library: Any, data: memoryview) -> bytes:
@@ -124,7 +142,7 @@ def _raw_snappy(data: memoryview, limit_bytes: int) -> Buffer:
     try:
         size = library.snappy.decompress_raw_len(data)
         if size > limit_bytes:
-            raise ProtocolError(f"records decompress to more than {limit_bytes} bytes")
+            raise BeyondLimit(f"records decompress to more than {limit_bytes} bytes")
         target = bytearray(size)
         library.snappy.decompress_raw_into(data, target)
     except library.DecompressionError as problem:

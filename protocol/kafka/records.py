@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, cast
 
 from protocol.checksums import crc32c
 from protocol.kafka import compression
@@ -95,12 +95,19 @@ def read_records(batch: Buffer, limit_bytes: int = compression.MAX_UNCOMPRESSED_
 
 def unfold(batch: Buffer, limit_bytes: int = compression.MAX_UNCOMPRESSED_BYTES) -> bytes:
     """What follows the header of a whole batch, decompressed. Raises ProtocolError."""
+    return bytes(unfold_to_look_at(batch, limit_bytes))
+
+
+def unfold_to_look_at(batch: Buffer, limit_bytes: int) -> bytes:
+    """As `unfold`, for a caller who keeps no part of it: what is decompressed is not copied into bytes, but read where
+    it lies (a bytearray, in truth). Raises ProtocolError; BeyondLimit where it is more than `limit_bytes`."""
     header = BatchHeader.peek(batch)
     if header.magic != MAGIC or header.size != len(batch):
         raise ProtocolError(f"not a batch of format 2: magic {header.magic}, {len(batch)} of {header.size} bytes")
     data = memoryview(batch)[HEADER_SIZE:]
     if header.attributes & CODEC_MASK:
-        return bytes(compression.decompress(header.attributes & CODEC_MASK, data, limit_bytes))
+        unfolded = compression.decompress(header.attributes & CODEC_MASK, data, limit_bytes)
+        return cast(bytes, unfolded) if isinstance(unfolded, bytearray) else bytes(unfolded)
     return bytes(data)
 
 
@@ -344,7 +351,12 @@ def rebuild_batch(
 
 
 def recompressed_batch(
-    data: bytes, header: BatchHeader, codec: int, *, level: int | None = None, append_time_ms: int | None = None
+    data: bytes,
+    header: BatchHeader,
+    codec: int,
+    *,
+    level: int | None = None,
+    append_time_ms: int | None = None,
 ) -> bytes:
     """The batch of `header` with all of its records, as `unfold` gave them, under another codec. `append_time_ms` makes
     it the time of every record."""

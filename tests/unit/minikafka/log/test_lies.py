@@ -50,7 +50,7 @@ async def test_where_records_are_walked_their_number_is_bounded(tmp_path: Path, 
     tracemalloc.start()
     with pytest.raises(InvalidRecord):
         log.append(holding(data, 10, compression.GZIP), leader_epoch=0, now_ms=NOW_MS)
-    with pytest.raises(InvalidRecord):
+    with pytest.raises(MessageTooLarge):
         log.append(holding(bytes(2 * WALKED_BYTES), 1000, compression.GZIP), leader_epoch=0, now_ms=NOW_MS)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
