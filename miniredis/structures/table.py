@@ -3,18 +3,18 @@
 Four things must hold at once: a SCAN cursor that never misses a key that stays (and keeps no state per cursor), random
 sampling in O(1), an access clock for every key, and no stall when a large table grows.
 
-    hash(key)     …  31        16 │ 15       8 │ 7        0
+    hash(key)     …  31        16 │ 15       9 │ 8        0
                   ────────────────┴────────────┼───────────
-                            spot in the shard  │  shard            256 shards
+                            spot in the shard  │  shard            512 shards
 
-    shards[hash(key) & 255] ──►  spots   spot -> slot, -1: none    (array, at least twice as many as there are slots)
+    shards[hash(key) & 511] ──►  spots   spot -> slot, -1: none    (array, at least twice as many as there are slots)
                                  keys    slot -> key               (list, dense)
                                  values  slot -> value             (list, dense)
                                  clocks  slot -> 24-bit clock      (array)
 
 Law 1: slots are dense. Removing a key moves the shard's last key into the hole, so a key that stays only ever moves to
        a *lower* slot – and a cursor that runs downwards can therefore not miss it.
-Law 2: a cursor is `remaining slots << 8 | shard` and means "in this shard, all slots below that are still to come".
+Law 2: a cursor is `remaining slots << 9 | shard` and means "in this shard, all slots below that are still to come".
        0 is both the start and the end, as SCAN wants it: a cursor on the way always has slots remaining.
 Law 3: a key's slot stands at its own spot or at the next ones, without a free spot in between: who looks for a key and
        comes to a free one knows that it is not there. Removing closes the gap.
@@ -33,7 +33,7 @@ from typing import Generic, TypeVar, cast
 
 V = TypeVar("V")
 
-SHARD_BITS = 8
+SHARD_BITS = 9
 SHARDS = 1 << SHARD_BITS
 MASK = SHARDS - 1
 # Below this many keys a sample is drawn exactly; above, shards are so alike that drawing one first is as good.
