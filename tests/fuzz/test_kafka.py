@@ -34,7 +34,9 @@ from protocol.kafka.records import (
     read_records,
     rebuild_batch,
     recompressed_batch,
+    skim,
     unfold,
+    walk,
 )
 from protocol.kafka.schema import Message, Request, Response
 from tests.unit.protocol.kafka.examples import Maker, make, message_classes, versions_of
@@ -159,6 +161,11 @@ def read_request(frame: memoryview, requests: list[type[Message]]) -> None:
             understood(lambda kind=kind: read_reply(frame, kind, version))
 
 
+PLAIN_RECORDS = build_batch(
+    [(5, b"k", b"v" * 200), (2**40, None, b"x", [("name", b"value"), ("none", None)]), (-1, b"", None)] * 2
+)[HEADER.size :]
+
+
 @pytest.mark.parametrize("codec", [NONE, GZIP, SNAPPY, LZ4, ZSTD])
 def test_batches(codec: int) -> None:
     """A produced or fetched batch could end the broker, or be read beyond its end."""
@@ -173,12 +180,28 @@ def test_batches(codec: int) -> None:
             understood(lambda batch=batch: read_end_marker(batch))
             records = understood(lambda batch=batch: read_records(batch, 1 << 20))
             if records is not None:
+                agree(records, unfold(batch, 1 << 20), header)
                 make_anew(records, batch, choose)
         # The same damage behind a header that fits, so that it reaches the records.
         body = damage(sample[HEADER.size :], choose)
         header = BatchHeader.peek(sample)._replace(length=HEADER.size - 12 + len(body))
         records = understood(lambda header=header, body=body: read_records(HEADER.pack(*header) + body, 1 << 20))
         assert records is None or len(records) <= 1 << 20
+        # And without a codec, most of whose damage it is that is noticed first.
+        plain = damage(PLAIN_RECORDS, choose)
+        seen = BatchHeader.peek(build_batch([(5, b"k", b"v")]))
+        agree(understood(lambda plain=plain, seen=seen: list(walk(plain, seen))), plain, seen)
+
+
+def agree(records: list[Record] | None, data: bytes, header: BatchHeader) -> None:
+    """What a skimmer says of records is what they are: where it would err, a broker keeps what it must refuse."""
+    skimmed = skim(data, header)
+    if not records:
+        assert skimmed is None
+        return
+    instants = [record.timestamp for record in records]
+    has_null_key = any(record.key is None for record in records)
+    assert skimmed == (len(records), min(instants), max(instants), has_null_key)
 
 
 def place_in_log(header: BatchHeader, batch: bytes, choose: random.Random) -> None:
