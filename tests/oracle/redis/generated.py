@@ -183,9 +183,9 @@ class Draw:
         return words
 
     def drawn(self, spec: Spec) -> int:
-        """How often a command was drawn; half of it while some option of it still lacks."""
+        """How often a command was drawn; an eighth of it while some option of it still lacks."""
         count = self.coverage[spec.name.decode()]
-        return count // 2 if self.lacks(spec, spec.syntax.arguments) else count
+        return count // 8 if self.lacks(spec, spec.syntax.arguments) else count
 
     def lacks(self, spec: Spec, arguments: list[Argument]) -> bool:
         name = spec.name.decode()
@@ -208,7 +208,7 @@ class Draw:
 
     def takes(self, argument: Argument) -> bool:
         """Whether an optional argument is drawn this time: sooner while it, or something in it, was seldom drawn."""
-        return self.chance.random() < (0.6 if self.lacks(self.spec, [argument]) else 0.3)
+        return self.chance.random() < (0.7 if self.lacks(self.spec, [argument]) else 0.3)
 
     def fits(self) -> bool:
         # The more arguments a command has, the surer each has to be.

@@ -14,7 +14,7 @@ from tests.peers.redis import Server, our_server, real_server, server_74
 COMMANDS = int(os.environ.get("GENERATED_COMMANDS", "20000"))
 SEED = int(os.environ.get("GENERATED_SEED", "1"))
 EPISODE = 400  # commands that are played without emptying the servers
-LEAST_DRAWN = 10  # of every option, when 20,000 commands are drawn
+LEAST_DRAWN = 20  # of every option, when 20,000 commands are drawn
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
