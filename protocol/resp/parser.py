@@ -209,7 +209,7 @@ class Parser:
         while position < last and not self._remaining:
             count = _COUNTS.get(pieces[position])
             if count is None:
-                if _PLAIN_INLINE(pieces[position]):
+                if len(pieces[position]) < MAX_LINE_BYTES and _PLAIN_INLINE(pieces[position]):
                     commands.append(pieces[position].split())
                     position += 1
                     continue

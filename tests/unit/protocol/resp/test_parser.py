@@ -145,3 +145,19 @@ def test_unbalanced_quotes(line: bytes) -> None:
     """A line with a forgotten quote would be taken."""
     with pytest.raises(Unbalanced):
         split_arguments(line)
+
+
+@pytest.mark.parametrize("cut", [1000, 65_000, 66_000, 70_002])
+def test_an_inline_command_beyond_its_bound_is_refused_however_it_comes(cut: int) -> None:
+    """Whether a line of 70,000 bytes is a command would depend on how the network cut it."""
+    data = b"P" * 70_000 + b"\r\n"
+    parser = Parser()
+    assert parser.take(data[:cut]) + parser.take(data[cut:]) == []
+    assert parser.failure is not None
+    assert parser.failure.encoded == b"-ERR Protocol error: too big inline request\r\n"
+
+
+def test_the_longest_inline_command_is_taken() -> None:
+    """A line that Redis takes would be refused."""
+    line = b"P" * (64 * 1024 - 1)
+    assert Parser().take(line + b"\r\n") == [[line]]
