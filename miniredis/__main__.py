@@ -10,6 +10,7 @@ import asyncio
 import gc
 import sys
 from random import Random, SystemRandom
+from typing import Final
 
 from miniredis.config import VERSION_LINE, CommandLine, Config, ConfigError
 from miniredis.engine.version import VERSION
@@ -41,6 +42,10 @@ Examples:
 # a full collection stops the server for 15 ms per 300,000 objects, and no request leaves a cycle.
 GC_THRESHOLDS = (50_000, 20, 1_000_000)
 
+# Who sets these counts on what they promise: data that outlives a kill, a copy elsewhere, users, encryption. A warning
+# in the log would be read afterwards.
+NEVER_IGNORED: Final = frozenset({"appendonly", "replicaof", "cluster-enabled", "aclfile", "tls-port"})
+
 
 def main() -> None:
     """The entry point; ends the process with its exit code."""
@@ -68,6 +73,9 @@ def run(arguments: list[str]) -> int:
         disk.change_dir(config["dir"])
     except (ConfigError, OSError) as error:
         print(str(error).strip("\n"), file=sys.stderr)
+        return 1
+    if missing := NEVER_IGNORED.intersection(config.ignored):
+        print(f"This server does not have what '{min(missing)}' asks for: start it without", file=sys.stderr)
         return 1
     if not disk.is_writable(config["dir"]):
         print(f"Can't write to the directory '{config['dir']}': choose another one with --dir", file=sys.stderr)

@@ -660,3 +660,12 @@ def test_what_nobody_reads_is_refused(option: Option, server: Server) -> None:
         reply = client("CONFIG", "SET", name, value)
         assert reply.startswith("ERR CONFIG SET failed") or value.lower() == default, (name, value, reply)
     client.link.close()
+
+
+@pytest.mark.parametrize("asked", [["--appendonly", "yes"], ["--replicaof", "127.0.0.1 6379"], ["--tls-port", "6380"]])
+def test_what_others_count_on_is_never_ignored(asked: list[str]) -> None:
+    """Somebody would take their data for safe, copied or encrypted, and be told only in the log that it is not."""
+    words = [sys.executable, "-m", "miniredis", "--port", "0", *asked]
+    ended = subprocess.run(words, capture_output=True, timeout=20, check=False, cwd=ROOT)
+    assert ended.returncode == 1
+    assert asked[0][2:].encode() in ended.stderr
