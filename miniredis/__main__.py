@@ -14,8 +14,9 @@ from typing import Final
 
 from miniredis.config import VERSION_LINE, CommandLine, Config, ConfigError
 from miniredis.engine.version import VERSION
+from miniredis.listeners import CannotListen
 from miniredis.persist.snapshots import CannotLoad
-from miniredis.server import CannotListen, Server
+from miniredis.server import Server
 from protocol.disk.files import Disk
 from protocol.net import loop
 from protocol.ops.clock import Clock

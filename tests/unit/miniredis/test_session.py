@@ -14,7 +14,8 @@ import pytest
 import uvloop
 
 from miniredis.config import CommandLine, Config
-from miniredis.server import CannotListen, Server
+from miniredis.listeners import CannotListen
+from miniredis.server import Server
 from protocol.disk.files import Disk
 from protocol.ops.clock import Clock
 from protocol.ops.logs import Logger
@@ -210,16 +211,16 @@ async def test_memory_is_given_back_when_nobody_waits() -> None:
         wire = await Wire.to(server)
         wire.send("GET big\n")
         await wire.expect(b"$-1\r\n")
-        server._collect_when_idle(100.0)
-        server._collect_when_idle(200.0)
+        server.idleness.collect(100.0)
+        server.idleness.collect(200.0)
         assert not releases  # nothing has come or gone
         for number, line in enumerate((f"SET big {'y' * 60_000}\n", "DEL big\n"), 1):
             wire.send(line)
             await wire.read(len(b"+OK") + 2 if number == 1 else len(b":1") + 2)
-            server._collect_when_idle(number * 1000.0)
+            server.idleness.collect(number * 1000.0)
             assert len(releases) == number - 1  # somebody was served a moment ago
-            server._collect_when_idle(number * 1000.0 + 100)
-            server._collect_when_idle(number * 1000.0 + 200)
+            server.idleness.collect(number * 1000.0 + 100)
+            server.idleness.collect(number * 1000.0 + 200)
             assert len(releases) == number
     Process().release_memory()
 
