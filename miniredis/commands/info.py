@@ -16,6 +16,7 @@ from miniredis.engine.registry import LOADING, STALE, command
 from miniredis.engine.settings import show_percentile
 from miniredis.engine.version import VERSION
 from miniredis.keyspace.blocked import Waiter
+from miniredis.persist.children import RDB
 from miniredis.persist.snapshots import Loading
 from protocol.resp.values import Reply, Verbatim
 
@@ -210,14 +211,15 @@ def _persistence(call: Call) -> Fields:
     state = call.state
     snapshots = state.snapshots
     now_s = state.clock.wall_ms() // 1000
-    is_saving = snapshots.child is not None
-    done, total = snapshots.keys_done, snapshots.keys_total
-    copied_age_s = int(state.clock.monotonic() - snapshots.copied_at) if snapshots.copied_at else 0
+    children = snapshots.children
+    is_saving = snapshots.is_under_way
+    done, total = children.keys_done, children.keys_total
+    copied_age_s = int(state.clock.monotonic() - children.copied_at) if children.copied_at else 0
     return {
         "loading": int(snapshots.loading is not None),
         "async_loading": 0,
-        "current_cow_peak": snapshots.copied_peak,
-        "current_cow_size": snapshots.copied_bytes,
+        "current_cow_peak": children.copied_peak,
+        "current_cow_size": children.copied_bytes,
         "current_cow_size_age": copied_age_s,
         "current_fork_perc": f"{100 * done / total if total else 0:.2f}",
         "current_save_keys_processed": done,
@@ -227,9 +229,9 @@ def _persistence(call: Call) -> Fields:
         "rdb_last_save_time": snapshots.last_save_s,
         "rdb_last_bgsave_status": "ok" if snapshots.is_last_good else "err",
         "rdb_last_bgsave_time_sec": snapshots.last_duration_s,
-        "rdb_current_bgsave_time_sec": now_s - snapshots.started_s if is_saving else -1,
+        "rdb_current_bgsave_time_sec": now_s - children.started_s if is_saving else -1,
         "rdb_saves": snapshots.saves,
-        "rdb_last_cow_size": snapshots.last_copied_bytes,
+        "rdb_last_cow_size": children.last_copied_bytes[RDB],
         "rdb_last_load_keys_expired": snapshots.keys_expired,
         "rdb_last_load_keys_loaded": snapshots.keys_loaded,
         "aof_enabled": 0,
@@ -297,8 +299,8 @@ def _stats(call: Call) -> Fields:
         "pubsub_channels": len(state.pubsub.channels),
         "pubsub_patterns": len(state.pubsub.patterns),
         "pubsubshard_channels": len(state.pubsub.shard_channels),
-        "latest_fork_usec": state.snapshots.fork_us,
-        "total_forks": state.snapshots.forks,
+        "latest_fork_usec": state.snapshots.children.fork_us,
+        "total_forks": state.snapshots.children.forks,
         "migrate_cached_sockets": state.links_kept(),
         "slave_expires_tracked_keys": 0,
         "active_defrag_hits": 0,

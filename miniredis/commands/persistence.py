@@ -21,7 +21,7 @@ def _snapshots(call: Call) -> Any:
 def save(call: Call) -> Reply:
     """Write all databases to the disk; nobody is served meanwhile."""
     snapshots = _snapshots(call)
-    if snapshots.child is not None:
+    if snapshots.is_under_way:
         raise Failure("ERR Background save already in progress")
     if not snapshots.save():
         raise Failure("ERR")
@@ -35,11 +35,17 @@ def bgsave(call: Call) -> Reply:
     if len(call.argv) > 1 and (len(call.argv) > 2 or call.option(1) != b"SCHEDULE"):
         raise Failure(SYNTAX_ERROR)
     snapshots = _snapshots(call)
-    if snapshots.child is not None:
+    if snapshots.is_under_way:
         raise Failure("ERR Background save already in progress")
-    if call.deny_blocking:  # in the middle of a transaction no process is made
+    # In the middle of a transaction no process is made.
+    if call.deny_blocking or (snapshots.children.kind and len(call.argv) > 1):
         snapshots.is_scheduled = True
         return _SCHEDULED
+    if snapshots.children.kind:
+        raise Failure(
+            "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to "
+            "schedule a BGSAVE whenever possible."
+        )
     if not snapshots.save_in_background():
         raise Failure("ERR")
     return _STARTED

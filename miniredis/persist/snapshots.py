@@ -1,8 +1,7 @@
 """The data set in a file: when it is written, by whom, how it came out, and how it is read again.
 
     SAVE       here and now                          temp-<pid>.rdb → fsync → dbfilename → fsync of the directory
-    BGSAVE     the same in a forked child            which reports through frames: (KEYS, done, bytes copied),
-                                                     (LOG, is a warning, line), (COPIED, bytes)
+    BGSAVE     the same in a forked child            (children.py)
     `save`     BGSAVE after so many changes in so much time; again after RETRY_S where it failed
 
 Law 1: the file of before stays until the new one is whole and on the medium.
@@ -16,27 +15,21 @@ from typing import Any, Final, Protocol
 
 from miniredis.keyspace.db import Db
 from miniredis.keyspace.field_expiry import schedule
+from miniredis.persist.children import RDB, Children, Reporter
 from miniredis.persist.rdb_load import Limits
 from miniredis.persist.rdb_read import Damaged, Entry, RdbReader
 from miniredis.persist.rdb_write import KEYS_A_REPORT, Rules, Writer
 from miniredis.structures.hash import Hash
-from protocol.disk import frames
-from protocol.disk.files import Disk
+from protocol.disk.files import Disk, File
 from protocol.ops.clock import Clock
 from protocol.ops.logs import Logger
-from protocol.ops.process import CHILD_ENDED, Child, Process
+from protocol.ops.process import CHILD_ENDED, Process
 from protocol.resp.values import Failure
 
 # A save that failed is tried again after so long.
 RETRY_S: Final = 5
-# A child tells how far it is so often.
-REPORT_S: Final = 1.0
 # Keys read between two chances for others.
 KEYS_A_SLICE: Final = 256
-
-KEYS: Final = 0
-LOG: Final = 1
-COPIED: Final = 2
 
 
 class CannotLoad(Exception):
@@ -107,31 +100,22 @@ class Snapshots:
     ) -> None:  # fmt: skip
         self._store = store
         self._libraries = libraries
-        self._loop = loop
         self._disk = disk
         self._clock = clock
         self._process = process
         self._log = log
         self._version = version
         self._judge = judge
-        self._fork_told = fork_told
-        self.child: Child | None = None
+        self.children = Children(loop=loop, clock=clock, process=process, log=log, fork_told=fork_told)
         self.is_scheduled = False
         self.is_last_good = True
         self.last_save_s = self._now_s()  # at its start a server has nothing unsaved
         self.last_try_s = 0
         self.last_duration_s = -1
-        self.started_s = 0
         self.saves = 0
-        self.forks = 0
-        self.fork_us = 0
-        self.last_copied_bytes = self.copied_bytes = self.copied_peak = 0
-        self.copied_at = 0.0  # monotonic; 0 before a child said so
-        self.keys_done = self.keys_total = 0
         self.keys_loaded = self.keys_expired = 0
         self.loading: Loading | None = None
         self._dirty_before = 0
-        self._heard = b""
 
     def _now_s(self) -> int:
         return self._clock.wall_ms() // 1000
@@ -169,21 +153,16 @@ class Snapshots:
 
     def _write(self, log: Callable[[bool, str], None], report: Callable[[int], None] | None) -> bool:
         """`report` is there in a child, and gets the number of keys from time to time."""
-        settings = self._store.settings
         name = self._temporary(self._process.pid())
         try:
             file = self._disk.open(name)
         except OSError as error:
-            log(True, f"Failed opening the temp RDB file {name} (in server root dir {settings.dir}) for saving: "
-                      f"{error.strerror}")  # fmt: skip
+            log(True, f"Failed opening the temp RDB file {name} (in server root dir {self._store.settings.dir}) for "
+                      f"saving: {error.strerror}")  # fmt: skip
             return False
         try:
             try:
-                file.truncate(0)
-                delay_us = settings.rdb_key_save_delay if report is not None else 0
-                pause = _Pause(self._clock, delay_us, report)
-                writer = Writer(file, self._rules(), pause, _keys_a_report(delay_us))
-                writer.write(self._store.dbs, self._aux(), [each.code for each in self._libraries.by_name.values()])
+                self.write_all(file, report)
                 file.sync()
             finally:
                 file.close()
@@ -192,6 +171,22 @@ class Snapshots:
             self._remove(name)
             return False
         return self._put_in_place(name, log)
+
+    def write_all(
+        self, file: File, report: Callable[[int], None] | None, *, is_synced_often: bool | None = None,
+        is_base: bool = False,
+    ) -> None:  # fmt: skip
+        """Every key, in `file` but for the last sync. `is_base`: of an append-only file. Raises OSError, Failure."""
+        file.truncate(0)
+        delay_us = self._store.settings.rdb_key_save_delay if report is not None else 0
+        rules = self._rules()
+        if is_synced_often is not None:
+            rules = rules._replace(is_synced_often=is_synced_often)
+        pause = Pause(self._clock, delay_us, report)
+        writer = Writer(file, rules, pause, keys_a_report(delay_us))
+        writer.write(
+            self._store.dbs, self._aux(is_base=is_base), [each.code for each in self._libraries.by_name.values()]
+        )
 
     def _put_in_place(self, name: str, log: Callable[[bool, str], None]) -> bool:
         settings = self._store.settings
@@ -227,84 +222,42 @@ class Snapshots:
             policy.endswith("lru"), policy.endswith("lfu"),
         )  # fmt: skip
 
-    def _aux(self) -> list[tuple[bytes, bytes]]:
+    def _aux(self, *, is_base: bool) -> list[tuple[bytes, bytes]]:
         return [
             (b"redis-ver", self._version.encode()),
             (b"redis-bits", b"64"),
             (b"ctime", b"%d" % self._now_s()),
             (b"used-mem", b"%d" % self._process.resident_bytes()),
-            (b"aof-base", b"0"),
+            (b"aof-base", b"%d" % is_base),
         ]
 
     # ── in the background ──────────────────────────────────────────────────────────────────────────────
 
+    @property
+    def is_under_way(self) -> bool:
+        return self.children.kind == RDB
+
     def save_in_background(self) -> bool:
         """Begin a save in a child; no other may be at work. False: no child could be made."""
-        assert self.child is None
+        children = self.children
         self.saves += 1
         self._dirty_before = self._store.dirty
         self.last_try_s = self._now_s()
-        self._heard = b""
-        started = self._clock.monotonic()
         try:
-            self.child = self._process.fork(self._loop, self._as_child, self._hear, self._child_ended)
+            children.start(RDB, sum([db.table.size for db in self._store.dbs]), self._as_child, self._child_ended)
         except OSError as error:
             self._log.warning(f"Can't save in background: fork: {error.strerror}")
             self._conclude(is_good=False)
             return False
-        took_s = self._clock.monotonic() - started
-        self.forks += 1
-        self.fork_us = int(took_s * 1e6)
-        self._fork_told(took_s)
-        self.started_s = self._now_s()
-        self.keys_done = self.copied_bytes = self.copied_peak = 0
-        self.copied_at = 0.0
-        self.keys_total = sum([db.table.size for db in self._store.dbs])
-        self._log.notice(f"Background saving started by pid {self.child.pid}")
+        self._log.notice(f"Background saving started by pid {children.pid}")
         return True
 
-    def _as_child(self, report: Callable[[bytes], None]) -> int:
+    def _as_child(self, reporter: Reporter) -> int:
         """What the child does; its exit code."""
-        told_at = self._clock.monotonic() - REPORT_S
+        return 0 if self._write(reporter.log, reporter.progress) else 1
 
-        def progress(keys: int) -> None:
-            nonlocal told_at
-            now = self._clock.monotonic()
-            if now - told_at >= REPORT_S:
-                told_at = now
-                report(frames.pack((KEYS, keys, self._process.private_dirty_bytes())))
-
-        def log(is_bad: bool, line: str) -> None:
-            report(frames.pack((LOG, is_bad, line)))
-
-        if not self._write(log, progress):
-            return 1
-        copied = self._process.private_dirty_bytes()
-        report(frames.pack((COPIED, copied)))
-        log(False, f"Fork CoW for RDB: current {copied >> 20} MB, peak {copied >> 20} MB, average {copied >> 20} MB")
-        return 0
-
-    def _hear(self, data: bytes) -> None:
-        """What the child says."""
-        self._heard += data
-        whole = 0
-        for end, report in frames.scan(self._heard):
-            whole = end
-            assert isinstance(report, list)
-            if report[0] == LOG:
-                (self._log.warning if report[1] else self._log.notice)(report[2])
-                continue
-            self.copied_bytes = report[-1]
-            self.copied_peak = max(self.copied_peak, self.copied_bytes)
-            self.copied_at = self._clock.monotonic()
-            if report[0] == KEYS:
-                self.keys_done = report[1]
-            else:
-                self.last_copied_bytes = self.copied_peak
-        self._heard = self._heard[whole:]
-
-    def _child_ended(self, code: int) -> None:
-        child = self._leave_child()
+    def _child_ended(self, pid: int, code: int) -> None:
+        self.last_duration_s = self._now_s() - self.children.started_s
         if code == 0:
             self._log.notice("Background saving terminated with success")
             self._store.dirty -= self._dirty_before
@@ -315,28 +268,20 @@ class Snapshots:
             self._conclude(is_good=False)
         else:
             self._log.warning(f"Background saving terminated by signal {-code}")
-            self._remove(self._temporary(child.pid))
+            self._remove(self._temporary(pid))
             if code != CHILD_ENDED:  # that is how one is asked to end: nothing is wrong with the disk
                 self._conclude(is_good=False)
 
-    def _leave_child(self) -> Child:
-        child = self.child
-        assert child is not None
-        self.child = None
-        self.last_duration_s = self._now_s() - self.started_s
-        self.keys_done = self.keys_total = self.copied_bytes = 0
-        self.copied_at = 0.0
-        return child
-
     def end_child(self) -> None:
         """A save that is under way is no longer wanted."""
-        if self.child is not None:
-            self.child.end()
-            self._remove(self._temporary(self._leave_child().pid))
+        if self.is_under_way:
+            self._remove(self._temporary(self.children.end()))
+            self.last_duration_s = self._now_s() - self.children.started_s
 
     def forget_statistics(self) -> None:
         """CONFIG RESETSTAT."""
-        self.saves = self.forks = self.fork_us = 0
+        self.saves = 0
+        self.children.forget_statistics()
 
     def flushed(self) -> None:
         """Everything was removed (FLUSHALL): the file follows, where there are save points, and nothing older may
@@ -347,7 +292,7 @@ class Snapshots:
 
     def tick(self) -> None:
         """Save where it is time to."""
-        if self.child is not None:
+        if self.children.kind:
             return
         now = self._now_s()
         may_try = self.is_last_good or now - self.last_try_s > RETRY_S
@@ -449,7 +394,7 @@ class Snapshots:
         return True
 
 
-class _Pause:
+class Pause:
     """Called after keys: says how many, and waits where rdb-key-save-delay wants a slow child (µs; a negative one is a
     microsecond after so many keys)."""
 
@@ -465,7 +410,7 @@ class _Pause:
             self._report(keys)
 
 
-def _keys_a_report(delay_us: int) -> int:
+def keys_a_report(delay_us: int) -> int:
     if delay_us > 0:
         return 1
     return min(-delay_us, KEYS_A_REPORT) if delay_us else KEYS_A_REPORT
