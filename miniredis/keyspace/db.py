@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar, cast
 
 from miniredis.keyspace import notify
 from miniredis.keyspace.blocked import Waiter
+from miniredis.keyspace.counting import KEY_BYTES, NO_LIMIT, OPENED_MOST, TEXT_BYTES, counted_bytes
 from miniredis.keyspace.resting import Resting
 from miniredis.keyspace.value import String, Structure, Value, is_string, string_bytes
 from miniredis.keyspace.waste import DISSOLVING, Waste
@@ -41,10 +42,10 @@ class Keyspace:
     """What the databases of one server share."""
 
     __slots__ = (
-        "clock", "dbs", "deletions", "events", "events_mask", "expired_fields", "expired_keys", "expiry_rule",
-        "field_deletions", "heeds_touches", "hits",
-        "is_lfu", "leaves_clock", "lfu_decay_time", "lfu_log_factor", "misses", "now", "pending", "plain_clock",
-        "random", "ready", "resting", "touched", "waste",
+        "clock", "counted_bytes", "dbs", "deletions", "events", "events_mask", "evicted_keys", "evictions",
+        "expired_fields", "expired_keys", "expiry_rule", "field_deletions", "heeds_touches", "hits", "is_lfu",
+        "leaves_clock", "lfu_decay_time", "lfu_log_factor", "limit_bytes", "misses", "now", "opened", "pending",
+        "plain_clock", "random", "ready", "resting", "touched", "waste",
     )  # fmt: skip
 
     def __init__(self, databases: int, random: Random) -> None:
@@ -66,12 +67,55 @@ class Keyspace:
         self.deletions: list[tuple[int, bytes]] = []  # (db index, key) expired: propagated as DEL
         self.field_deletions: list[tuple[int, bytes, bytes]] = []  # (db index, key, field) expired: told as HDEL
         self.ready: dict[tuple[Db, bytes], None] = {}  # keys for whom somebody waits
+        self.counted_bytes = 0  # of all keys and values: see counting.py
+        self.limit_bytes = NO_LIMIT  # beyond it somebody must be told (`pending`)
+        self.opened: dict[int, tuple[Structure | bytearray, int]] = {}  # id -> what may have changed, as it was counted
+        self.evictions: list[tuple[int, bytes]] = []  # (db index, key) removed to make room: propagated
+        self.evicted_keys = 0
         self.hits = 0
         self.misses = 0
         self.expired_keys = 0
         self.expired_fields = 0
         self.waste = Waste()
         self.dbs = [Db(index, self) for index in range(databases)]
+
+    def open(self, value: Structure | bytearray, counted: int) -> None:
+        """This value may change from here on, which is counted as so many bytes."""
+        self.opened[id(value)] = value, counted
+        if len(self.opened) >= OPENED_MOST:
+            self.settle_count()
+
+    def settle_count(self) -> int:
+        """Count what the opened values have become: bytes of all keys and values now."""
+        opened, self.opened = self.opened, {}
+        for value, counted in opened.values():
+            self.counted_bytes += counted_bytes(value) - counted
+        if self.counted_bytes > self.limit_bytes:
+            self.pending = True
+        return self.counted_bytes
+
+    def count_new(self, key: bytes, value: Value) -> None:
+        """A key was added."""
+        kind = type(value)
+        self.counted_bytes += len(key) + KEY_BYTES
+        if kind is bytes or kind is int:
+            self.counted_bytes += counted_bytes(value)
+        else:
+            self.open(cast("Structure | bytearray", value), 0)
+        if self.counted_bytes > self.limit_bytes:
+            self.pending = True
+
+    def count_gone(self, value: Value) -> None:
+        """A value is no longer under its key."""
+        opened = self.opened.pop(id(value), None) if self.opened else None
+        self.counted_bytes -= counted_bytes(value) if opened is None else opened[1]
+
+    def count_other(self, former: Value, value: Value) -> None:
+        """Another value is under the key, or the same in another form."""
+        if former is not value:
+            self.count_gone(former)
+            self.count_new(b"", value)
+            self.counted_bytes -= KEY_BYTES
 
     def tell_time(self, now: int) -> None:
         """The instant of the next execution unit."""
@@ -171,7 +215,12 @@ class Db:
             shard.clocks[slot] = keyspace.clock
         else:
             shard.clocks[slot] = keyspace.accessed(shard.clocks[slot])
-        return shard.values[slot]
+        value = shard.values[slot]
+        kind = type(value)
+        if kind is not bytes and kind is not int and id(value) not in keyspace.opened:
+            changeable = cast("Structure | bytearray", value)
+            keyspace.open(changeable, counted_bytes(changeable))
+        return value
 
     def look(self, key: bytes) -> Value | None:
         """A read that leaves the access clock alone (TYPE, TTL, EXISTS); hit or miss all the same."""
@@ -232,6 +281,7 @@ class Db:
     def reshape(self, key: bytes, value: Value) -> None:
         """The same value in another form, under a key that is there: no change that anybody hears of."""
         shard, slot = self.table.find(key)
+        self.keyspace.count_other(shard.values[slot], value)
         shard.values[slot] = value
 
     def put(self, key: bytes, value: Value, *, keep_ttl: bool = False) -> None:
@@ -244,15 +294,28 @@ class Db:
         if slot >= 0 and shard.keys[slot] != key:
             slot = shard.find(key, number)
         if slot < 0:
-            table.add(key, value, keyspace.clock)
+            table.place(shard, number, key, value, keyspace.clock)
+            if type(value) is bytes:
+                counted = keyspace.counted_bytes = keyspace.counted_bytes + len(key) + len(value) + TEXT_BYTES
+                if counted > keyspace.limit_bytes:
+                    keyspace.pending = True
+            else:
+                keyspace.count_new(key, value)
             if keyspace.events_mask & notify.NEW:
                 self.notify(notify.NEW, b"new", key)
             if self.waiting:
                 self.wake(key)
         else:
             former = shard.values[slot]
-            if type(former) is not bytes and type(former) in DISSOLVING and former is not value:
-                keyspace.waste.add(former)
+            if type(former) is bytes and type(value) is bytes:
+                if len(value) != len(former):
+                    counted = keyspace.counted_bytes = keyspace.counted_bytes + len(value) - len(former)
+                    if counted > keyspace.limit_bytes:
+                        keyspace.pending = True
+            else:
+                if type(former) in DISSOLVING and former is not value:
+                    keyspace.waste.add(former)
+                keyspace.count_other(former, value)
             shard.values[slot] = value
             if not keyspace.is_lfu:
                 shard.clocks[slot] = keyspace.clock
@@ -275,15 +338,20 @@ class Db:
             slot = shard.spots[number >> SHARD_BITS & shard.mask]
             if slot >= 0 and shard.keys[slot] != key:
                 slot = shard.find(key, number)
-            if slot < 0 or not is_plain or type(shard.values[slot]) in DISSOLVING:
-                self.put(key, value)
-            else:
+            former = shard.values[slot] if slot >= 0 else None
+            if type(former) is bytes and type(value) is bytes and is_plain:
+                keyspace.counted_bytes += len(value) - len(former)
                 shard.values[slot] = value
                 shard.clocks[slot] = clock
+            else:
+                self.put(key, value)
+        if keyspace.counted_bytes > keyspace.limit_bytes:
+            keyspace.pending = True
 
     def replace(self, key: bytes, value: Value) -> None:
         """Exchange the value of a key that is there (INCR): expiry stays. Touches."""
         shard, slot = self.table.find(key)
+        self.keyspace.count_other(shard.values[slot], value)
         shard.values[slot] = value
         if self.keyspace.heeds_touches:
             self.touch(key)
@@ -333,9 +401,15 @@ class Db:
             self.volatile.pop(key, None)
         value = self.table.remove(key)
         if value is not None:
+            keyspace = self.keyspace
+            if type(value) is bytes:
+                keyspace.counted_bytes -= len(key) + len(value) + TEXT_BYTES
+            else:
+                keyspace.counted_bytes -= len(key) + KEY_BYTES
+                keyspace.count_gone(value)
             if self.waiting:
                 self.wake(key)
-            if self.keyspace.heeds_touches:
+            if keyspace.heeds_touches:
                 self.touch(key)
         return value
 

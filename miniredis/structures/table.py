@@ -3,25 +3,27 @@
 Four things must hold at once: a SCAN cursor that never misses a key that stays (and keeps no state per cursor), random
 sampling in O(1), an access clock for every key, and no stall when a large table grows.
 
-    hash(key)     …  31        16 │ 15       9 │ 8        0
+    hash(key)     …  31        16 │ 15      10 │ 9        0
                   ────────────────┴────────────┼───────────
-                            spot in the shard  │  shard            512 shards
+                            spot in the shard  │  shard           1024 shards
 
-    shards[hash(key) & 511] ──►  spots   spot -> slot, -1: none    (array, at least twice as many as there are slots)
-                                 keys    slot -> key               (list, dense)
-                                 values  slot -> value             (list, dense)
-                                 clocks  slot -> 24-bit clock      (array)
+    shards[hash(key) & 1023] ──►  spots   spot -> slot, -1: none    (array, a power of two)
+                                  keys    slot -> key               (list, dense)
+                                  values  slot -> value             (list, dense)
+                                  clocks  slot -> 24-bit clock      (array)
 
 Law 1: slots are dense. Removing a key moves the shard's last key into the hole, so a key that stays only ever moves to
        a *lower* slot – and a cursor that runs downwards can therefore not miss it.
-Law 2: a cursor is `remaining slots << 9 | shard` and means "in this shard, all slots below that are still to come".
+Law 2: a cursor is `remaining slots << 10 | shard` and means "in this shard, all slots below that are still to come".
        0 is both the start and the end, as SCAN wants it: a cursor on the way always has slots remaining.
 Law 3: a key's slot stands at its own spot or at the next ones, without a free spot in between: who looks for a key and
        comes to a free one knows that it is not there. Removing closes the gap.
+Law 4: no two shards need more spots at the same time. Hashes deal keys out so evenly that all would, at a power of two:
+       the first shard gets new spots when three eighths of them are taken, the last when three quarters are.
 
-A dict in the place of `spots` costs 27 to 54 bytes a key where these are 4 to 8, and would store each key twice: that
+A dict in the place of `spots` costs 27 to 54 bytes a key where these are 3 to 11, and would store each key twice: that
 decides whether a million short strings take 1.7 times Redis's memory or 1.3. It answers 0.03 µs sooner. Against plain
-dicts of all keys: those stop everybody for 126 ms when they grow beyond three million keys, a shard for 3 ms.
+dicts of all keys: those stop everybody for 126 ms when they grow beyond three million keys, a shard for 1 ms.
 """
 
 from __future__ import annotations
@@ -29,38 +31,46 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator
 from random import Random
-from typing import Generic, TypeVar, cast
+from typing import Final, Generic, TypeVar, cast
 
 V = TypeVar("V")
 
-SHARD_BITS = 9
-SHARDS = 1 << SHARD_BITS
-MASK = SHARDS - 1
-# Below this many keys a sample is drawn exactly; above, shards are so alike that drawing one first is as good.
-EXACT_SAMPLE_KEYS = 16 * SHARDS
-# A shard that has fewer keys than this fraction of those it has room for gives memory back.
-SHRINK_FACTOR = 8
-# Room for so many keys, and twice as many spots, in a new shard. Slots below 32,768 take two bytes, others four.
-_LEAST_ROOM = 4
-_SHORT_ROOM = 32_768
-
-
-def _free_spots(room: int) -> array[int]:
-    return array("h" if room <= _SHORT_ROOM else "i", [-1]) * (2 * room or 1)
+SHARD_BITS: Final = 10
+SHARDS: Final = 1 << SHARD_BITS
+MASK: Final = SHARDS - 1
+# Among so few keys a sample is counted off: there are too many empty shards to try one after the other.
+_FEW_KEYS: Final = 64
+# So many draws in vain, and it is looked again how large the shards are.
+_DRAWS: Final = 32
+# A shard of which less than this fraction of its spots is taken gives memory back.
+_SHRINK_FACTOR: Final = 16
+_LEAST_SPOTS: Final = 8
+# With so many spots all slots are below 32,768 and take two bytes, otherwise four.
+_SHORT_SPOTS: Final = 32_768
 
 
 class Shard(Generic[V]):
     """One part of a table; `room`: so many keys before it needs more spots."""
 
-    __slots__ = ("clocks", "keys", "mask", "room", "spots", "values")
+    __slots__ = ("clocks", "keys", "mask", "part", "room", "spots", "values")
 
-    def __init__(self, values: list[V], room: int) -> None:
+    def __init__(self, values: list[V], part: int, spots: int) -> None:
         self.keys: list[bytes] = []
         self.values = values
         self.clocks: array[int] = array("I")
-        self.room = room
-        self.spots = _free_spots(room)
-        self.mask = len(self.spots) - 1
+        self.part = part
+        self.make_spots(spots)
+
+    def make_spots(self, count: int) -> None:
+        """Place all keys anew, on this power of two of spots; on one there is room for none (Law 4)."""
+        self.room = count * 3 * (SHARDS + self.part) >> SHARD_BITS + 3
+        spots = self.spots = array("h" if count <= _SHORT_SPOTS else "i", [-1]) * count
+        mask = self.mask = count - 1
+        for slot, number in enumerate(map(hash, self.keys)):
+            spot = number >> SHARD_BITS & mask
+            while spots[spot] >= 0:
+                spot = spot + 1 & mask
+            spots[spot] = slot
 
     def find(self, key: bytes, number: int) -> int:
         """The slot of the key with this hash, or -1."""
@@ -72,16 +82,13 @@ class Shard(Generic[V]):
                 return slot
             spot = spot + 1 & mask
 
-    def make_room(self, room: int) -> None:
-        """Place all keys anew, with spots for a power of two of them."""
-        self.room = room
-        spots = self.spots = _free_spots(room)
-        mask = self.mask = len(spots) - 1
-        for slot, number in enumerate(map(hash, self.keys)):
-            spot = number >> SHARD_BITS & mask
-            while spots[spot] >= 0:
-                spot = spot + 1 & mask
-            spots[spot] = slot
+    def spot_of(self, number: int, slot: int) -> int:
+        """Where the slot of a key with this hash stands."""
+        spots, mask = self.spots, self.mask
+        spot = number >> SHARD_BITS & mask
+        while spots[spot] != slot:
+            spot = spot + 1 & mask
+        return spot
 
     def close(self, spot: int) -> None:
         """Free this spot: keys behind it that had to move on come nearer to their own."""
@@ -98,14 +105,6 @@ class Shard(Generic[V]):
                 free = spot
         spots[free] = -1
 
-    def spot_of(self, number: int, slot: int) -> int:
-        """Where the slot of a key with this hash stands."""
-        spots, mask = self.spots, self.mask
-        spot = number >> SHARD_BITS & mask
-        while spots[spot] != slot:
-            spot = spot + 1 & mask
-        return spot
-
 
 def instants() -> list[int]:
     """For a table of 64-bit numbers: eight bytes each instead of an object each. An array does what is asked of the
@@ -116,15 +115,16 @@ def instants() -> list[int]:
 class Table(Generic[V]):
     """bytes -> V. `shards` is open to the one module that is on the path of every command (keyspace/db.py)."""
 
-    __slots__ = ("make_values", "shards", "size", "vacant")
+    __slots__ = ("_most_room", "make_values", "shards", "size", "vacant")
 
     def __init__(self, make_values: Callable[[], list[V]] = list) -> None:
         """`make_values`: what a shard keeps its values in; see `instants`."""
         self.make_values = make_values
         # Stands for every shard without keys; never written to.
-        self.vacant: Shard[V] = Shard(make_values(), 0)
+        self.vacant: Shard[V] = Shard(make_values(), 0, 1)
         self.shards: list[Shard[V]] = [self.vacant] * SHARDS
         self.size = 0
+        self._most_room = 0  # no shard has more
 
     def __len__(self) -> int:
         return self.size
@@ -162,15 +162,21 @@ class Table(Generic[V]):
     def add(self, key: bytes, value: V, clock: int) -> None:
         """Add a key that is not there."""
         number = hash(key)
-        shard = self.shards[number & MASK]
+        self.place(self.shards[number & MASK], number, key, value, clock)
+
+    def place(self, shard: Shard[V], number: int, key: bytes, value: V, clock: int) -> None:
+        """The same for one who has just looked: the shard of the key, and its hash."""
         keys = shard.keys
         slot = len(keys)
         if slot == shard.room:
             if slot:
-                shard.make_room(2 * slot)
+                shard.make_spots(2 * len(shard.spots))
             else:
-                shard = self.shards[number & MASK] = Shard(self.make_values(), _LEAST_ROOM)
+                part = number & MASK
+                shard = self.shards[part] = Shard(self.make_values(), part, _LEAST_SPOTS)
                 keys = shard.keys
+            if shard.room > self._most_room:
+                self._most_room = shard.room
         spots, mask = shard.spots, shard.mask
         spot = number >> SHARD_BITS & mask
         while spots[spot] >= 0:
@@ -185,26 +191,31 @@ class Table(Generic[V]):
         """The value that was there; the shard's last key takes its slot."""
         number = hash(key)
         shard = self.shards[number & MASK]
-        slot = shard.find(key, number)
-        if slot < 0:
-            return None
-        spot = shard.spot_of(number, slot)
-        last_key = shard.keys.pop()
+        spots, keys, mask = shard.spots, shard.keys, shard.mask
+        spot = number >> SHARD_BITS & mask
+        while True:
+            slot = spots[spot]
+            if slot < 0:
+                return None
+            if keys[slot] == key:
+                break
+            spot = spot + 1 & mask
+        last_key = keys.pop()
         value = last_value = shard.values.pop()
         last_clock = shard.clocks.pop()
-        left = len(shard.keys)
+        left = len(keys)
         if slot != left:
             value = shard.values[slot]
-            shard.spots[shard.spot_of(hash(last_key), left)] = slot
-            shard.keys[slot] = last_key
+            spots[shard.spot_of(hash(last_key), left)] = slot
+            keys[slot] = last_key
             shard.values[slot] = last_value
             shard.clocks[slot] = last_clock
         shard.close(spot)
         self.size -= 1
         if left == 0:
             self.shards[number & MASK] = self.vacant
-        elif left * SHRINK_FACTOR < shard.room and shard.room > _LEAST_ROOM:
-            shard.make_room(shard.room // 4)
+        elif left * _SHRINK_FACTOR < mask and mask >= _LEAST_SPOTS:
+            shard.make_spots(len(spots) // 4)
         return value
 
     def dissolve(self, most: int) -> list[V]:
@@ -231,21 +242,20 @@ class Table(Generic[V]):
         shard.clocks[slot] = clock
 
     def sample(self, random: Random) -> bytes | None:
-        """Some key, each about equally likely."""
-        size = self.size
-        if not size:
-            return None
-        if size <= EXACT_SAMPLE_KEYS:
-            left = int(random.random() * size)
-            for shard in self.shards:
-                count = len(shard.keys)
-                if left < count:
-                    return shard.keys[left]
-                left -= count
+        """Some key, each equally likely."""
+        if self.size < _FEW_KEYS:
+            keys = [key for shard in self.shards for key in shard.keys]
+            return keys[int(random.random() * len(keys))] if keys else None
+        shards, draw = self.shards, random.random
         while True:
-            keys = self.shards[int(random.random() * SHARDS)].keys
-            if keys:
-                return keys[int(random.random() * len(keys))]
+            most = self._most_room
+            for _ in range(_DRAWS):
+                # Any slot of a table with as many in each shard as the largest has room for; many of them hold a key.
+                keys = shards[int(draw() * SHARDS)].keys
+                slot = int(draw() * most)
+                if slot < len(keys):
+                    return keys[slot]
+            self._most_room = max([shard.room for shard in shards])
 
     def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """The next `count` keys or a few more, and the cursor to go on with; 0 when all were seen."""

@@ -10,6 +10,10 @@ import pytest
 from miniredis.structures.table import SHARDS, Shard, Table
 
 
+def spots(table: Table[int]) -> int:
+    return sum([len(shard.spots) for shard in table.shards])
+
+
 def key(number: int) -> bytes:
     return b"key:%d" % number
 
@@ -86,13 +90,26 @@ def test_crowded_shards_lose_no_key(seed: int) -> None:
 
 def test_a_shard_of_more_slots_than_two_bytes_count() -> None:
     """Keys beyond 32,768 of one shard would be found in others' slots."""
-    names = [name for name in map(key, range(70_000 * SHARDS // 16)) if hash(name) & (SHARDS // 16 - 1) == 0]
-    shard: Shard[int] = Shard([], 4)
+    names = [key(number) for number in range(70_000)]
+    shard: Shard[int] = Shard([], 0, 8)
     shard.keys += names
-    shard.make_room(1 << 17)
-    assert len(names) > 66_000
+    shard.make_spots(1 << 18)
     assert all(shard.find(name, hash(name)) == number for number, name in enumerate(names))
     assert shard.find(b"none", hash(b"none")) == -1
+
+
+def test_shards_grow_one_after_the_other() -> None:
+    """Near every power of two all shards would grow at once, and everybody would wait for them."""
+    table: Table[int] = Table()
+    most = 0
+    for first in range(0, 200_000, 200):
+        before = spots(table)
+        for number in range(first, first + 200):
+            table.add(key(number), 1, 0)
+        if first > 20_000:
+            most = max(most, spots(table) - before)
+    # Were it one power of two for all, 200 keys would find up to 40 shards of 256 spots full.
+    assert most < 12 * 256
 
 
 def test_clocks_follow_their_keys() -> None:
@@ -105,7 +122,7 @@ def test_clocks_follow_their_keys() -> None:
     assert all(table.clock(key(number)) == number for number in range(2000) if number % 3)
 
 
-@pytest.mark.parametrize("size", [3, 40, 20_000])
+@pytest.mark.parametrize("size", [3, 40, 400, 20_000])
 def test_samples_are_fair(size: int) -> None:
     """RANDOMKEY and active expiry would favour some keys."""
     table: Table[int] = Table()
@@ -113,10 +130,10 @@ def test_samples_are_fair(size: int) -> None:
         table.add(key(number), 1, 0)
     random = Random(3)
     drawn = Counter(table.sample(random) for _ in range(20_000))
-    if size <= 40:
-        assert min(drawn.values()) > 0.6 * 20_000 / size
-        assert max(drawn.values()) < 1.5 * 20_000 / size
-    assert len(drawn) > 0.6 * min(size, 20_000) if size > 40 else len(drawn) == size
+    if size <= 400:
+        assert min(drawn.values()) > 0.5 * 20_000 / size
+        assert max(drawn.values()) < 1.7 * 20_000 / size
+    assert len(drawn) > 0.6 * min(size, 20_000) if size > 400 else len(drawn) == size
 
 
 def test_memory_is_given_back() -> None:
@@ -124,7 +141,7 @@ def test_memory_is_given_back() -> None:
     table: Table[int] = Table()
     for number in range(50_000):
         table.add(key(number), 1, 0)
-    large = sum(len(shard.spots) for shard in table.shards)
+    large = spots(table)
     for number in range(49_000):
         table.remove(key(number))
-    assert sum(len(shard.spots) for shard in table.shards) < large / 6
+    assert spots(table) < large / 6
