@@ -134,6 +134,18 @@ class Parser:
         """Whether a part of a command was received."""
         return bool(self._rest or self._remaining)
 
+    @property
+    def amid_bytes(self) -> int:
+        """How many of the bytes taken belong to a command that is not complete. (Its lines have one way of writing.)"""
+        size = self.buffered
+        if self._remaining:
+            words = self._argv
+            size += len(b"*%d\r\n" % (len(words) + self._remaining))
+            size += sum([len(word) + len(b"$%d\r\n\r\n" % len(word)) for word in words])
+            if self._bulk >= 0:
+                size += len(b"$%d\r\n" % self._bulk)
+        return size
+
     def take(self, data: bytes = b"") -> list[list[bytes]]:
         """The commands that `data` completes, in order; [] when more bytes are needed.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from protocol.resp.encoder import encode_command
@@ -161,3 +163,24 @@ def test_the_longest_inline_command_is_taken() -> None:
     """A line that Redis takes would be refused."""
     line = b"P" * (64 * 1024 - 1)
     assert Parser().take(line + b"\r\n") == [[line]]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_where_the_last_complete_command_ends(seed: int) -> None:
+    """A replica would pass on, and count, bytes of a command that it has not applied."""
+    chance = Random(seed)
+    commands = [
+        [chance.randbytes(chance.choice([0, 1, 5, 20, 20_000, 70_000])) for _ in range(chance.randint(1, 6))]
+        for _ in range(20)
+    ]
+    ends = [0]
+    for argv in commands:
+        ends.append(ends[-1] + len(encode_command(argv)))
+    data = b"".join(map(encode_command, commands))
+    parser = Parser()
+    position = count = 0
+    while position < len(data):
+        size = chance.choice([1, 7, 50, 1000, 100_000])
+        count += len(parser.take(data[position : position + size]))
+        position = min(len(data), position + size)
+        assert position - parser.amid_bytes == ends[count]
