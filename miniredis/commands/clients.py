@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from miniredis.commands.shared import ALL_NODES, timeout_ms, wrong_subcommand
 from miniredis.engine.call import SYNTAX_ERROR, Call
 from miniredis.engine.client import (
     CLOSING,
@@ -22,12 +23,11 @@ from miniredis.engine.client import (
 )
 from miniredis.engine.registry import ADMIN, LOADING, NOSCRIPT, STALE, command, container
 from miniredis.engine.state import State
-from protocol.resp.numbers import INT64_MAX, parse_int
+from protocol.resp.numbers import parse_int
 from protocol.resp.values import NOTHING, OK, Failure, Reply, Verbatim
 
 _ANY_TIME: Final = NOSCRIPT | LOADING | STALE
 _ADMIN: Final = _ANY_TIME | ADMIN
-_ALL_NODES: Final = ("request_policy:all_nodes", "response_policy:all_succeeded")
 
 # What one argument of a command costs beside its bytes, as Redis counts it for argv-mem and the like: nothing. What a
 # connection itself costs here: the objects of session, parser and transport, measured.
@@ -59,14 +59,14 @@ def client_getname(call: Call) -> Reply:
     return call.session.name or None
 
 
-@command("CLIENT|SETNAME connection-name", _ANY_TIME, since="2.6.9", tips=_ALL_NODES)
+@command("CLIENT|SETNAME connection-name", _ANY_TIME, since="2.6.9", tips=ALL_NODES)
 def client_setname(call: Call) -> Reply:
     """Give this connection a name; an empty one takes it away."""
     call.session.name = checked_name(call.argv[2])
     return OK
 
 
-@command("CLIENT|SETINFO attr=<LIB-NAME libname | LIB-VER libver>", _ANY_TIME, since="7.2.0", tips=_ALL_NODES)
+@command("CLIENT|SETINFO attr=<LIB-NAME libname | LIB-VER libver>", _ANY_TIME, since="7.2.0", tips=ALL_NODES)
 def client_setinfo(call: Call) -> Reply:
     """Say which client library this connection is made by."""
     attribute, value = call.argv[2], call.argv[3]
@@ -322,13 +322,8 @@ def client_pause(call: Call) -> Reply:
             raise Failure("ERR CLIENT PAUSE mode must be WRITE or ALL")
         writes_only = mode == b"WRITE"
     elif len(call.argv) > 4:
-        raise _wrong(call)
-    timeout = call.integer(2, "ERR timeout is not an integer or out of range")
-    if timeout < 0:
-        raise Failure("ERR timeout is negative")
-    if timeout > INT64_MAX - call.now:
-        raise Failure("ERR timeout is out of range")
-    call.state.engine.pause(call.now + timeout, writes_only=writes_only)
+        raise wrong_subcommand(call)
+    call.state.engine.pause(call.now + timeout_ms(call, 2), writes_only=writes_only)
     return OK
 
 
@@ -349,13 +344,9 @@ def client_unblock(call: Call) -> Reply:
             raise Failure("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
         with_error = reason == b"ERROR"
     elif len(call.argv) > 4:
-        raise _wrong(call)
+        raise wrong_subcommand(call)
     target = call.state.clients.get(call.integer(2))
     return int(target is not None and call.state.engine.unblock(target, with_error=with_error))
-
-
-def _wrong(call: Call) -> Failure:
-    return Failure(b"ERR unknown subcommand or wrong number of arguments for '%b'. Try CLIENT HELP." % call.argv[1])
 
 
 @command("CLIENT|NO-EVICT enabled=<ON | OFF>", _ADMIN, since="7.0.0")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from miniredis.commands.shared import ALL_NODES
 from miniredis.engine.call import Call
 from miniredis.engine.registry import ADMIN, LOADING, NOSCRIPT, STALE, command, container
 from protocol.resp.values import OK, Reply
 
 _ADMIN: Final = ADMIN | NOSCRIPT | LOADING | STALE
-_ALL_NODES: Final = ("request_policy:all_nodes", "response_policy:all_succeeded")
 
 container("CONFIG", since="2.0.0", group="server", summary="Commands about the server's configuration.")
 
@@ -23,7 +23,7 @@ def config_get(call: Call) -> Reply:
     return found
 
 
-@command("CONFIG|SET parameter value [parameter value ...]", _ADMIN, since="2.0.0", tips=_ALL_NODES,
+@command("CONFIG|SET parameter value [parameter value ...]", _ADMIN, since="2.0.0", tips=ALL_NODES,
          history=(("7.0.0", "Takes several directives."),),
          complexity="O(N) when N is the number of configuration parameters provided")  # fmt: skip
 def config_set(call: Call) -> Reply:
@@ -34,7 +34,7 @@ def config_set(call: Call) -> Reply:
     return OK
 
 
-@command("CONFIG|RESETSTAT", _ADMIN, since="2.0.0", tips=_ALL_NODES)
+@command("CONFIG|RESETSTAT", _ADMIN, since="2.0.0", tips=ALL_NODES)
 def config_resetstat(call: Call) -> Reply:
     """Begin anew with counting what INFO tells."""
     call.state.reset_statistics()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from miniredis.commands.clients import checked_name
-from miniredis.engine.call import SYNTAX_ERROR, Call
+from miniredis.commands.shared import ALL_SHARDS, NO_SUCH_DB, OUT_OF_RANGE, wrong_arity
+from miniredis.engine.call import NOT_AN_INTEGER, SYNTAX_ERROR, Call
 from miniredis.engine.client import (
     MONITOR,
     NO_EVICT,
@@ -34,15 +35,14 @@ from protocol.resp.values import OK, PONG, Failure, Reply, Status
 
 _STRANGERS: Final = NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY
 _RESET: Final = Status("RESET")
-_EVERYWHERE: Final = ("request_policy:all_shards", "response_policy:all_succeeded")
 
 
-@command("PING [message]", FAST | IN_SUBSCRIBER | HEALTH, tips=_EVERYWHERE)
+@command("PING [message]", FAST | IN_SUBSCRIBER | HEALTH, tips=ALL_SHARDS)
 def ping(call: Call) -> Reply:
     """Tell that the server is there, or give a message back."""
     argv = call.argv
     if len(argv) > 2:
-        raise Failure("ERR wrong number of arguments for 'ping' command")
+        raise wrong_arity(call)
     if call.session.mode & SUBSCRIBED:
         return [b"pong", argv[1] if len(argv) == 2 else b""]
     return argv[1] if len(argv) == 2 else PONG
@@ -57,9 +57,9 @@ def echo(call: Call) -> Reply:
 @command("SELECT index:integer", LOADING | STALE | FAST)
 def select(call: Call) -> Reply:
     """Make another database the one this connection works on."""
-    index = _int32(call.argv[1], "ERR value is not an integer or out of range")
+    index = _int32(call.argv[1], NOT_AN_INTEGER)
     if not 0 <= index < len(call.state.dbs):
-        raise Failure("ERR DB index is out of range")
+        raise Failure(NO_SUCH_DB)
     call.select(call.state.dbs[index])
     return OK
 
@@ -70,7 +70,7 @@ def _int32(text: bytes, error: str) -> int:
     except ValueError:
         raise Failure(error) from None
     if not -(2**31) <= number < 2**31:
-        raise Failure("ERR value is out of range")
+        raise Failure(OUT_OF_RANGE)
     return number
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from miniredis.commands.shared import NOT_POSITIVE, wrong_subcommand
 from miniredis.engine.call import NO_SUCH_KEY, Call
 from miniredis.engine.registry import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, command
 from miniredis.keyspace.db import LRU_BITS_MASK
@@ -93,7 +94,7 @@ def debug(call: Call) -> Reply:
     word = call.option(1)
     low, high, run = _SUBCOMMANDS.get(word, (0, 0, _protocol))
     if not low <= len(call.argv) <= high:
-        raise Failure(b"ERR unknown subcommand or wrong number of arguments for '%b'. Try DEBUG HELP." % call.argv[1])
+        raise wrong_subcommand(call)
     return run(call)
 
 
@@ -263,7 +264,7 @@ def _structsize(call: Call) -> Reply:
 
 
 def _number(call: Call, at: int, high: int) -> int:
-    error = "ERR value is out of range, must be positive"
+    error = NOT_POSITIVE
     number = call.integer(at, error)
     if not 0 <= number <= high:
         raise Failure(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from miniredis.commands.shared import ALL_SHARDS, TOO_MANY_KEYS, wrong_subcommand
 from miniredis.engine.call import Call
 from miniredis.engine.functions import Library
 from miniredis.engine.registry import (
@@ -26,7 +27,6 @@ from protocol.resp.values import OK, Failure, Reply, Status
 _CALL = NOSCRIPT | SKIP_MONITOR | STALE | NO_MANDATORY_KEYS | OUTLASTS
 _NOTE = "Only the code knows what it does with them: RW and UPDATE, to be safe."
 _NOTE_RO = "Only the code knows what it does with them: RO and ACCESS, to be safe."
-_EVERYWHERE = ("request_policy:all_shards", "response_policy:all_succeeded")
 _POLICIES = (b"FLUSH", b"APPEND", b"REPLACE")
 
 
@@ -60,7 +60,7 @@ def _run(call: Call, *, ro: bool) -> Reply:
         raise Failure("ERR Function not found")
     count = call.integer(2, "ERR Bad number of keys provided")
     if count > len(call.argv) - 3:
-        raise Failure("ERR Number of keys can't be greater than number of args")
+        raise Failure(TOO_MANY_KEYS)
     if count < 0:
         raise Failure("ERR Number of keys can't be negative")
     return scripts.outlast(call, function, call.argv[3 : 3 + count], call.argv[3 + count :], ro=ro)
@@ -73,7 +73,7 @@ container(
 
 @command(
     "FUNCTION|LOAD [REPLACE] function-code:string", NOSCRIPT | WRITE | DENYOOM, since="7.0.0", group="scripting",
-    key_specs=(), complexity="O(1) (considering compilation time is redundant)", tips=_EVERYWHERE,
+    key_specs=(), complexity="O(1) (considering compilation time is redundant)", tips=ALL_SHARDS,
 )  # fmt: skip
 def function_load(call: Call) -> Reply:
     """Load a library: its code runs once and registers functions."""
@@ -87,7 +87,7 @@ def function_load(call: Call) -> Reply:
 
 @command(
     "FUNCTION|DELETE library-name:string", NOSCRIPT | WRITE, since="7.0.0", group="scripting", key_specs=(),
-    tips=_EVERYWHERE,
+    tips=ALL_SHARDS,
 )  # fmt: skip
 def function_delete(call: Call) -> Reply:
     """Forget a library and its functions."""
@@ -98,12 +98,12 @@ def function_delete(call: Call) -> Reply:
 
 @command(
     "FUNCTION|FLUSH flush-type=[ASYNC | SYNC]", NOSCRIPT | WRITE, since="7.0.0", group="scripting", key_specs=(),
-    complexity="O(N) with N the number of functions.", tips=_EVERYWHERE,
+    complexity="O(N) with N the number of functions.", tips=ALL_SHARDS,
 )  # fmt: skip
 def function_flush(call: Call) -> Reply:
     """Forget every library."""
     if len(call.argv) > 3:
-        raise _syntax_error(call)
+        raise wrong_subcommand(call)
     if len(call.argv) == 3 and call.option(2) not in (b"ASYNC", b"SYNC"):
         raise Failure("ERR FUNCTION FLUSH only supports SYNC|ASYNC option")
     call.state.engine.scripts.functions.flush()
@@ -120,12 +120,12 @@ def function_dump(call: Call) -> Reply:
 @command(
     "FUNCTION|RESTORE serialized-value:string policy=[FLUSH | APPEND | REPLACE]", NOSCRIPT | WRITE | DENYOOM,
     since="7.0.0", group="scripting", key_specs=(),
-    complexity="O(N) with N the number of functions in the payload.", tips=_EVERYWHERE,
+    complexity="O(N) with N the number of functions in the payload.", tips=ALL_SHARDS,
 )  # fmt: skip
 def function_restore(call: Call) -> Reply:
     """Load the libraries that FUNCTION DUMP returned."""
     if len(call.argv) > 4:
-        raise _syntax_error(call)
+        raise wrong_subcommand(call)
     policy = call.option(3) if len(call.argv) == 4 else b"APPEND"
     if policy not in _POLICIES:
         raise Failure("ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.")
@@ -207,7 +207,3 @@ def function_kill(call: Call) -> Reply:
 def _changed(call: Call) -> None:
     """Libraries are data: whoever follows is told, and a snapshot is due."""
     call.db.dirty += 1
-
-
-def _syntax_error(call: Call) -> Failure:
-    return Failure(b"ERR unknown subcommand or wrong number of arguments for '%b'. Try FUNCTION HELP." % call.argv[1])

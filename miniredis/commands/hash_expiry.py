@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from miniredis.commands.shared import EXPIRY_UNITS, invalid_expiry
 from miniredis.engine.call import SYNTAX_ERROR, Call
 from miniredis.engine.registry import DENYOOM, FAST, READONLY, WRITE, command
 from miniredis.keyspace import field_expiry
@@ -27,7 +28,6 @@ REFUSED: Final = 0
 DONE: Final = 1
 DELETED: Final = 2
 
-_UNITS: Final = {b"EX": (1000, True), b"PX": (1, True), b"EXAT": (1000, False), b"PXAT": (1, False)}
 _CONDITION: Final = "condition=[NX | XX | GT | LT]"
 _FIELDS: Final = "fields=<FIELDS numfields:integer field [field ...]>"
 
@@ -136,7 +136,7 @@ def _instant(call: Call, amount: int, scale: int, base: int) -> int:
     if amount < 0:
         raise Failure("ERR invalid expire time, must be >= 0")
     if amount * scale > INSTANT_MAX - base:
-        raise Failure(b"ERR invalid expire time in '%b' command" % call.argv[0].lower())
+        raise invalid_expiry(call)
     return amount * scale + base
 
 
@@ -317,10 +317,10 @@ def hsetex(call: Call) -> Reply:
     entries, longest = settings.hash_max_listpack_entries, settings.hash_max_listpack_value
     fields.prepare(words, entries, longest)
     deleted = _set_fields(call, fields, words, unit, instant, (entries, longest))
-    told = [b"PXAT", b"%d" % instant] if unit in _UNITS else [b"KEEPTTL"] if unit else []
+    told = [b"PXAT", b"%d" % instant] if unit in EXPIRY_UNITS else [b"KEEPTTL"] if unit else []
     call.replicate(b"HSETEX", key, *told, b"FIELDS", b"%d" % len(names), *words)
     db.changed(key, fields, b"hset", HASH, len(names))
-    if unit in _UNITS:
+    if unit in EXPIRY_UNITS:
         db.notify(HASH, b"hdel" if deleted else b"hexpire", key)
     if not len(fields):
         db.delete(key)
@@ -342,7 +342,7 @@ def _set_fields(
     deleted = 0
     for name, value in zip(words[::2], words[1::2], strict=True):
         fields.set(name, value, *limits)
-        if unit in _UNITS:
+        if unit in EXPIRY_UNITS:
             deleted += _end_field(call, fields, name, instant) == DELETED
         elif not unit:
             fields.persist(name)
@@ -360,12 +360,12 @@ def _options(call: Call, others: tuple[bytes, ...]) -> tuple[int, bytes, int, by
             condition = word
         elif word in others and not unit:
             unit = word
-        elif word in _UNITS and not unit and at + 1 < len(argv):
+        elif word in EXPIRY_UNITS and not unit and at + 1 < len(argv):
             unit = word
-            scale, is_relative = _UNITS[word]
+            scale, is_relative = EXPIRY_UNITS[word]
             amount = call.integer(at + 1)
             if amount <= 0:
-                raise Failure(b"ERR invalid expire time in '%b' command" % argv[0].lower())
+                raise invalid_expiry(call)
             instant = _instant(call, amount, scale, call.now if is_relative else 0)
             at += 1
         else:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from miniredis.engine.call import SYNTAX_ERROR, Call
+from miniredis.commands.shared import NO_NUMBER, OUT_OF_RANGE, OVERFLOW, random_count
+from miniredis.engine.call import NOT_A_FLOAT, SYNTAX_ERROR, Call
 from miniredis.engine.registry import DENYOOM, FAST, READONLY, WRITE, command
 from miniredis.engine.scanning import choose, parse_cursor, scan_options
 from miniredis.keyspace import field_expiry
@@ -12,6 +11,8 @@ from miniredis.keyspace.db import WRONG_TYPE
 from miniredis.keyspace.notify import HASH
 from miniredis.structures.hash import Hash
 from protocol.resp.numbers import (
+    INT64_MAX,
+    INT64_MIN,
     LongDouble,
     add_long_doubles,
     format_long_double,
@@ -20,11 +21,6 @@ from protocol.resp.numbers import (
     parse_long_double,
 )
 from protocol.resp.values import OK, Failure, Pairs, Reply
-
-LONG_MAX: Final = 0x7FFFFFFFFFFFFFFF
-BEYOND_LONG_MAX: Final = f"ERR value is out of range, value must between -{LONG_MAX} and {LONG_MAX}"
-# More fields than anybody means to draw at random: Redis would fill its memory with the reply.
-MOST_DRAWN: Final = 1 << 24
 
 # Writing
 
@@ -91,8 +87,8 @@ def hincrby(call: Call) -> Reply:
     except ValueError:
         raise Failure("ERR hash value is not an integer") from None
     number += increment
-    if not -LONG_MAX - 1 <= number <= LONG_MAX:
-        raise Failure("ERR increment or decrement would overflow")
+    if not INT64_MIN <= number <= INT64_MAX:
+        raise Failure(OVERFLOW)
     store(call, key, fields, field, b"%d" % number, b"hincrby")
     return number
 
@@ -104,7 +100,7 @@ def hincrbyfloat(call: Call) -> Reply:
     try:
         increment = parse_long_double(call.argv[3])
     except ValueError:
-        raise Failure("ERR value is not a valid float") from None
+        raise Failure(NOT_A_FLOAT) from None
     if increment.infinite:
         raise Failure("ERR value is NaN or Infinity")
     fields = to_change(call, field)
@@ -112,7 +108,7 @@ def hincrbyfloat(call: Call) -> Reply:
     try:
         number = add_long_doubles(number, increment)
     except ValueError:
-        raise Failure("ERR increment would produce NaN or Infinity") from None
+        raise Failure(NO_NUMBER) from None
     shown = format_long_double(number)
     store(call, key, fields, field, shown, b"hincrbyfloat")
     # Others get the result: they might add, or print, a little differently.
@@ -243,15 +239,13 @@ def hrandfield(call: Call) -> Reply:
     if len(argv) == 2:
         fields = to_draw_from(call)
         return None if fields is None else fields.random(call.random)
-    count = call.integer(2)
-    if count < -LONG_MAX:
-        raise Failure(BEYOND_LONG_MAX)
+    count = random_count(call, 2)
     with_values = len(argv) > 3
     if len(argv) > 4 or (with_values and call.option(3) != b"WITHVALUES"):
         raise Failure(SYNTAX_ERROR)
     # With values, twice as many replies must still be countable.
-    if count < -MOST_DRAWN or (with_values and count > LONG_MAX // 2):
-        raise Failure("ERR value is out of range")
+    if with_values and count > INT64_MAX // 2:
+        raise Failure(OUT_OF_RANGE)
     fields = to_draw_from(call)
     if fields is None or count == 0:
         return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from miniredis.commands.shared import NO_SUCH_DB, SUM_OF_SHARDS, invalid_expiry
 from miniredis.engine.call import NO_SUCH_KEY, SYNTAX_ERROR, Call
 from miniredis.engine.registry import (
     DENYOOM,
@@ -21,9 +22,9 @@ from miniredis.keyspace.field_expiry import schedule
 from miniredis.keyspace.value import Value, copied, encoding, reference_count, type_name
 from miniredis.structures.glob import matcher
 from miniredis.structures.hash import Hash
+from protocol.resp.numbers import INT64_MAX
 from protocol.resp.values import OK, Failure, Reply, Status
 
-INT64_MAX: Final = 0x7FFFFFFFFFFFFFFF
 INT32_MAX: Final = 0x7FFFFFFF
 
 _TYPES: Final = {
@@ -36,7 +37,7 @@ _TYPES: Final = {
 
 @command(
     "DEL key [key ...]", WRITE, keys="RM delete", complexity="O(N)",
-    tips=("request_policy:multi_shard", "response_policy:agg_sum"),
+    tips=SUM_OF_SHARDS,
 )  # fmt: skip
 def del_(call: Call) -> Reply:
     """Delete keys; return how many there were."""
@@ -45,7 +46,7 @@ def del_(call: Call) -> Reply:
 
 @command(
     "UNLINK key [key ...]", WRITE | FAST, since="4.0.0", keys="RM delete", complexity="O(1) for each key",
-    tips=("request_policy:multi_shard", "response_policy:agg_sum"),
+    tips=SUM_OF_SHARDS,
 )  # fmt: skip
 def unlink(call: Call) -> Reply:
     """Take keys away and leave the freeing of their values to later; return how many there were."""
@@ -70,7 +71,7 @@ def _delete(call: Call, *, is_told: bool = False) -> int:
 @command(
     "EXISTS key [key ...]", READONLY | FAST, keys="RO", complexity="O(N)",
     history=(("3.0.3", "Several keys may be asked about."),),
-    tips=("request_policy:multi_shard", "response_policy:agg_sum"),
+    tips=SUM_OF_SHARDS,
 )  # fmt: skip
 def exists(call: Call) -> Reply:
     """Count the keys that exist; one named twice counts twice."""
@@ -87,7 +88,7 @@ def type_(call: Call) -> Reply:
 
 @command(
     "TOUCH key [key ...]", READONLY | FAST, since="3.2.1", keys="RO", complexity="O(N)",
-    tips=("request_policy:multi_shard", "response_policy:agg_sum"),
+    tips=SUM_OF_SHARDS,
 )  # fmt: skip
 def touch(call: Call) -> Reply:
     """Count the keys that exist and set their time of last access."""
@@ -140,7 +141,7 @@ def _expire(call: Call, scale: int, base: int) -> int:
     amount = call.integer(2) * scale
     instant = amount + base
     if not -INT64_MAX - 1 <= amount <= INT64_MAX or instant > INT64_MAX:
-        raise Failure(b"ERR invalid expire time in '%b' command" % call.argv[0].lower())
+        raise invalid_expiry(call)
     if db.find_for_write(key) is None or not _may_expire(db.expiry(key), instant, conditions):
         return 0
     if instant <= call.now:
@@ -336,7 +337,7 @@ def _database(call: Call, at: int) -> Db:
     if not -INT32_MAX - 1 <= number <= INT32_MAX:
         raise Failure(f"ERR value is out of range, value must between {-INT32_MAX - 1} and {INT32_MAX}")
     if not 0 <= number < len(call.state.dbs):
-        raise Failure("ERR DB index is out of range")
+        raise Failure(NO_SUCH_DB)
     return call.state.dbs[number]
 
 

@@ -11,24 +11,32 @@ from __future__ import annotations
 
 from typing import Final
 
+from miniredis.commands.shared import (
+    BEYOND_LONG_MAX,
+    NOT_POSITIVE,
+    at_least,
+    clipped,
+    first_of_several,
+    wrong_arity,
+)
 from miniredis.engine.call import SYNTAX_ERROR, Call
 from miniredis.engine.registry import BLOCKING, DENYOOM, FAST, READONLY, WRITE, command
 from miniredis.keyspace.db import WRONG_TYPE
 from miniredis.keyspace.notify import LIST
 from miniredis.structures.chunks import List
+from protocol.resp.numbers import INT64_MAX
 from protocol.resp.values import NULL_ARRAY, OK, Failure, Reply
 
-LONG_MAX: Final = 0x7FFFFFFFFFFFFFFF
-NOT_POSITIVE: Final = "ERR value is out of range, must be positive"
-BEYOND_LONG_MAX: Final = f"ERR value is out of range, value must between -{LONG_MAX} and {LONG_MAX}"
 ZERO_RANK: Final = (
     "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... "
     "or use negative to start from the end of the list"
 )
 
-
 HEAD: Final = b"LEFT"
 TAIL: Final = b"RIGHT"
+
+_SEVERAL: Final = (("4.0.0", "Takes several elements."),)
+_FRACTIONS: Final = (("6.0.0", "The time may have a fraction."),)
 
 
 def new_list(call: Call) -> List:
@@ -87,7 +95,7 @@ def rpush(call: Call) -> Reply:
 @command(
     "LPUSHX key element [element ...]", WRITE | DENYOOM | FAST, since="2.2.0", keys="RW insert",
     complexity="O(N), N new elements",
-    history=(("4.0.0", "Takes several elements."),),
+    history=_SEVERAL,
 )  # fmt: skip
 def lpushx(call: Call) -> Reply:
     """Put elements before the first one of a list that exists."""
@@ -97,7 +105,7 @@ def lpushx(call: Call) -> Reply:
 @command(
     "RPUSHX key element [element ...]", WRITE | DENYOOM | FAST, since="2.2.0", keys="RW insert",
     complexity="O(N), N new elements",
-    history=(("4.0.0", "Takes several elements."),),
+    history=_SEVERAL,
 )  # fmt: skip
 def rpushx(call: Call) -> Reply:
     """Put elements after the last one of a list that exists."""
@@ -150,7 +158,7 @@ def rpop(call: Call) -> Reply:
 )  # fmt: skip
 def lmpop(call: Call) -> Reply:
     """Take elements away from the first of several lists that is there."""
-    keys, end, count = multiple_pop_arguments(call, 1)
+    keys, end, count = first_of_several(call, 1, (HEAD, TAIL))
     popped = pop_from_first(call, keys, end, count)
     return NULL_ARRAY if popped is None else popped
 
@@ -182,7 +190,7 @@ def rpoplpush(call: Call) -> Reply:
 @command(
     "BLPOP key [key ...] timeout:double", WRITE | BLOCKING, since="2.0.0", keys="RW access delete",
     complexity="O(N), N keys",
-    history=(("6.0.0", "The time may have a fraction."),),
+    history=_FRACTIONS,
 )  # fmt: skip
 def blpop(call: Call) -> Reply:
     """Take the first element of the first list that is there, waiting for one if need be."""
@@ -192,7 +200,7 @@ def blpop(call: Call) -> Reply:
 @command(
     "BRPOP key [key ...] timeout:double", WRITE | BLOCKING, since="2.0.0", keys="RW access delete",
     complexity="O(N), N keys",
-    history=(("6.0.0", "The time may have a fraction."),),
+    history=_FRACTIONS,
 )  # fmt: skip
 def brpop(call: Call) -> Reply:
     """Take the last element of the first list that is there, waiting for one if need be."""
@@ -205,7 +213,7 @@ def brpop(call: Call) -> Reply:
 )  # fmt: skip
 def blmpop(call: Call) -> Reply:
     """Take elements away from the first of several lists that is there, waiting for one if need be."""
-    keys, end, count = multiple_pop_arguments(call, 2)
+    keys, end, count = first_of_several(call, 2, (HEAD, TAIL))
     timeout_ms = call.timeout_ms(1)
     popped = pop_from_first(call, keys, end, count)
     return call.block(keys, timeout_ms, List) if popped is None else popped
@@ -225,7 +233,7 @@ def blmove(call: Call) -> Reply:
     "BRPOPLPUSH source:key destination:key timeout:double", WRITE | DENYOOM | BLOCKING, since="2.2.0",
     keys="RW access delete | RW insert",
     deprecated=("6.2.0", "`BLMOVE` with the `RIGHT` and `LEFT` arguments"),
-    history=(("6.0.0", "The time may have a fraction."),),
+    history=_FRACTIONS,
 )  # fmt: skip
 def brpoplpush(call: Call) -> Reply:
     """Take the last element of a list away and put it first in another, waiting for one if need be."""
@@ -259,7 +267,7 @@ def lrange(call: Call) -> Reply:
     values = call.db.typed(call.argv[1], List)
     if values is None:
         return []
-    return values.slice(*between(start, stop, len(values)))
+    return values.slice(*clipped(start, stop, len(values)))
 
 
 @command(
@@ -287,7 +295,7 @@ def ltrim(call: Call) -> Reply:
     values = call.db.typed(key, List, True)
     if values is None:
         return OK
-    start, stop = between(start, stop, len(values))
+    start, stop = clipped(start, stop, len(values))
     trimmed = values.trim(start, stop, call.settings.list_max_listpack_size)
     # Touched and told even when nothing was cut off; only propagation asks how many went.
     call.db.changed(key, values, b"ltrim", LIST, trimmed)
@@ -329,16 +337,6 @@ def lpos(call: Call) -> Reply:
 # What they share
 
 
-def between(start: int, stop: int, length: int) -> tuple[int, int]:
-    """Two places, both included and from the end when negative, as a half-open range inside the list."""
-    if start < 0:
-        start = max(start + length, 0)
-    if stop < 0:
-        stop += length
-    stop = min(stop, length - 1) + 1
-    return (start, stop) if start < stop else (0, 0)
-
-
 def list_end(call: Call, at: int) -> bytes:
     word = call.argv[at].upper()
     if word not in (HEAD, TAIL):
@@ -349,15 +347,8 @@ def list_end(call: Call, at: int) -> bytes:
 def long_integer(call: Call, at: int) -> int:
     """A number whose negation is a number too."""
     number = call.integer(at)
-    if number < -LONG_MAX:
+    if number < -INT64_MAX:
         raise Failure(BEYOND_LONG_MAX)
-    return number
-
-
-def bounded_integer(call: Call, at: int, least: int, error: str) -> int:
-    number = call.integer(at, error)
-    if number < least:
-        raise Failure(error)
     return number
 
 
@@ -375,30 +366,13 @@ def position_options(call: Call) -> tuple[int, int | None, int]:
             if rank == 0:
                 raise Failure(ZERO_RANK)
         elif word == b"COUNT":
-            count = bounded_integer(call, at + 1, 0, "ERR COUNT can't be negative")
+            count = at_least(call, at + 1, 0, "ERR COUNT can't be negative")
         elif word == b"MAXLEN":
-            max_length = bounded_integer(call, at + 1, 0, "ERR MAXLEN can't be negative")
+            max_length = at_least(call, at + 1, 0, "ERR MAXLEN can't be negative")
         else:
             raise Failure(SYNTAX_ERROR)
         at += 2
     return rank, count, max_length
-
-
-def multiple_pop_arguments(call: Call, at: int) -> tuple[list[bytes], bytes, int]:
-    """Keys, end and count of LMPOP and BLMPOP, whose number of keys stands at argv[at]."""
-    argv = call.argv
-    where = at + 1 + bounded_integer(call, at, 1, "ERR numkeys should be greater than 0")
-    if where >= len(argv):
-        raise Failure(SYNTAX_ERROR)
-    end = list_end(call, where)
-    count = 1
-    if len(argv) > where + 1:
-        if len(argv) == where + 2 or call.option(where + 1) != b"COUNT":
-            raise Failure(SYNTAX_ERROR)
-        count = bounded_integer(call, where + 2, 1, "ERR count should be greater than 0")
-        if len(argv) > where + 3:
-            raise Failure(SYNTAX_ERROR)
-    return argv[at + 1 : where], end, count
 
 
 def pop_one_or_many(call: Call, end: bytes) -> Reply:
@@ -410,8 +384,8 @@ def pop_one_or_many(call: Call, end: bytes) -> Reply:
         values = db.typed(key, List, True)
         return None if values is None else pop_one(call, key, values, end)
     if len(argv) > 3:
-        raise Failure(f"ERR wrong number of arguments for '{'lpop' if end is HEAD else 'rpop'}' command")
-    count = bounded_integer(call, 2, 0, NOT_POSITIVE)
+        raise wrong_arity(call)
+    count = at_least(call, 2, 0, NOT_POSITIVE)
     values = db.typed(key, List, True)
     if values is None:
         return NULL_ARRAY

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from miniredis.commands.shared import wrong_subcommand
 from miniredis.engine.call import TO_REPLICAS, Call
 from miniredis.engine.client import Client
 from miniredis.engine.registry import (
@@ -92,7 +93,7 @@ def publish(call: Call) -> Reply:
 def pubsub_channels(call: Call) -> Reply:
     """List the channels somebody listens to by name."""
     if len(call.argv) > 3:
-        raise _wrong(call)
+        raise wrong_subcommand(call)
     return _names_like(call, call.state.pubsub.channels)
 
 
@@ -123,7 +124,7 @@ def pubsub_numpat(call: Call) -> Reply:
 def pubsub_shardchannels(call: Call) -> Reply:
     """List the shard channels somebody listens to."""
     if len(call.argv) > 3:
-        raise _wrong(call)
+        raise wrong_subcommand(call)
     return _names_like(call, call.state.pubsub.shard_channels)
 
 
@@ -164,8 +165,3 @@ def spublish(call: Call) -> Reply:
     """Send a message to whoever listens to the shard channel; answers how many got it."""
     call.replicate_verbatim(TO_REPLICAS)
     return call.state.pubsub.publish_shard(call.argv[1], call.argv[2])
-
-
-def _wrong(call: Call) -> Failure:
-    name = call.argv[1]
-    return Failure(b"ERR unknown subcommand or wrong number of arguments for '%b'. Try PUBSUB HELP." % name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from miniredis.commands.shared import ALL_NODES, TOO_MANY_KEYS
 from miniredis.engine.call import Call
 from miniredis.engine.registry import (
     ALLOW_BUSY,
@@ -32,7 +33,7 @@ def _words(call: Call) -> tuple[list[bytes], list[bytes]]:
     """KEYS and ARGV."""
     count = call.integer(2)
     if count > len(call.argv) - 3:
-        raise Failure("ERR Number of keys can't be greater than number of args")
+        raise Failure(TOO_MANY_KEYS)
     if count < 0:
         raise Failure("ERR Number of keys can't be negative")
     return call.argv[3 : 3 + count], call.argv[3 + count :]
@@ -88,7 +89,7 @@ container("SCRIPT", since="2.6.0", group="scripting", summary="Look after the sc
 
 @command(
     "SCRIPT|LOAD script", NOSCRIPT | STALE, since="2.6.0", complexity="O(N) with N the length of the script.",
-    tips=("request_policy:all_nodes", "response_policy:all_succeeded"),
+    tips=ALL_NODES,
 )  # fmt: skip
 def script_load(call: Call) -> Reply:
     """Remember a script without running it; the answer is its SHA-1."""
@@ -108,7 +109,7 @@ def script_exists(call: Call) -> Reply:
 @command(
     "SCRIPT|FLUSH flush-type=[ASYNC | SYNC] @6.2.0", NOSCRIPT, since="2.6.0",
     complexity="O(N) with N the number of scripts.",
-    tips=("request_policy:all_nodes", "response_policy:all_succeeded"),
+    tips=ALL_NODES,
     history=(("6.2.0", "Learned the modes `ASYNC` and `SYNC`."),),
 )  # fmt: skip
 def script_flush(call: Call) -> Reply:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from miniredis.commands.shared import ALL_NODES, ALL_SHARDS, NO_SUCH_DB, wrong_subcommand
 from miniredis.engine.call import SYNTAX_ERROR, Call, Origin
 from miniredis.engine.client import MONITOR
 from miniredis.engine.registry import (
@@ -26,8 +27,6 @@ from protocol.resp.numbers import parse_int
 from protocol.resp.values import NOTHING, OK, Failure, Reply
 
 _ANY_TIME: Final = NOSCRIPT | LOADING | STALE
-_EVERYWHERE: Final = ("request_policy:all_shards", "response_policy:all_succeeded")
-_ALL_NODES: Final = ("request_policy:all_nodes", "response_policy:all_succeeded")
 _FLUSH_HISTORY: Final = (("4.0.0", "Takes `ASYNC`."), ("6.2.0", "Takes `SYNC`."))
 _FLUSH: Final = "flush-type=[ASYNC @4.0.0 | SYNC @6.2.0]"
 
@@ -43,7 +42,7 @@ def dbsize(call: Call) -> Reply:
     return len(call.db)
 
 
-@command(f"FLUSHDB {_FLUSH}", WRITE | TOUCHES_ARBITRARY_KEYS | WAITS, acl=("keyspace", "dangerous"), tips=_EVERYWHERE,
+@command(f"FLUSHDB {_FLUSH}", WRITE | TOUCHES_ARBITRARY_KEYS | WAITS, acl=("keyspace", "dangerous"), tips=ALL_SHARDS,
          complexity="O(N) where N is the number of keys", history=_FLUSH_HISTORY)  # fmt: skip
 def flushdb(call: Call) -> Reply:
     """Remove all keys of the database."""
@@ -54,7 +53,7 @@ def flushdb(call: Call) -> Reply:
     return OK if leaves_it else _freed(call)
 
 
-@command(f"FLUSHALL {_FLUSH}", WRITE | TOUCHES_ARBITRARY_KEYS | WAITS, acl=("keyspace", "dangerous"), tips=_EVERYWHERE,
+@command(f"FLUSHALL {_FLUSH}", WRITE | TOUCHES_ARBITRARY_KEYS | WAITS, acl=("keyspace", "dangerous"), tips=ALL_SHARDS,
          complexity="O(N) where N is the number of keys", history=_FLUSH_HISTORY)  # fmt: skip
 def flushall(call: Call) -> Reply:
     """Remove all keys of all databases."""
@@ -90,7 +89,7 @@ def swapdb(call: Call) -> Reply:
     first = _index(call.argv[1], "ERR invalid first DB index")
     second = _index(call.argv[2], "ERR invalid second DB index")
     if not (0 <= first < len(dbs) and 0 <= second < len(dbs)):
-        raise Failure("ERR DB index is out of range")
+        raise Failure(NO_SUCH_DB)
     if first != second:
         call.state.watches.swapping(dbs[first], dbs[second])
         dbs[first].swap(dbs[second])
@@ -171,7 +170,7 @@ def monitor(call: Call) -> Reply:
 def slowlog_get(call: Call) -> Reply:
     """Answer the latest entries of the slow log, ten of them or as many as said."""
     if len(call.argv) > 3:
-        raise Failure(b"ERR unknown subcommand or wrong number of arguments for '%b'. Try SLOWLOG HELP." % call.argv[1])
+        raise wrong_subcommand(call)
     slow = call.state.observer.slow
     error = "ERR count should be greater than or equal to -1"
     count = call.integer(2, error) if len(call.argv) == 3 else 10
@@ -190,7 +189,7 @@ def slowlog_len(call: Call) -> Reply:
     return len(call.state.observer.slow)
 
 
-@command("SLOWLOG|RESET", ADMIN | LOADING | STALE, since="2.2.12", tips=_ALL_NODES,
+@command("SLOWLOG|RESET", ADMIN | LOADING | STALE, since="2.2.12", tips=ALL_NODES,
          complexity="O(N) where N is the number of entries")  # fmt: skip
 def slowlog_reset(call: Call) -> Reply:
     """Empty the slow log."""

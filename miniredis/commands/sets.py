@@ -8,24 +8,25 @@ from __future__ import annotations
 
 from typing import Final
 
-from miniredis.engine.call import NOT_AN_INTEGER, SYNTAX_ERROR, Call
+from miniredis.commands.shared import (
+    NEGATIVE_LIMIT,
+    NO_KEYS,
+    NOT_POSITIVE,
+    TOO_MANY_KEYS,
+    at_least,
+    random_count,
+)
+from miniredis.engine.call import SYNTAX_ERROR, Call
 from miniredis.engine.registry import DENYOOM, FAST, READONLY, WRITE, command
 from miniredis.engine.scanning import choose, parse_cursor, scan_options
 from miniredis.keyspace import notify
 from miniredis.structures.sets import HASHTABLE, INTSET, LISTPACK, Set, integer_of
-from protocol.resp.numbers import INT64_MAX
 from protocol.resp.values import Failure, Members, Reply
-
-NOT_POSITIVE: Final = "ERR value is out of range, must be positive"
-NOT_IN_LONG_RANGE: Final = f"ERR value is out of range, value must between {-INT64_MAX} and {INT64_MAX}"
 
 # Members named in one SREM that stands for a SPOP with a count.
 _SREM_MEMBERS: Final = 1024
 # A SPOP that leaves less than a fifth of what it takes moves what stays, not what goes.
 _SPOP_MOVE_FACTOR: Final = 5
-# Repetitions that one SRANDMEMBER or ZRANDMEMBER with a negative count may ask for: the reply is built in memory, and
-# Redis, which has no such bound, would only fill its own until the system ends it.
-RANDOM_REPETITIONS: Final = 10_000_000
 
 
 # ── members ────────────────────────────────────────────────────────────────────────────────────────────
@@ -179,9 +180,7 @@ def spop(call: Call) -> Reply:
 
 def _spop_count(call: Call) -> Reply:
     key = call.argv[1]
-    count = call.integer(2, NOT_POSITIVE)
-    if count < 0:
-        raise Failure(NOT_POSITIVE)
+    count = at_least(call, 2, 0, NOT_POSITIVE)
     db = call.db
     ours = db.typed(key, Set, write=True)
     if ours is None or count == 0:
@@ -226,16 +225,6 @@ def srandmember(call: Call) -> Reply:
     if count < 0:
         return [ours.random(call.random) for _ in range(-count)]
     return ours.sample(count, call.random)
-
-
-def random_count(call: Call, at: int) -> int:
-    """A count of random members: positive for different ones, negative where they may repeat."""
-    count = call.integer(at, NOT_AN_INTEGER)
-    if count < -INT64_MAX:
-        raise Failure(NOT_IN_LONG_RANGE)
-    if count < -RANDOM_REPETITIONS:
-        raise Failure("ERR value is out of range")
-    return count
 
 
 # ── combining ──────────────────────────────────────────────────────────────────────────────────────────
@@ -308,19 +297,15 @@ def sdiffstore(call: Call) -> Reply:
 def cardinality_arguments(call: Call) -> tuple[int, int]:
     """numkeys and LIMIT of SINTERCARD: how many keys follow, and where to stop counting (0: nowhere)."""
     argv = call.argv
-    numkeys = call.integer(1, "ERR numkeys should be greater than 0")
-    if numkeys < 1:
-        raise Failure("ERR numkeys should be greater than 0")
+    numkeys = at_least(call, 1, 1, NO_KEYS)
     if numkeys > len(argv) - 2:
-        raise Failure("ERR Number of keys can't be greater than number of args")
+        raise Failure(TOO_MANY_KEYS)
     limit = 0
     at = 2 + numkeys
     while at < len(argv):
         if call.option(at) != b"LIMIT" or at + 1 == len(argv):
             raise Failure(SYNTAX_ERROR)
-        limit = call.integer(at + 1, "ERR LIMIT can't be negative")
-        if limit < 0:
-            raise Failure("ERR LIMIT can't be negative")
+        limit = at_least(call, at + 1, 0, NEGATIVE_LIMIT)
         at += 2
     return numkeys, limit
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from miniredis.commands.shared import wrong_subcommand
 from miniredis.commands.streams import (
     ReadOptions,
     entries_reply,
@@ -48,11 +49,6 @@ def no_such_group(key: bytes, group: bytes) -> Failure:
 def _shown(word: bytes) -> bytes:
     """As C prints it: up to the first NUL."""
     return word.partition(b"\0")[0]
-
-
-def wrong_subcommand(call: Call) -> Failure:
-    name, sub = call.argv[0].upper(), call.argv[1]
-    return Failure(b"ERR unknown subcommand or wrong number of arguments for '%b'. Try %b HELP." % (sub, name))
 
 
 # ── XGROUP ─────────────────────────────────────────────────────────────────────────────────────────────

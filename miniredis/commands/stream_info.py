@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from itertools import islice
 
-from miniredis.commands.stream_groups import no_such_group, wrong_subcommand
+from miniredis.commands.shared import wrong_subcommand
+from miniredis.commands.stream_groups import no_such_group
 from miniredis.commands.streams import entries_reply, format_id
 from miniredis.engine.call import NO_SUCH_KEY, Call
 from miniredis.engine.registry import READONLY, command, container

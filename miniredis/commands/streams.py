@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from miniredis.commands.shared import timeout_ms, wrong_arity
 from miniredis.engine.call import NO_SUCH_KEY, SYNTAX_ERROR, Call, Origin
 from miniredis.engine.registry import BLOCKING, DENYOOM, FAST, READONLY, WRITE, KeySpec, command
 from miniredis.keyspace import notify
 from miniredis.structures.stream import Stream
 from miniredis.structures.stream_node import MAX_ID, SEQUENCE, Entry
-from protocol.resp.numbers import INT64_MAX, parse_int
 from protocol.resp.values import NULL_ARRAY, OK, Failure, Map, Reply
 
 INVALID_ID: Final = "ERR Invalid stream ID specified as stream command argument"
@@ -236,7 +236,7 @@ def xadd(call: Call) -> Reply:
         at = options.at
     pairs = argv[at + 1 :]
     if len(pairs) < 2 or len(pairs) & 1:
-        raise Failure("ERR wrong number of arguments for 'xadd' command")
+        raise wrong_arity(call)
     if options is not None and options.id == 0 and options.sequence_given:
         raise Failure("ERR The ID specified in XADD must be greater than 0-0")
     key = argv[1]
@@ -428,7 +428,7 @@ def parse_read(call: Call, *, in_group: bool) -> ReadOptions:
         word = call.option(at)
         if word == b"BLOCK" and at < last:
             at += 1
-            options.timeout_ms = block_ms(call, at)
+            options.timeout_ms = timeout_ms(call, at)
         elif word == b"COUNT" and at < last:
             at += 1
             options.count = max(call.integer(at), 0)
@@ -465,19 +465,6 @@ def _parse_streams(argv: list[bytes], options: ReadOptions, at: int, in_group: b
         )
     options.ids_at = at + count // 2
     options.keys = argv[at : options.ids_at]
-
-
-def block_ms(call: Call, at: int) -> int:
-    """The milliseconds that XREAD waits, 0 for ever."""
-    try:
-        timeout = parse_int(call.argv[at])
-    except ValueError:
-        raise Failure("ERR timeout is not an integer or out of range") from None
-    if timeout < 0:
-        raise Failure("ERR timeout is negative")
-    if timeout > INT64_MAX - call.now:
-        raise Failure("ERR timeout is out of range")
-    return timeout
 
 
 @command("XREAD [COUNT count:integer] [BLOCK milliseconds:integer] STREAMS <key [key ...] id [id ...]>",

@@ -6,23 +6,26 @@ What a SET leaves in the keyspace is an `int` where the text is one (keyspace/va
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import cast
 
+from miniredis.commands.shared import EXPIRY_UNITS, NO_NUMBER, OVERFLOW, instant_ms, wrong_arity
 from miniredis.commands.strings_conditional import CONDITIONS, check_digest, holds
-from miniredis.engine.call import SYNTAX_ERROR, Call
+from miniredis.engine.call import NOT_A_FLOAT, NOT_AN_INTEGER, SYNTAX_ERROR, Call
 from miniredis.engine.registry import DENYOOM, FAST, READONLY, WRITE, KeySpec, command
 from miniredis.keyspace import notify
 from miniredis.keyspace.db import WRONG_TYPE, Db
 from miniredis.keyspace.value import INTEGER_MAX_BYTES, String, Value, compact, is_string, string_bytes
 from miniredis.structures import lcs as longest
-from protocol.resp.numbers import add_long_doubles, format_long_double, long_double, parse_int, parse_long_double
+from protocol.resp.numbers import (
+    INT64_MAX,
+    INT64_MIN,
+    add_long_doubles,
+    format_long_double,
+    long_double,
+    parse_int,
+    parse_long_double,
+)
 from protocol.resp.values import OK, Failure, Reply
-
-INT64_MAX: Final = 0x7FFFFFFFFFFFFFFF
-INT64_MIN: Final = -0x8000000000000000
-
-# Milliseconds in the unit of an expiry option, and whether it counts from now.
-_UNITS: Final = {b"EX": (1000, True), b"PX": (1, True), b"EXAT": (1000, False), b"PXAT": (1, False)}
 
 
 @command(
@@ -59,7 +62,7 @@ def _set_with_options(call: Call) -> Reply:
     condition = expected = b""
     wants_old = False
     expiry = b""
-    amount = b""
+    amount_at = 0
     at = 3
     while at < len(argv):
         option = argv[at].upper()
@@ -74,29 +77,16 @@ def _set_with_options(call: Call) -> Reply:
             wants_old = True
         elif option == b"KEEPTTL" and expiry in (b"", option):
             expiry = option
-        elif option in _UNITS and expiry in (b"", option) and at + 1 < len(argv):
+        elif option in EXPIRY_UNITS and expiry in (b"", option) and at + 1 < len(argv):
             expiry = option
             at += 1
-            amount = argv[at]
+            amount_at = at
         else:
             raise Failure(SYNTAX_ERROR)
         at += 1
-    instant = _instant(call, expiry, amount) if amount or expiry in _UNITS else None
+    instant = instant_ms(call, expiry, amount_at) if amount_at else None
     return _set(call, argv[1], argv[2], condition, instant, wants_old, keep_ttl=expiry == b"KEEPTTL",
                 is_instant_told=expiry == b"PXAT", expected=expected)  # fmt: skip
-
-
-def _instant(call: Call, unit: bytes, amount: bytes) -> int:
-    """An expiry option as milliseconds since the epoch."""
-    scale, is_relative = _UNITS[unit]
-    try:
-        number = parse_int(amount)
-    except ValueError:
-        raise Failure("ERR value is not an integer or out of range") from None
-    instant = number * scale + (call.now if is_relative else 0)
-    if number <= 0 or instant > INT64_MAX:
-        raise Failure(b"ERR invalid expire time in '%b' command" % call.argv[0].lower())
-    return instant
 
 
 def _set(
@@ -148,7 +138,7 @@ def setnx(call: Call) -> Reply:
 )
 def setex(call: Call) -> Reply:
     """Store a string that ends after so many seconds."""
-    return _set(call, call.argv[1], call.argv[3], b"", _instant(call, b"EX", call.argv[2]), False)
+    return _set(call, call.argv[1], call.argv[3], b"", instant_ms(call, b"EX", 2), False)
 
 
 @command(
@@ -160,7 +150,7 @@ def setex(call: Call) -> Reply:
 )
 def psetex(call: Call) -> Reply:
     """Store a string that ends after so many milliseconds."""
-    return _set(call, call.argv[1], call.argv[3], b"", _instant(call, b"PX", call.argv[2]), False)
+    return _set(call, call.argv[1], call.argv[3], b"", instant_ms(call, b"PX", 2), False)
 
 
 @command("GET key", READONLY | FAST)
@@ -210,7 +200,7 @@ def getex(call: Call) -> Reply:
     """Return a string and, on the way, set or clear its time to live."""
     db, argv = call.db, call.argv
     key = argv[1]
-    unit, amount = _getex_option(argv)
+    unit, amount_at = _getex_option(argv)
     value = db.string(key)
     if value is None or not unit:
         return value
@@ -220,7 +210,7 @@ def getex(call: Call) -> Reply:
             _touched(call, key, b"persist")
             call.replicate(b"PERSIST", key)
         return value
-    instant = _instant(call, unit, amount)
+    instant = instant_ms(call, unit, amount_at)
     if unit in (b"EXAT", b"PXAT") and instant <= call.now:
         _drop(call, key, b"UNLINK" if call.settings.lazyfree_lazy_expire else b"DEL")
         return value
@@ -230,21 +220,23 @@ def getex(call: Call) -> Reply:
     return value
 
 
-def _getex_option(argv: list[bytes]) -> tuple[bytes, bytes]:
-    unit = amount = b""
+def _getex_option(argv: list[bytes]) -> tuple[bytes, int]:
+    """The unit, PERSIST or nothing, and where its amount stands."""
+    unit = b""
+    amount_at = 0
     at = 2
     while at < len(argv):
         option = argv[at].upper()
         if option == b"PERSIST" and unit in (b"", option):
             unit = option
-        elif option in _UNITS and unit in (b"", option) and at + 1 < len(argv):
+        elif option in EXPIRY_UNITS and unit in (b"", option) and at + 1 < len(argv):
             unit = option
             at += 1
-            amount = argv[at]
+            amount_at = at
         else:
             raise Failure(SYNTAX_ERROR)
         at += 1
-    return unit, amount
+    return unit, amount_at
 
 
 def _touched(call: Call, key: bytes, event: bytes) -> None:
@@ -322,7 +314,7 @@ def _add_any(db: Db, key: bytes, amount: int) -> int:
     else:
         number = _number(value) + amount
     if not INT64_MIN <= number <= INT64_MAX:
-        raise Failure("ERR increment or decrement would overflow")
+        raise Failure(OVERFLOW)
     if value is None:
         db.put(key, number)
     else:
@@ -336,7 +328,7 @@ def _number(value: Value) -> int:
     try:
         return parse_int(string_bytes(cast("String", value)))
     except ValueError:
-        raise Failure("ERR value is not an integer or out of range") from None
+        raise Failure(NOT_AN_INTEGER) from None
 
 
 @command("INCRBYFLOAT key increment:double", WRITE | DENYOOM | FAST, since="2.6.0", keys="RW access update")
@@ -350,11 +342,11 @@ def incrbyfloat(call: Call) -> Reply:
         number = long_double(0) if value is None else parse_long_double(string_bytes(cast("String", value)))
         amount = parse_long_double(call.argv[2])
     except ValueError:
-        raise Failure("ERR value is not a valid float") from None
+        raise Failure(NOT_A_FLOAT) from None
     try:
         text = format_long_double(add_long_doubles(number, amount))
     except ValueError:
-        raise Failure("ERR increment would produce NaN or Infinity") from None
+        raise Failure(NO_NUMBER) from None
     if value is None:
         db.put(key, text)
     else:
@@ -481,6 +473,8 @@ def mget(call: Call) -> Reply:
 )  # fmt: skip
 def mset(call: Call) -> Reply:
     """Store several strings under their keys, all at once."""
+    if len(call.argv) % 2 == 0:
+        raise wrong_arity(call)
     _set_all(call)
     return OK
 
@@ -488,20 +482,15 @@ def mset(call: Call) -> Reply:
 @command("MSETNX key value [key value ...]", WRITE | DENYOOM, since="1.0.1", keys="OW insert", complexity="O(N)")
 def msetnx(call: Call) -> Reply:
     """Store several strings if none of the keys exists."""
-    _check_pairs(call)
+    if len(call.argv) % 2 == 0:
+        raise wrong_arity(call)
     if any(call.db.find_for_write(key) is not None for key in call.argv[1::2]):
         return 0
     _set_all(call)
     return 1
 
 
-def _check_pairs(call: Call) -> None:
-    if len(call.argv) % 2 == 0:
-        raise Failure(b"ERR wrong number of arguments for '%b' command" % call.argv[0].lower())
-
-
 def _set_all(call: Call) -> None:
-    _check_pairs(call)
     db, argv = call.db, call.argv
     keys = argv[1::2]
     values = [compact(value) if value[:1] <= b"9" else value for value in argv[2::2]]  # digits and "-" come before

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from miniredis.commands.shared import EXPIRY_UNITS, instant_ms, wrong_arity
 from miniredis.engine.call import SYNTAX_ERROR, Call
 from miniredis.engine.registry import DENYOOM, FAST, READONLY, WRITE, KeySpec, command
 from miniredis.keyspace import notify
@@ -16,8 +17,6 @@ from protocol.resp.values import Failure, Reply
 
 DIGEST_DIGITS: Final = 16
 CONDITIONS: Final = (b"IFEQ", b"IFNE", b"IFDEQ", b"IFDNE")
-_UNITS: Final = {b"EX": (1000, True), b"PX": (1, True), b"EXAT": (1000, False), b"PXAT": (1, False)}
-_INT64_MAX: Final = 0x7FFFFFFFFFFFFFFF
 
 
 @command("DIGEST key", READONLY | FAST, since="8.4.0", group="string", complexity="O(N), N bytes")
@@ -37,7 +36,7 @@ def delex(call: Call) -> Reply:
     db, argv = call.db, call.argv
     key = argv[1]
     if len(argv) not in (2, 4):
-        raise Failure(b"ERR wrong number of arguments for 'delex' command")
+        raise wrong_arity(call)
     if len(argv) == 4:
         condition = call.option(2)
         if condition not in CONDITIONS:
@@ -79,11 +78,11 @@ def msetex(call: Call) -> Reply:
     for key, value in zip(pairs[::2], pairs[1::2], strict=True):
         db.put(key, compact(value), keep_ttl=unit == b"KEEPTTL")
         db.notify(notify.STRING, b"set", key)
-        if unit in _UNITS:
+        if unit in EXPIRY_UNITS:
             db.expire_at(key, instant)
             db.notify(notify.GENERIC, b"expire", key)
     db.dirty += count
-    told = [b"PXAT", b"%d" % instant] if unit in _UNITS else [unit] if unit else []
+    told = [b"PXAT", b"%d" % instant] if unit in EXPIRY_UNITS else [unit] if unit else []
     call.replicate(b"MSETEX", argv[1], *pairs, *told)
     return 1
 
@@ -98,14 +97,10 @@ def _options(call: Call, at: int) -> tuple[bytes, bytes, int]:
             condition = word
         elif word == b"KEEPTTL" and not unit:
             unit = word
-        elif word in _UNITS and not unit and at + 1 < len(argv):
+        elif word in EXPIRY_UNITS and not unit and at + 1 < len(argv):
             unit = word
             at += 1
-            scale, is_relative = _UNITS[word]
-            amount = call.integer(at)
-            instant = amount * scale + (call.now if is_relative else 0)
-            if amount <= 0 or instant > _INT64_MAX:
-                raise Failure("ERR invalid expire time in 'msetex' command")
+            instant = instant_ms(call, word, at)
         else:
             raise Failure(SYNTAX_ERROR)
         at += 1

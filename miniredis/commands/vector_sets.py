@@ -14,7 +14,7 @@ from array import array
 from math import isfinite
 from typing import Final
 
-from miniredis.commands.sets import RANDOM_REPETITIONS
+from miniredis.commands.shared import OUT_OF_RANGE, RANDOM_REPETITIONS
 from miniredis.engine.call import Call
 from miniredis.engine.registry import DENYOOM, FAST, READONLY, WRITE, command
 from miniredis.structures.proximity_graph import DEFAULT_BUILD_BREADTH, DEFAULT_LINKS, MAX_LINKS, MIN_LINKS
@@ -276,7 +276,7 @@ def vrandmember(call: Call) -> Reply:
     if count > 0:
         return call.random.sample(elements, min(count, len(elements)))
     if count < -RANDOM_REPETITIONS:
-        raise Failure("ERR value is out of range")
+        raise Failure(OUT_OF_RANGE)
     return call.random.choices(elements, k=-count)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from miniredis.commands.shared import NEGATIVE_LIMIT, at_least
 from miniredis.commands.zsets import changed
 from miniredis.engine.call import SYNTAX_ERROR, Call
 from miniredis.engine.registry import DENYOOM, READONLY, WRITE, command
@@ -170,9 +171,7 @@ class _Combination:
                 self.with_scores = True
             elif option == b"LIMIT" and self.is_count and left >= 2:
                 at += 1
-                self.limit = call.integer(at, "ERR LIMIT can't be negative")
-                if self.limit < 0:
-                    raise Failure("ERR LIMIT can't be negative")
+                self.limit = at_least(call, at, 0, NEGATIVE_LIMIT)
             else:
                 raise Failure(SYNTAX_ERROR)
             at += 1

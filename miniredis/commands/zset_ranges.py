@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from miniredis.commands.shared import clipped
 from miniredis.commands.zset_algebra import store
 from miniredis.commands.zsets import changed
 from miniredis.engine.call import SYNTAX_ERROR, Call
@@ -64,17 +65,6 @@ def _lex_bound(text: bytes) -> LexBound:
     if kind in (b"-", b"+") and text[1:2] in (b"", b"\0"):
         return LexBound(b"", True, 1 if kind == b"+" else -1)
     raise Failure(NOT_A_LEX_RANGE)
-
-
-def _clipped(start: int, end: int, size: int) -> tuple[int, int]:
-    """Ranks as clients give them (inclusive, negative from the end) as start ≤ rank < stop."""
-    if start < 0:
-        start = max(0, start + size)
-    if end < 0:
-        end += size
-    if start > end or start >= size:
-        return 0, 0
-    return start, min(end + 1, size)
 
 
 # ── reading ────────────────────────────────────────────────────────────────────────────────────────────
@@ -211,7 +201,7 @@ class _Range:
             if zset is None:
                 return None, 0, 0
             size = len(zset)
-            start, stop = _clipped(first, final, size)
+            start, stop = clipped(first, final, size)
             return (zset, size - stop, size - start) if self.is_reverse else (zset, start, stop)
         low, high = call.argv[self.least], call.argv[self.most]
         if self.kind == _SCORE:
@@ -285,7 +275,7 @@ def zremrangebyrank(call: Call) -> Reply:
     zset = call.db.typed(call.argv[1], SortedSet, write=True)
     if zset is None:
         return 0
-    start, stop = _clipped(first, final, len(zset))
+    start, stop = clipped(first, final, len(zset))
     return _remove(call, zset, start, stop, b"zremrangebyrank")
 
 

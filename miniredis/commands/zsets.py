@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from miniredis.commands.sets import random_count
+from miniredis.commands.shared import NOT_POSITIVE, OUT_OF_RANGE, at_least, first_of_several, random_count, wrong_arity
 from miniredis.engine.call import SYNTAX_ERROR, Call
 from miniredis.engine.registry import BLOCKING, DENYOOM, FAST, READONLY, WRITE, command
 from miniredis.engine.scanning import parse_cursor, scan_options
@@ -16,7 +16,6 @@ from miniredis.structures.zset import ADDED, Entry, SortedSet
 from protocol.resp.numbers import INT64_MAX, format_double, format_double_17
 from protocol.resp.values import NULL_ARRAY, Failure, Pairs, Reply
 
-NOT_POSITIVE: Final = "ERR value is out of range, must be positive"
 NOT_A_NUMBER: Final = "ERR resulting score is not a number (NaN)"
 
 # Options of ZADD, one bit each.
@@ -234,8 +233,7 @@ def zrevrank(call: Call) -> Reply:
 def _rank(call: Call, is_reverse: bool) -> Reply:
     argv = call.argv
     if len(argv) > 4:
-        name = "zrevrank" if is_reverse else "zrank"
-        raise Failure(f"ERR wrong number of arguments for '{name}' command")
+        raise wrong_arity(call)
     with_score = len(argv) == 4
     if with_score and call.option(3) != b"WITHSCORE":
         raise Failure(SYNTAX_ERROR)
@@ -280,7 +278,7 @@ def zrandmember(call: Call) -> Reply:
         raise Failure(SYNTAX_ERROR)
     with_scores = len(argv) == 4
     if with_scores and abs(count) > INT64_MAX // 2:
-        raise Failure("ERR value is out of range")
+        raise Failure(OUT_OF_RANGE)
     zset = call.db.typed(argv[1], SortedSet)
     if zset is None or count == 0:
         return []
@@ -339,9 +337,7 @@ def _zpop(call: Call, from_greatest: bool) -> Reply:
         raise Failure(WRONG_TYPE)
     if len(argv) > 3:
         raise Failure(SYNTAX_ERROR)
-    count = call.integer(2, NOT_POSITIVE)
-    if count < 0:
-        raise Failure(NOT_POSITIVE)
+    count = at_least(call, 2, 0, NOT_POSITIVE)
     zset = call.db.typed(argv[1], SortedSet, write=True)
     if zset is None or count == 0:
         return []
@@ -395,8 +391,8 @@ def _bzpop(call: Call, from_greatest: bool) -> Reply:
          keys="RW access delete", complexity="O(K) + O(M*log(N)) for K keys and M members taken")  # fmt: skip
 def zmpop(call: Call) -> Reply:
     """Take the members of the lowest or highest scores from the first of several sorted sets that is not empty."""
-    keys, from_greatest, count = _zmpop_arguments(call, 1)
-    taken = _zmpop(call, keys, from_greatest, count)
+    keys, end, count = first_of_several(call, 1, (b"MIN", b"MAX"))
+    taken = _zmpop(call, keys, end == b"MAX", count)
     return NULL_ARRAY if taken is None else taken
 
 
@@ -405,31 +401,10 @@ def zmpop(call: Call) -> Reply:
          complexity="O(K) + O(M*log(N)) for K keys and M members taken")  # fmt: skip
 def bzmpop(call: Call) -> Reply:
     """Take members from the first of several sorted sets that is not empty, waiting for one if all are."""
-    keys, from_greatest, count = _zmpop_arguments(call, 2)
+    keys, end, count = first_of_several(call, 2, (b"MIN", b"MAX"))
     timeout_ms = call.timeout_ms(1)
-    taken = _zmpop(call, keys, from_greatest, count)
+    taken = _zmpop(call, keys, end == b"MAX", count)
     return call.block(keys, timeout_ms, SortedSet) if taken is None else taken
-
-
-def _zmpop_arguments(call: Call, at: int) -> tuple[list[bytes], bool, int]:
-    """The keys, whether to take from the greatest, and how many; numkeys is in argv[at]."""
-    argv = call.argv
-    numkeys = call.integer(at, "ERR numkeys should be greater than 0")
-    if numkeys < 1:
-        raise Failure("ERR numkeys should be greater than 0")
-    where = at + numkeys + 1
-    if where >= len(argv) or call.option(where) not in (b"MIN", b"MAX"):
-        raise Failure(SYNTAX_ERROR)
-    count = -1
-    option = where + 1
-    while option < len(argv):
-        if count != -1 or call.option(option) != b"COUNT" or option + 1 == len(argv):
-            raise Failure(SYNTAX_ERROR)
-        count = call.integer(option + 1, "ERR count should be greater than 0")
-        if count < 1:
-            raise Failure("ERR count should be greater than 0")
-        option += 2
-    return argv[at + 1 : where], call.option(where) == b"MAX", max(count, 1)
 
 
 def _zmpop(call: Call, keys: list[bytes], from_greatest: bool, count: int) -> Reply:

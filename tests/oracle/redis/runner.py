@@ -163,6 +163,7 @@ class Player:
 
     def play(self, script: Script) -> list[tuple[Step, bytes]]:
         self.control.command("FLUSHALL")
+        self.control.command("FUNCTION", "FLUSH")
         self.control.command("SELECT", "0")
         config = self._config()
         try:
