@@ -17,8 +17,8 @@ import gc
 from random import Random
 from typing import Final
 
+import miniredis.commands  # noqa: F401  for what it declares
 from miniredis.access.users import Access
-from miniredis.commands import FAMILIES
 from miniredis.config import Config
 from miniredis.engine import registry
 from miniredis.engine.execute import Engine
@@ -59,7 +59,6 @@ class Server:
         self.is_shutdown_agreed = False
         self.stopping = asyncio.Event()
         settings = config.settings()
-        assert FAMILIES  # imported for what they declare
         self.state = state = State(
             settings, clock, random, registry.declared(), databases=config["databases"], secrets=secrets
         )

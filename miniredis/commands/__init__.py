@@ -1,6 +1,6 @@
 """What each command means. One family a file; importing this package declares them all (engine/registry.py)."""
 
-from miniredis.commands import (
+from miniredis.commands import (  # noqa: F401  for what they declare
     bitfields,
     bitmaps,
     clients,
@@ -17,6 +17,7 @@ from miniredis.commands import (
     info,
     keys,
     latency,
+    lcs,
     lists,
     memory,
     migrate,
@@ -27,9 +28,11 @@ from miniredis.commands import (
     server,
     sets,
     sorting,
+    stream_claims,
     stream_deletion,
     stream_groups,
     stream_info,
+    stream_reading,
     streams,
     strings,
     strings_conditional,
@@ -39,11 +42,3 @@ from miniredis.commands import (
     zset_ranges,
     zsets,
 )
-
-FAMILIES = (
-    bitfields, bitmaps, geo, hash_expiry, hyperloglog, sorting, strings_conditional,
-    clients, command_docs, config, connection, debug, dump, functions, hashes, info, keys, latency, memory, migrate,
-    modules, lists, persistence, pubsub, scripting,
-    server, sets, stream_deletion, stream_groups, stream_info, streams, strings,
-    transactions, vector_sets, zset_algebra, zset_ranges, zsets,
-)  # fmt: skip

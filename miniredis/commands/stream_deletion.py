@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from miniredis.commands.streams import parse_id
+from miniredis.commands.stream_reading import parse_id
 from miniredis.engine.call import SYNTAX_ERROR, Call
 from miniredis.engine.registry import FAST, WRITE, command
 from miniredis.keyspace import notify

@@ -6,7 +6,7 @@ from itertools import islice
 
 from miniredis.commands.shared import wrong_subcommand
 from miniredis.commands.stream_groups import no_such_group
-from miniredis.commands.streams import entries_reply, format_id
+from miniredis.commands.stream_reading import entries_reply, format_id
 from miniredis.engine.call import NO_SUCH_KEY, Call
 from miniredis.engine.registry import READONLY, command, container
 from miniredis.structures.stream import Stream

@@ -11,11 +11,10 @@ from typing import cast
 from miniredis.commands.shared import EXPIRY_UNITS, NO_NUMBER, OVERFLOW, instant_ms, wrong_arity
 from miniredis.commands.strings_conditional import CONDITIONS, check_digest, holds
 from miniredis.engine.call import NOT_A_FLOAT, NOT_AN_INTEGER, SYNTAX_ERROR, Call
-from miniredis.engine.registry import DENYOOM, FAST, READONLY, WRITE, KeySpec, command
+from miniredis.engine.registry import DENYOOM, FAST, READONLY, WRITE, command
 from miniredis.keyspace import notify
 from miniredis.keyspace.db import WRONG_TYPE, Db
 from miniredis.keyspace.value import INTEGER_MAX_BYTES, String, Value, compact, is_string, string_bytes
-from miniredis.structures import lcs as longest
 from protocol.resp.numbers import (
     INT64_MAX,
     INT64_MIN,
@@ -493,7 +492,10 @@ def msetnx(call: Call) -> Reply:
 def _set_all(call: Call) -> None:
     db, argv = call.db, call.argv
     keys = argv[1::2]
-    values = [compact(value) if value[:1] <= b"9" else value for value in argv[2::2]]  # digits and "-" come before
+    # What is an integer is short, and begins with "-" or a digit.
+    values = [
+        compact(value) if len(value) <= INTEGER_MAX_BYTES and value[:1] <= b"9" else value for value in argv[2::2]
+    ]
     if db.deadlines.size or db.keyspace.events_mask:
         for key, value in zip(keys, values, strict=True):
             db.expire_if_due(key)
@@ -502,51 +504,3 @@ def _set_all(call: Call) -> None:
     else:
         db.put_all(keys, values)
     db.dirty += len(keys)
-
-
-# The longest common subsequence.
-
-
-@command(
-    "LCS key1:key key2:key [LEN] [IDX] [MINMATCHLEN min-match-len:integer] [WITHMATCHLEN]", READONLY, since="7.0.0",
-    key_specs=(KeySpec(1, 1),), complexity="O(N*M)",
-)  # fmt: skip
-def lcs(call: Call) -> Reply:
-    """Find the longest subsequence two strings have in common: itself, its length, or where it lies."""
-    argv = call.argv
-    values = [call.db.find(argv[1]), call.db.find(argv[2])]
-    if any(value is not None and not is_string(value) for value in values):
-        raise Failure("ERR The specified keys must contain string values")
-    first, second = (b"" if value is None else string_bytes(cast("String", value)) for value in values)
-    wants_length = wants_places = with_lengths = False
-    least = 0
-    at = 3
-    while at < len(argv):
-        option = argv[at].upper()
-        if option == b"IDX":
-            wants_places = True
-        elif option == b"LEN":
-            wants_length = True
-        elif option == b"WITHMATCHLEN":
-            with_lengths = True
-        elif option == b"MINMATCHLEN" and at + 1 < len(argv):
-            least = max(0, call.integer(at + 1))
-            at += 1
-        else:
-            raise Failure(SYNTAX_ERROR)
-        at += 1
-    if wants_length and wants_places:
-        raise Failure("ERR If you want both the length and indexes, please just use IDX.")
-    if 4 * (len(first) + 1) * (len(second) + 1) > call.settings.proto_max_bulk_len:
-        raise Failure("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len")
-    if wants_length:
-        return longest.length(first, second)
-    common, runs = longest.trace(first, second)
-    if not wants_places:
-        return common
-    matches: list[Reply] = []
-    for start, other, size in runs:
-        if size >= least:
-            places: list[Reply] = [[start, start + size - 1], [other, other + size - 1]]
-            matches.append([*places, size] if with_lengths else places)
-    return {b"matches": matches, b"len": len(common)}

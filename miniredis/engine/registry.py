@@ -84,11 +84,11 @@ _CATEGORY_OF_GROUP: Final = {
 }  # fmt: skip
 
 _GROUP_OF_MODULE: Final = {
-    "strings": "string", "keys": "generic", "lists": "list", "hashes": "hash", "sets": "set", "zsets": "sorted-set",
-    "zset_ranges": "sorted-set", "zset_algebra": "sorted-set",
+    "strings": "string", "lcs": "string", "keys": "generic", "lists": "list", "hashes": "hash", "sets": "set",
+    "zsets": "sorted-set", "zset_ranges": "sorted-set", "zset_algebra": "sorted-set",
     "dump": "generic", "streams": "stream", "transactions": "transactions", "bitmaps": "bitmap", "config": "server",
     "acl": "server",
-    "stream_groups": "stream", "stream_info": "stream",
+    "stream_groups": "stream", "stream_info": "stream", "stream_reading": "stream", "stream_claims": "stream",
     "replication": "server", "persistence": "server", "memory": "server", "latency": "server", "modules": "server",
     "observe": "server", "command_docs": "server",
     "bitfields": "bitmap", "hash_expiry": "hash", "sorting": "generic",
