@@ -5,6 +5,8 @@
     idleness.py          what is done because nobody asks
     reconfiguration.py   what CONFIG SET changes out here
     migration.py         the connections of MIGRATE
+    appending.py         the append-only file
+    replicas.py          who follows this server
 
 Law: everything from outside comes in as an argument – loop, disk, clock, chance, process – so that a simulation can run
 this server unmodified.
@@ -14,11 +16,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Iterator
 from random import Random
 from typing import Final
 
 import miniredis.commands  # noqa: F401  for what it declares
 from miniredis.access.users import Access
+from miniredis.appending import Appending
 from miniredis.config import Config
 from miniredis.engine import registry
 from miniredis.engine.execute import Engine
@@ -30,6 +34,7 @@ from miniredis.migration import Migrations
 from miniredis.persist.snapshots import Snapshots
 from miniredis.pubsub import PubSub
 from miniredis.reconfiguration import Reconfiguration
+from miniredis.replicas import Replicas
 from miniredis.session import Crowd
 from miniredis.timekeeping import Timekeeper
 from protocol.disk.files import Disk
@@ -69,10 +74,17 @@ class Server:
             state, self.engine.scripts.functions, loop=loop, disk=disk, clock=clock, process=process, log=log,
             version=VERSION, judge=self._judge_disk, fork_told=self._tell_fork,
         )  # fmt: skip
+        self.appending = Appending(
+            self.engine, self.snapshots, self.turn, config, self._judge_disk, loop=loop, disk=disk, clock=clock,
+            process=process, log=log,
+        )  # fmt: skip
         self.migrations = Migrations(loop, self.turn, state)
         self.timekeeper = Timekeeper(loop, self.engine)
         self.idleness = Idleness(state, process, log, loop.time())
-        self.timekeeper.chores = (self.snapshots.tick, self.migrations.close_old)
+        self.replicas = Replicas(self.engine, self.snapshots, self.turn, config, disk=disk, log=log)
+        self.timekeeper.chores = (
+            self.appending.tick, self.snapshots.tick, self.migrations.close_old, self.replicas.chore,
+        )  # fmt: skip
         self.timekeeper.watches = (self.idleness.watch,)
         self.listeners = Listeners(
             loop, self.turn, self.engine, config, self.timekeeper.arm_deadline, disk=disk, process=process, log=log
@@ -97,6 +109,7 @@ class Server:
         state.statistics_reset = self._reset_statistics
         state.log = self.log.notice
         state.snapshots = self.snapshots
+        state.appending = self.appending
         state.carry = self.migrations.carry
         state.links_kept = self.migrations.kept
 
@@ -110,25 +123,37 @@ class Server:
         self.timekeeper.start()
 
     async def _load(self) -> None:
-        """Read the file of before, if there is one. Meanwhile clients are told so. Raises CannotLoad."""
-        state, monotonic = self.state, self.state.clock.monotonic
-        started = until = monotonic()
+        """Read the files of before, if there are any. Meanwhile clients are told so. Raises CannotLoad."""
+        state = self.state
+        is_appending = self.appending.is_wanted
         state.mode |= LOADING
         gc.disable()
         try:
-            for _ in self.snapshots.load(now_ms=self.engine.begin_unit()):
+            if is_appending:
+                await self._load_from(self.appending.load(), "append only file")
+            else:
+                await self._load_from(self.snapshots.load(now_ms=self.engine.begin_unit()), "disk")
+        finally:
+            gc.enable()
+        if self.stopping.is_set():
+            return
+        if is_appending:
+            self.appending.open_at_start()
+        state.mode &= ~LOADING
+
+    async def _load_from(self, steps: Iterator[None], source: str) -> None:
+        monotonic = self.state.clock.monotonic
+        started = until = monotonic()
+        try:
+            for _ in steps:
                 if monotonic() >= until:
                     await asyncio.sleep(0)
                     until = monotonic() + LOAD_SLICE_S
                 if self.stopping.is_set():
                     return
         except FileNotFoundError:
-            pass
-        else:
-            self.log.notice(f"DB loaded from disk: {monotonic() - started:.3f} seconds")
-        finally:
-            gc.enable()
-        state.mode &= ~LOADING
+            return
+        self.log.notice(f"DB loaded from {source}: {monotonic() - started:.3f} seconds")
 
     def announce(self) -> None:
         """The lines by which a start is known to have succeeded."""
@@ -144,6 +169,7 @@ class Server:
         self.migrations.stop()
         self.snapshots.end_child()
         self.turn.settle()
+        self.appending.stop()
         await self.listeners.drain(grace_s)
 
     async def _end_script(self) -> None:
@@ -158,6 +184,8 @@ class Server:
         points. False: that failed, and the server goes on."""
         self.log.notice("User requested shutdown...")
         self.snapshots.end_child()
+        if not self.appending.agree_to_end(is_forced=is_forced):
+            return False
         if saves is None:
             saves = bool(self.state.settings.save)
         if saves and not self.state.mode & LOADING:
@@ -188,10 +216,13 @@ class Server:
 
     def _judge_disk(self) -> None:
         """Whether writes are refused, since what is written could not be saved."""
-        if self.snapshots.is_refusing_writes:
-            self.state.mode |= DISK_ERROR
+        state = self.state
+        is_unsaved = self.snapshots.is_refusing_writes
+        state.append_error = "" if is_unsaved else self.appending.file.error
+        if is_unsaved or state.append_error:
+            state.mode |= DISK_ERROR
         else:
-            self.state.mode &= ~DISK_ERROR
+            state.mode &= ~DISK_ERROR
 
     def _tell_fork(self, took_s: float) -> None:
         self.state.latency.watch(b"fork", int(took_s * 1e6), self.state.clock.wall_ms())
@@ -202,3 +233,4 @@ class Server:
     def _reset_statistics(self) -> None:
         self.timekeeper.forget_statistics()
         self.snapshots.forget_statistics()
+        self.appending.forget_statistics()

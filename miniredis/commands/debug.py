@@ -41,8 +41,12 @@ _UNITS: Final = {
 # Keys that DEBUG POPULATE makes in one call, at most: more would hold the server for minutes.
 MAX_POPULATE: Final = 50_000_000
 
+_NOT_LOADED: Final = "ERR Error trying to load the AOF files, check server logs."
+
 _HELP: Final = (
     "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "AOF-FLUSH-SLEEP <microseconds>",
+    "    Wait so long before each write to the append-only file.",
     "CHANGE-REPL-ID",
     "    Give this server another replication id.",
     "DIGEST",
@@ -53,6 +57,8 @@ _HELP: Final = (
     "    Answer with an error of this text.",
     "LISTPACK <key>",
     "    Write the bytes of a listpack to the server's log.",
+    "LOADAOF",
+    "    Write down what waits to be, empty the databases and load the append-only file.",
     "LOG <message>",
     "    Write a line to the server's log.",
     "OBJECT <key>",
@@ -231,11 +237,30 @@ def _reload(call: Call) -> Reply:
     return OK
 
 
+def _load_aof(call: Call) -> Reply:
+    state = call.state
+    state.appending.flush()
+    for db in state.dbs:
+        db.clear()
+    state.engine.scripts.functions.flush()
+    try:
+        for _ in state.appending.load():
+            pass
+    except FileNotFoundError:
+        raise Failure(_NOT_LOADED) from None
+    except CannotLoad as error:
+        state.log(str(error))
+        raise Failure(_NOT_LOADED) from None
+    state.dirty = 0
+    state.log("Append Only File loaded by DEBUG LOADAOF")
+    return OK
+
+
 # ── the server's own ways ──────────────────────────────────────────────────────────────────────────────
 
 
 def _change_repl_id(call: Call) -> Reply:
-    call.state.replication_id = f"{call.state.secrets.getrandbits(160):040x}".encode()
+    call.state.history.begin()
     return OK
 
 
@@ -246,6 +271,11 @@ def _packed_threshold(call: Call) -> Reply:
     if not 0 <= size <= MAX_THRESHOLD:
         raise Failure("ERR argument must be a memory value bigger than 1 and smaller than 4gb")
     call.state.list_plain_from = size
+    return OK
+
+
+def _aof_flush_sleep(call: Call) -> Reply:
+    call.state.appending.file.flush_pause_us = _number(call, 2, ANY_NUMBER)
     return OK
 
 
@@ -320,7 +350,9 @@ _SUBCOMMANDS: Final[dict[bytes, tuple[int, int, Callable[[Call], Reply]]]] = {
     b"CHANGE-REPL-ID": (2, 2, _change_repl_id),
     b"DIGEST": (2, 2, _digest),
     b"DIGEST-VALUE": (2, ANY_NUMBER, _digest_value),
+    b"AOF-FLUSH-SLEEP": (3, 3, _aof_flush_sleep),
     b"LISTPACK": (3, 3, _listpack),
+    b"LOADAOF": (2, 2, _load_aof),
     b"OBJECT": (3, 3, _object),
     b"QUICKLIST-PACKED-THRESHOLD": (3, 3, _packed_threshold),
     b"RELOAD": (2, ANY_NUMBER, _reload),

@@ -16,8 +16,10 @@ from miniredis.engine.registry import LOADING, STALE, command
 from miniredis.engine.settings import show_percentile
 from miniredis.engine.version import VERSION
 from miniredis.keyspace.blocked import Waiter
-from miniredis.persist.children import RDB
+from miniredis.persist.aof import OFF, AppendOnly
+from miniredis.persist.children import AOF, RDB
 from miniredis.persist.snapshots import Loading
+from miniredis.replication.follower import PHASE_NAMES, Phase
 from protocol.resp.values import Reply, Verbatim
 
 if TYPE_CHECKING:
@@ -29,7 +31,6 @@ _DEFAULT: Final = (
     "server", "clients", "memory", "persistence", "stats", "replication", "cpu", "modules", "errorstats", "cluster",
     "keyspace",
 )  # fmt: skip
-_NO_REPLICATION_ID: Final = "0" * 40
 _UNITS: Final = ((1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K"))
 
 
@@ -177,7 +178,7 @@ def _memory(call: Call) -> Fields:
         "mem_clients_slaves": 0,
         "mem_clients_normal": sum([client.pending_bytes + client.buffered_bytes for client in state.clients.values()]),
         "mem_cluster_links": 0,
-        "mem_aof_buffer": 0,
+        "mem_aof_buffer": state.appending.file.waiting_bytes,
         "mem_allocator": "libc",
         "mem_overhead_db_hashtable_rehashing": 0,
         "active_defrag_running": 0,
@@ -234,19 +235,41 @@ def _persistence(call: Call) -> Fields:
         "rdb_last_cow_size": children.last_copied_bytes[RDB],
         "rdb_last_load_keys_expired": snapshots.keys_expired,
         "rdb_last_load_keys_loaded": snapshots.keys_loaded,
-        "aof_enabled": 0,
-        "aof_rewrite_in_progress": 0,
-        "aof_rewrite_scheduled": 0,
-        "aof_last_rewrite_time_sec": -1,
-        "aof_current_rewrite_time_sec": -1,
-        "aof_last_bgrewrite_status": "ok",
-        "aof_rewrites": 0,
-        "aof_rewrites_consecutive_failures": 0,
-        "aof_last_write_status": "ok",
-        "aof_last_cow_size": 0,
+        **_rewriting(call),
         "module_fork_in_progress": 0,
         "module_fork_last_cow_size": 0,
+        **(_appending(state.appending) if state.config["appendonly"] else {}),
         **(_loading(snapshots.loading, now_s) if snapshots.loading is not None else {}),
+    }
+
+
+def _rewriting(call: Call) -> Fields:
+    """Of the append-only file, whether there is one or not."""
+    appending, children = call.state.appending, call.state.snapshots.children
+    is_rewriting = appending.is_rewriting
+    return {
+        "aof_enabled": int(appending.state != OFF),
+        "aof_rewrite_in_progress": int(is_rewriting),
+        "aof_rewrite_scheduled": int(appending.is_scheduled),
+        "aof_last_rewrite_time_sec": appending.last_duration_s,
+        "aof_current_rewrite_time_sec": call.state.clock.wall_ms() // 1000 - children.started_s if is_rewriting else -1,
+        "aof_last_bgrewrite_status": "ok" if appending.is_last_good else "err",
+        "aof_rewrites": appending.rewrites,
+        "aof_rewrites_consecutive_failures": appending.failures,
+        "aof_last_write_status": "err" if appending.file.error else "ok",
+        "aof_last_cow_size": children.last_copied_bytes[AOF],
+    }
+
+
+def _appending(appending: AppendOnly) -> Fields:
+    """Of the append-only file there is."""
+    return {
+        "aof_current_size": appending.size,
+        "aof_base_size": appending.base_size,
+        "aof_pending_rewrite": int(appending.is_scheduled),
+        "aof_buffer_length": appending.file.waiting_bytes,
+        "aof_pending_bio_fsync": int(appending.file.is_syncing),
+        "aof_delayed_fsync": appending.file.delayed_syncs,
     }
 
 
@@ -267,6 +290,7 @@ def _loading(loading: Loading, now_s: int) -> Fields:
 def _stats(call: Call) -> Fields:
     state = call.state
     stale_percent, time_caps, expiry_us = state.expiry_told()
+    synchronizations = state.replication.primary.statistics
     keyspace, observer, rates, traffic = state.keyspace, state.observer, state.rates, state.traffic
     return {
         "total_connections_received": state.connections_received,
@@ -275,15 +299,15 @@ def _stats(call: Call) -> Fields:
         "total_net_input_bytes": traffic.input_bytes,
         "total_net_output_bytes": traffic.output_bytes,
         "total_net_repl_input_bytes": 0,
-        "total_net_repl_output_bytes": 0,
+        "total_net_repl_output_bytes": synchronizations.sent_bytes + state.replication.primary.fullsync.sent_bytes,
         "instantaneous_input_kbps": f"{rates.per_second('input_bytes') / 1024:.2f}",
         "instantaneous_output_kbps": f"{rates.per_second('output_bytes') / 1024:.2f}",
         "instantaneous_input_repl_kbps": "0.00",
         "instantaneous_output_repl_kbps": "0.00",
         "rejected_connections": state.connections_rejected,
-        "sync_full": 0,
-        "sync_partial_ok": 0,
-        "sync_partial_err": 0,
+        "sync_full": synchronizations.full,
+        "sync_partial_ok": synchronizations.partial_good,
+        "sync_partial_err": synchronizations.partial_refused,
         "expired_subkeys": keyspace.expired_fields,
         "expired_keys": keyspace.expired_keys,
         "expired_stale_perc": f"{stale_percent:.2f}",
@@ -336,18 +360,32 @@ def _stats(call: Call) -> Fields:
 
 
 def _replication(call: Call) -> Fields:
-    return {
-        "role": "master",
-        "connected_slaves": 0,
-        "master_failover_state": "no-failover",
-        "master_replid": call.state.replication_id.decode(),
-        "master_replid2": _NO_REPLICATION_ID,
-        "master_repl_offset": 0,
-        "second_repl_offset": -1,
-        "repl_backlog_active": 0,
-        "repl_backlog_size": call.state.config["repl-backlog-size"],
-        "repl_backlog_first_byte_offset": 0,
-        "repl_backlog_histlen": 0,
+    replication, history = call.state.replication, call.state.history
+    primary, backlog = replication.primary, call.state.history.backlog
+    upstream = replication.upstream
+    settings = call.settings
+    fields: Fields = {"role": "master"} if upstream is None else dict(upstream.info())
+    fields["connected_slaves"] = len(primary.followers)
+    if settings.min_replicas_to_write and settings.min_replicas_max_lag:
+        fields["min_slaves_good_slaves"] = primary.good_replicas
+    now = call.state.clock.monotonic()
+    for number, follower in enumerate(primary.followers.values()):
+        if follower.phase in PHASE_NAMES:
+            lag = int(now - follower.ack_at) if follower.phase == Phase.ONLINE else 0
+            fields[f"slave{number}"] = (
+                f"ip={follower.address},port={follower.port},state={PHASE_NAMES[follower.phase]},"
+                f"offset={follower.ack_offset},lag={lag}"
+            )
+    return fields | {
+        "master_failover_state": replication.failover.stage.value,
+        "master_replid": history.id.decode(),
+        "master_replid2": history.second_id.decode(),
+        "master_repl_offset": history.offset,
+        "second_repl_offset": history.second_offset,
+        "repl_backlog_active": int(backlog is not None),
+        "repl_backlog_size": settings.repl_backlog_size,
+        "repl_backlog_first_byte_offset": backlog.first + 1 if backlog is not None else 0,
+        "repl_backlog_histlen": len(backlog) if backlog is not None else 0,
     }
 
 

@@ -10,6 +10,8 @@ from protocol.resp.values import OK, Failure, Reply, Status
 
 _STARTED = Status("Background saving started")
 _SCHEDULED = Status("Background saving scheduled")
+_REWRITE_STARTED = Status("Background append only file rewriting started")
+_REWRITE_SCHEDULED = Status("Background append only file rewriting scheduled")
 
 
 def _snapshots(call: Call) -> Any:
@@ -49,6 +51,22 @@ def bgsave(call: Call) -> Reply:
     if not snapshots.save_in_background():
         raise Failure("ERR")
     return _STARTED
+
+
+@command("BGREWRITEAOF", ADMIN | NOSCRIPT | NO_ASYNC_LOADING, complexity="O(1)")
+def bgrewriteaof(call: Call) -> Reply:
+    """Write all databases anew as the base of the append-only file, in another process."""
+    appending = call.state.appending
+    if appending.is_rewriting:
+        raise Failure("ERR Background append only file rewriting already in progress")
+    if call.state.snapshots.children.kind or call.deny_blocking:
+        appending.schedule()
+        return _REWRITE_SCHEDULED
+    if not appending.rewrite_in_background():
+        raise Failure(
+            "ERR Can't execute an AOF background rewriting. Please check the server logs for more information."
+        )
+    return _REWRITE_STARTED
 
 
 @command("LASTSAVE", FAST | LOADING | STALE, acl=("admin", "dangerous"), tips=("nondeterministic_output",))

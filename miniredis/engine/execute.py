@@ -32,6 +32,7 @@ from miniredis.engine.client import (
     IN_MULTI,
     LIMITED_USER,
     NO_TOUCH,
+    REPLICA,
     REPLY_OFF,
     REPLY_SKIP,
     REPLY_SKIP_NEXT,
@@ -53,8 +54,8 @@ from miniredis.engine.registry import (
 from miniredis.engine.scripts import Scripts
 from miniredis.engine.state import BUSY_SCRIPT, MONITORED, PAUSED_ALL, PAUSED_WRITES, State
 from miniredis.keyspace.blocked import Waiter
-from miniredis.keyspace.db import EXPIRES, HIDES
-from protocol.resp.values import BLOCKED, NULL_ARRAY, OK, QUEUED, Failure, Many, Push, Reply, Spoken
+from miniredis.keyspace.db import EXPIRES, HIDES, IGNORES
+from protocol.resp.values import BLOCKED, NOTHING, NULL_ARRAY, OK, QUEUED, Failure, Many, Push, Reply, Spoken
 
 # The clock is looked at again after so long: commands of one pipeline, and of clients read in one turn, mostly share an
 # instant, as they do in Redis.
@@ -114,6 +115,9 @@ class Engine:
             state.blocked.remove(client.blocked)
             client.blocked = None
         self.postponed.pop(client, None)
+        if client.follower is not None:
+            state.replication.primary.leave(client)
+            client.follower = None
         state.watches.unwatch(client)
         client.queue.clear()
         self.observer.monitors.pop(client, None)
@@ -200,8 +204,12 @@ class Engine:
     def _answer(self, client: Client, reply: Reply) -> None:
         """Send a reply, unless CLIENT REPLY has switched it off; what is pushed is heard all the same."""
         mode = client.mode
-        if not mode & (REPLY_OFF | REPLY_SKIP | REPLY_SKIP_NEXT):
+        if not mode & (REPLY_OFF | REPLY_SKIP | REPLY_SKIP_NEXT | REPLICA):
             client.push(reply)
+            return
+        if mode & REPLICA:
+            if reply is not NOTHING:
+                self.refuse_chatter(client, reply)
             return
         if type(reply) is Many:
             for frame in reply.replies:
@@ -210,6 +218,12 @@ class Engine:
         client.mode &= ~(REPLY_SKIP | REPLY_SKIP_NEXT)
         if mode & REPLY_SKIP_NEXT:
             client.mode |= REPLY_SKIP
+
+    def refuse_chatter(self, client: Client, reply: Reply) -> None:
+        """A replica has asked for something: an answer would be taken for a part of its stream."""
+        name = client.call.argv[0].decode("utf-8", "replace") if client.call is not None else ""
+        self.state.log(f"Replica generated a reply to command '{name}', disconnecting it")
+        client.kill()
 
     def _objection(self, client: Client, command: Command | None, argv: list[bytes]) -> Failure | None:
         if command is None:
@@ -281,7 +295,10 @@ class Engine:
         elif dirty and journal.is_heard:
             journal.add(db.index, call.argv, TO_AOF | TO_REPLICAS)
         if self.depth == 0 and journal.is_heard:
+            before = state.history.offset
             journal.commit(as_transaction=not command.flags & TOUCHES_ARBITRARY_KEYS)
+            if state.history.offset != before:
+                call.session.written_at = state.history.offset
 
     def hand_out_facts(self) -> None:
         """Expired keys to the journal, touched keys to WATCH and tracking, events to their subscribers."""
@@ -408,7 +425,8 @@ class Engine:
         """Do it on the companion's side while the loop stands still. After busy-reply-threshold the loop goes on, in
         a mode in which only few commands are allowed; the client waits, as if blocked, and `_end_late` answers it."""
         companion = self.state.companion
-        if companion is None or companion.is_working:  # no second thread (tests); or we are on it already
+        # No second thread (tests); or we are on it already; or nobody waits for anything else.
+        if companion is None or companion.is_working or call.origin is Origin.AOF:
             return work()
         outcome: list[Reply] = []
         faults: list[BaseException] = []
@@ -452,6 +470,11 @@ class Engine:
         for waiter in flushing:
             if waiter.client.blocked is waiter:
                 self._release_unserved(waiter, OK)
+
+    def serve(self, waiter: Waiter, reply: Reply) -> None:
+        """What it waited for elsewhere than in the keyspace has come."""
+        if waiter.client.blocked is waiter:
+            self._release_unserved(waiter, reply)
 
     def settle_late(self, waiter: Waiter, call: Call, work: Callable[[Call], Reply]) -> None:
         """What a client waited for outside of here has come: do what is to be done with it, as a unit of its own.
@@ -526,7 +549,7 @@ class Engine:
     def release_expired(self, now: int) -> None:
         """Those whose timeout has passed get the null their command answers then."""
         for waiter in self.state.blocked.expired(now):
-            self._release_unserved(waiter, NULL_ARRAY)
+            self._release_unserved(waiter, self._too_late(waiter))
         self.resume_unblocked()
 
     def _release_unserved(self, waiter: Waiter, reply: Reply) -> None:
@@ -543,8 +566,20 @@ class Engine:
         if waiter is None or waiter not in self.state.blocked.waiters:
             return False  # or it waits for the end of a pause, or of its own script
         failure = Failure("UNBLOCKED client unblocked via CLIENT UNBLOCK")
-        self._release_unserved(waiter, failure if with_error else NULL_ARRAY)
+        self._release_unserved(waiter, failure if with_error else self._too_late(waiter))
         return True
+
+    def unblock_everybody(self) -> None:
+        """This server becomes another's replica: who waits for keys here waits in vain, and is to look where to."""
+        for waiter in list(self.state.blocked.waiters):
+            text = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
+            self._release_unserved(waiter, Failure(text))
+            waiter.client.close_after_reply()
+
+    @staticmethod
+    def _too_late(waiter: Waiter) -> Reply:
+        reply: Reply = NULL_ARRAY if waiter.otherwise is None else waiter.otherwise()
+        return reply
 
     def resume_unblocked(self) -> None:
         """Let clients that no longer wait go on with what they sent meanwhile: one after the other, those too whom one
@@ -610,6 +645,23 @@ class Engine:
         if self.keyspace.ready:
             self.serve_ready()
         if self.unblocked:
+            self.resume_unblocked()
+
+    def obey(self, primary: Client, commands: list[list[bytes]]) -> int:
+        """Run what a primary sent: how much was taken. What a replica refuses its clients does not concern it, and for
+        it no key has expired. Clients that it wakes go on when that holds no more."""
+        state, keyspace = self.state, self.keyspace
+        lifted = state.mode & guards.OF_REPLICA
+        state.mode &= ~lifted
+        keyspace.expiry_rule = IGNORES
+        is_resuming, self._is_resuming = self._is_resuming, True
+        try:
+            return self.plain.run(primary, commands)
+        finally:
+            self._is_resuming = is_resuming
+            if state.is_replica:  # it may have told us not to be
+                state.mode |= lifted
+                keyspace.expiry_rule = HIDES
             self.resume_unblocked()
 
     def execute(self, client: Client, argvs: Iterable[list[bytes]]) -> list[Reply]:

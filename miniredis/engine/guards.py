@@ -81,6 +81,10 @@ RULES: Final = (
 )  # fmt: skip
 
 
+# What a replica's clients are refused, and its primary is not.
+OF_REPLICA: Final = READ_ONLY_REPLICA | STALE_REPLICA | OUT_OF_MEMORY | DISK_ERROR | TOO_FEW_REPLICAS
+
+
 def refuses(spec: Spec) -> int:
     """The mode bits that send this command down the slow path."""
     bits = UNUSUAL | MONITORED | PAUSED_ALL
@@ -130,8 +134,14 @@ def refusal(state: State, client: Client, command: Command, argv: list[bytes]) -
             elif rule.mode == BUSY_SCRIPT:
                 return state.engine.scripts.busy()
             else:
-                return Failure(rule.error)
+                return _refused_by(rule, state)
     return None
+
+
+def _refused_by(rule: Rule, state: State) -> Failure:
+    if rule.mode == DISK_ERROR and state.append_error:
+        return Failure(f"MISCONF Errors writing to the AOF file: {state.append_error}")
+    return Failure(rule.error)
 
 
 def _flags(state: State, command: Command, argv: list[bytes]) -> int:
@@ -163,7 +173,7 @@ def script_refusal(
         return None
     for rule in _OF_FIRST_WRITE:
         if state.mode & rule.mode and flags & rule.having and not (rule.mode == OUT_OF_MEMORY and allows_oom):
-            return Failure(rule.error)
+            return _refused_by(rule, state)
     return None
 
 
@@ -175,7 +185,7 @@ _OF_FIRST_WRITE: Final = [
 
 def is_paused(state: State, client: Client, command: Command, argv: list[bytes]) -> bool:
     """Whether CLIENT PAUSE makes this call wait."""
-    if not state.mode & (PAUSED_ALL | PAUSED_WRITES):
+    if not state.mode & (PAUSED_ALL | PAUSED_WRITES) or client.mode & REPLICA:
         return False
     if state.mode & PAUSED_ALL:
         return True

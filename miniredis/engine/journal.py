@@ -41,17 +41,28 @@ class Journal:
         self.sinks: list[Sink] = []
         self.is_heard = False  # somebody follows: without sinks nothing is kept
         self.targets = TO_AOF | TO_REPLICAS  # whom effects are for at most: a script may narrow it (redis.set_repl)
-        self._db = -1
+        self._is_hushed = False
+        self.db = -1  # what the stream last selected; -1: to be told
         self._unit: list[tuple[int, list[bytes], int]] = []
 
     def attach(self, sink: Sink) -> None:
         self.sinks.append(sink)
-        self.is_heard = True
-        self._db = -1
+        self.sinks.sort(key=lambda each: each.target)  # our own file has everything before anybody else gets it
+        self.is_heard = not self._is_hushed
+        self.restate()
+
+    def restate(self) -> None:
+        """Tell the database before the next effect, whatever it was: somebody begins to read here."""
+        self.db = -1
 
     def detach(self, sink: Sink) -> None:
         self.sinks.remove(sink)
-        self.is_heard = bool(self.sinks)
+        self.is_heard = bool(self.sinks) and not self._is_hushed
+
+    def hush(self, on: bool) -> None:
+        """While what happens is a repetition of what the stream had (a file is loaded), nobody is told of it."""
+        self._is_hushed = on
+        self.is_heard = bool(self.sinks) and not on
 
     def add(self, db: int, argv: list[bytes], target: int = TO_AOF | TO_REPLICAS) -> None:
         """One more effect of the unit that is running."""
@@ -79,8 +90,8 @@ class Journal:
         self._feed(_EXEC, targets)
 
     def _send(self, db: int, data: bytes, target: int) -> None:
-        if db != self._db:
-            self._db = db
+        if db != self.db:
+            self.db = db
             # Every sink is told, whether the effect is for it or not: they share one notion of the current database.
             select = encode_command([b"SELECT", b"%d" % db])
             for sink in self.sinks:

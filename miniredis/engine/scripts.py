@@ -224,6 +224,12 @@ class Scripts:
         if not flags & NO_WRITES:
             if mode & READ_ONLY_REPLICA:
                 raise Failure("READONLY Can not run script with write flag on readonly replica")
+            if mode & DISK_ERROR and self.state.append_error:
+                raise Failure(
+                    "MISCONF Redis is configured to persist data to AOF, but it's currently unable to persist to disk. "
+                    "Writable scripts are blocked. Use 'no-writes' flag for read only scripts. AOF error: "
+                    f"{self.state.append_error}"
+                )
             if mode & DISK_ERROR:
                 raise Failure(
                     "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. "

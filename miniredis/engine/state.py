@@ -20,6 +20,7 @@ from miniredis.engine.settings import Settings
 from miniredis.engine.watch import Watches
 from miniredis.keyspace.blocked import Blocked
 from miniredis.keyspace.db import Db, Keyspace
+from miniredis.replication.history import History
 
 if TYPE_CHECKING:
     from miniredis.engine.execute import Engine
@@ -75,7 +76,7 @@ class State:
         self.paused_until = 0  # ms; with PAUSED_ALL or PAUSED_WRITES in mode
         self.started_at_ms = clock.wall_ms()
         self.run_id = f"{self.secrets.getrandbits(160):040x}".encode()
-        self.replication_id = f"{self.secrets.getrandbits(160):040x}".encode()
+        self.history = History(self.secrets)  # of the effect stream
         self.traffic = Traffic()
         self.rates = Rates()
         self.expires_actively = True  # DEBUG SET-ACTIVE-EXPIRE
@@ -88,6 +89,9 @@ class State:
         # Set by the wiring.
         self.pubsub: Any = None
         self.snapshots: Any = None  # persist.snapshots.Snapshots
+        self.appending: Any = None  # persist.aof.AppendOnly
+        self.append_error = ""  # why effects cannot be written down
+        self.replication: Any = None  # replication.hub.Replication
         self.access: Any = None
         self.config: Any = None
         self.companion: Any = None  # protocol.ops.process.Companion: the thread scripts run on; None: they run on ours

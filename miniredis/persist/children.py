@@ -4,7 +4,7 @@
             AOF     a new base of the append-only file
             SYNC    a snapshot that goes to replicas
 
-It reports through frames: (KEYS, done, bytes copied), (LOG, is a warning, line), (COPIED, bytes).
+It reports through frames: (KEYS, done, bytes copied), (LOG, is a warning, line), (COPIED, bytes), (DATA, bytes).
 
 Law: never two at a time. Each copies the pages that are written to meanwhile, and two would copy them twice.
 """
@@ -31,6 +31,7 @@ REPORT_S: Final = 1.0
 KEYS: Final = 0
 LOG: Final = 1
 COPIED: Final = 2
+DATA: Final = 3
 
 
 class Reporter:
@@ -51,6 +52,10 @@ class Reporter:
 
     def log(self, is_bad: bool, line: str) -> None:
         self._report(frames.pack((LOG, is_bad, line)))
+
+    def send(self, data: bytes) -> None:
+        """Something of what is made, for whoever the parent passes it on to."""
+        self._report(frames.pack((DATA, data)))
 
     def copied(self, kind: str) -> None:
         """The work is done: what it cost."""
@@ -76,6 +81,7 @@ class Children:
         self._fork_told = fork_told
         self._child: Child | None = None
         self._ended: Callable[[int, int], None] = lambda pid, code: None
+        self._received: Callable[[bytes], None] = lambda data: None
         self._heard = b""
         self.kind = ""  # of the child there is; empty: none
         self.started_s = 0
@@ -91,9 +97,12 @@ class Children:
         assert self._child is not None
         return self._child.pid
 
-    def start(self, kind: str, keys: int, work: Work, ended: Callable[[int, int], None]) -> None:
+    def start(
+        self, kind: str, keys: int, work: Work, ended: Callable[[int, int], None],
+        received: Callable[[bytes], None] = lambda data: None,
+    ) -> None:  # fmt: skip
         """Fork a child that does `work` on `keys` keys. `ended` gets its process id and how it ended: the exit code,
-        or the negative of a signal. Raises OSError."""
+        or the negative of a signal; `received` what it sends. Raises OSError."""
         assert not self.kind
         self._heard = b""
 
@@ -109,6 +118,7 @@ class Children:
         took_s = self._clock.monotonic() - started
         self.kind = kind
         self._ended = ended
+        self._received = received
         self.forks += 1
         self.fork_us = int(took_s * 1e6)
         self._fork_told(took_s)
@@ -126,6 +136,9 @@ class Children:
             assert isinstance(report, list)
             if report[0] == LOG:
                 (self._log.warning if report[1] else self._log.notice)(report[2])
+                continue
+            if report[0] == DATA:
+                self._received(report[1])
                 continue
             self.copied_bytes = report[-1]
             self.copied_peak = max(self.copied_peak, self.copied_bytes)
@@ -148,6 +161,15 @@ class Children:
         self.keys_done = self.keys_total = self.copied_bytes = 0
         self.copied_at = 0.0
         return child.pid
+
+    def pause(self) -> None:
+        """Hear nothing of the child for now, so that it waits."""
+        if self._child is not None:
+            self._child.pause()
+
+    def resume(self) -> None:
+        if self._child is not None:
+            self._child.resume()
 
     def end(self) -> int:
         """The child's work is no longer wanted: tell it to end. Its process id; `ended` is not called."""

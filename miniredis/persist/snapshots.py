@@ -83,10 +83,21 @@ class Libraries(Protocol):
     def flush(self) -> None: ...
 
 
+class Source(Protocol):
+    """What is being loaded. `aux`: what an RDB file tells of itself."""
+
+    aux: dict[bytes, bytes]
+
+    @property
+    def position(self) -> int: ...
+    @property
+    def size_bytes(self) -> int: ...
+
+
 class Loading:
     """How far a load has come: for INFO."""
 
-    def __init__(self, reader: RdbReader, started_s: int) -> None:
+    def __init__(self, reader: Source, started_s: int) -> None:
         self.reader = reader
         self.started_s = started_s
 
@@ -115,7 +126,14 @@ class Snapshots:
         self.saves = 0
         self.keys_loaded = self.keys_expired = 0
         self.loading: Loading | None = None
+        self.position = 0  # where in its file the last one read ended
+        self.aux: dict[bytes, bytes] = {}  # of what was read last
+        self.libraries: list[bytes] = []
         self._dirty_before = 0
+        # Set by the wiring: who wants to know that a child has written the file, or failed to; what the file says of
+        # the stream of effects.
+        self.saved_told: Callable[[bool], None] = lambda is_good: None
+        self.replication_told: Callable[[], list[tuple[bytes, bytes]]] = list
 
     def _now_s(self) -> int:
         return self._clock.wall_ms() // 1000
@@ -174,7 +192,7 @@ class Snapshots:
 
     def write_all(
         self, file: File, report: Callable[[int], None] | None, *, is_synced_often: bool | None = None,
-        is_base: bool = False,
+        is_base: bool = False, skips_data: bool = False, skips_functions: bool = False,
     ) -> None:  # fmt: skip
         """Every key, in `file` but for the last sync. `is_base`: of an append-only file. Raises OSError, Failure."""
         file.truncate(0)
@@ -184,8 +202,9 @@ class Snapshots:
             rules = rules._replace(is_synced_often=is_synced_often)
         pause = Pause(self._clock, delay_us, report)
         writer = Writer(file, rules, pause, keys_a_report(delay_us))
+        libraries = () if skips_functions else self._libraries.by_name.values()
         writer.write(
-            self._store.dbs, self._aux(is_base=is_base), [each.code for each in self._libraries.by_name.values()]
+            () if skips_data else self._store.dbs, self._aux(is_base=is_base), [each.code for each in libraries]
         )
 
     def _put_in_place(self, name: str, log: Callable[[bool, str], None]) -> bool:
@@ -228,6 +247,7 @@ class Snapshots:
             (b"redis-bits", b"64"),
             (b"ctime", b"%d" % self._now_s()),
             (b"used-mem", b"%d" % self._process.resident_bytes()),
+            *self.replication_told(),
             (b"aof-base", b"%d" % is_base),
         ]
 
@@ -271,12 +291,14 @@ class Snapshots:
             self._remove(self._temporary(pid))
             if code != CHILD_ENDED:  # that is how one is asked to end: nothing is wrong with the disk
                 self._conclude(is_good=False)
+        self.saved_told(code == 0)
 
     def end_child(self) -> None:
         """A save that is under way is no longer wanted."""
         if self.is_under_way:
             self._remove(self._temporary(self.children.end()))
             self.last_duration_s = self._now_s() - self.children.started_s
+            self.saved_told(False)
 
     def forget_statistics(self) -> None:
         """CONFIG RESETSTAT."""
@@ -317,40 +339,57 @@ class Snapshots:
         except PermissionError as error:
             raise CannotLoad(f"Fatal error: can't open the RDB file {self._store.settings.dbfilename} for reading: "
                              f"{error.strerror}") from None  # fmt: skip
+        yield from self.read(file, self._store.dbs, replaces=replaces, now_ms=now_ms)
+
+    def read(
+        self, file: File, dbs: Sequence[Db], *, replaces: bool = False, leaves_libraries: bool = False, now_ms: int,
+        is_base: bool = False,
+    ) -> Iterator[None]:  # fmt: skip
+        """As `load`, from this file, which is closed then, into these databases. What the file says of itself is in
+        `aux`, and the code of its functions in `libraries`: with `leaves_libraries` only there. `is_base`: commands
+        come after it. The file stays open, `position` is where they begin; a key whose time is over is read, it is for
+        them to remove it."""
         settings = self._store.settings
         reader = RdbReader(
             file, settings, checks_sum=settings.rdbchecksum and self._store.checks_sums, tell=self._log.notice
         )
-        self.loading = Loading(reader, self._now_s())
+        self.aux, self.libraries = reader.aux, reader.libraries
+        if not is_base:
+            self.loading = Loading(reader, self._now_s())
         self.keys_loaded = self.keys_expired = 0
+        drops_before_ms = 0 if is_base or self._store.is_replica else now_ms
         try:
-            yield from self._take(reader, replaces, now_ms)
+            yield from self._take(reader, dbs, replaces, leaves_libraries, drops_before_ms)
         except (Damaged, Failure, OSError) as error:
             raise CannotLoad(str(error)) from None
         finally:
-            self.loading = None
-            file.close()
+            if not is_base:
+                self.loading = None
+                file.close()
+        self.position = reader.position
         self._tell_loaded(reader)
 
-    def _take(self, reader: RdbReader, replaces: bool, now_ms: int) -> Iterator[None]:
-        dbs = self._store.dbs
+    def _take(
+        self, reader: RdbReader, dbs: Sequence[Db], replaces: bool, leaves_libraries: bool, drops_before_ms: int
+    ) -> Iterator[None]:  # fmt: skip
         libraries = 0
         for count, entry in enumerate(reader.entries(), 1):
-            if len(reader.libraries) > libraries:
+            if len(reader.libraries) > libraries and not leaves_libraries:
                 libraries = self._learn(reader, libraries, replaces)
             if entry.db >= len(dbs):
                 raise Damaged(
                     f"FATAL: Data file was created with a Redis server configured to handle more than {len(dbs)} "
                     "databases. Exiting"
                 )
-            if entry.expiry is not None and entry.expiry < now_ms and not self._store.is_replica:
+            if entry.expiry is not None and entry.expiry < drops_before_ms:
                 self.keys_expired += 1
             else:
                 self._add(dbs[entry.db], entry, replaces)
                 self.keys_loaded += 1
             if not count % KEYS_A_SLICE:
                 yield
-        self._learn(reader, libraries, replaces)
+        if not leaves_libraries:
+            self._learn(reader, libraries, replaces)
 
     def _learn(self, reader: RdbReader, known: int, replaces: bool) -> int:
         for code in reader.libraries[known:]:
@@ -364,6 +403,7 @@ class Snapshots:
                 raise Damaged(f"RDB has duplicated key '{key.decode('utf-8', 'replace')}' in DB {db.index}")
             db.delete(key)
         db.table.add(key, value, _clock(db, entry))
+        db.count_new(key, value)
         if isinstance(value, Hash) and value.deadlines:
             schedule(db, key, value)
         if entry.expiry is not None:

@@ -110,6 +110,10 @@ class File:
         """fsync: what was written is on the medium when this returns."""
         os.fsync(self._descriptor)
 
+    def sync_data(self) -> None:
+        """As `sync`, without what is only told about the file (when it was written)."""
+        os.fdatasync(self._descriptor)
+
     def close(self) -> None:
         if not self.closed:
             self.closed = True

@@ -88,6 +88,9 @@ class SimFile(File):
         self._may("sync")
         self._node.sync()
 
+    def sync_data(self) -> None:
+        self.sync()
+
     def close(self) -> None:
         self.closed = True
 

@@ -14,7 +14,7 @@ import heapq
 import random
 import selectors
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from protocol.checksums import xxh3_64
 from protocol.ops.clock import Clock
@@ -309,6 +309,9 @@ class SimProcess(Process):
     def private_dirty_bytes(self) -> int:
         return 0
 
+    def end_at_once(self, code: int) -> NoReturn:
+        raise SystemExit(code)
+
     def fork(
         self, loop: asyncio.AbstractEventLoop, work: Callable[[Callable[[bytes], None]], int],
         heard: Callable[[bytes], None], ended: Callable[[int], None],
@@ -333,6 +336,12 @@ class SimChild(Child):
             ended(code)
 
         self._timer = loop.call_later(FORK_S, tell)
+
+    def pause(self) -> None:
+        """What it has to say was said at once."""
+
+    def resume(self) -> None:
+        pass
 
     def end(self) -> None:
         self._timer.cancel()

@@ -1,0 +1,88 @@
+"""What an append-only file holds, run again.
+
+Laws:
+1. Nobody is asked and nobody is told: no guards, no answers, no journal, and a key past its end is there until the
+   command comes that removed it.
+2. A command that fails now and did not then says that something is wrong: the log hears of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from miniredis.engine.call import Call, Origin
+from miniredis.engine.client import IN_MULTI, Client
+from miniredis.engine.registry import UNQUEUED
+from miniredis.keyspace.db import IGNORES
+from protocol.resp.values import Failure
+
+if TYPE_CHECKING:
+    from miniredis.engine.execute import Engine
+
+
+class Replay:
+    """`unknown` makes the exception for a command that is not one here; `warn` writes to the log."""
+
+    def __init__(self, engine: Engine, unknown: Callable[[str], Exception], warn: Callable[[str], None]) -> None:
+        self._engine = engine
+        self._unknown = unknown
+        self._warn = warn
+        state = engine.state
+        self._client = Client(0, state.dbs[0])
+        self._call = self._client.call = Call(state, self._client, Origin.AOF)
+        self._rule = state.keyspace.expiry_rule
+
+    def open(self) -> None:
+        """A load begins: the file says from its own beginning which database it is about."""
+        engine = self._engine
+        engine.journal.hush(True)
+        self._rule, engine.keyspace.expiry_rule = engine.keyspace.expiry_rule, IGNORES
+        self._call.select(engine.state.dbs[0])
+        self._call.deny_blocking = True
+
+    def close(self) -> None:
+        self._engine.keyspace.expiry_rule = self._rule
+        self._engine.journal.hush(False)
+
+    @property
+    def is_amid_transaction(self) -> bool:
+        return bool(self._client.mode & IN_MULTI)
+
+    def abandon(self) -> None:
+        """What was begun with MULTI is not to be."""
+        self._engine.discard(self._client)
+
+    def begin(self) -> None:
+        """Other commands come: what time it is."""
+        self._call.now = self._engine.begin_unit()
+
+    def run(self, argv: list[bytes]) -> None:
+        """Raises what `unknown` makes."""
+        engine, call, client = self._engine, self._call, self._client
+        command = engine.lookup(argv)
+        if command is None or (command.subcommands and len(argv) > 1):
+            raise self._unknown(argv[0].decode("utf-8", "backslashreplace"))
+        if client.mode & IN_MULTI and not command.flags & UNQUEUED:
+            client.queue.append((command, argv))
+            return
+        call.argv = argv
+        try:
+            if command.spec.run is None or not command.low <= len(argv) <= command.high:
+                raise Failure(b"ERR wrong number of arguments for '%b' command" % command.spec.name)
+            reply = command.run(call)
+        except Failure as failure:
+            failure.__traceback__ = failure.__context__ = None  # see plain.py
+            reply = failure
+        db = call.db
+        if engine.keyspace.pending or call.effects is not None or db.dirty:
+            call.argv = argv
+            engine.conclude(call, command)
+        call.deny_blocking = True
+        for failed in reply if type(reply) is list else (reply,):
+            if type(failed) is Failure:
+                self._warn(
+                    "== CRITICAL == This server is sending an error to its AOF-loading-client: "
+                    f"'{failed.text.decode('utf-8', 'backslashreplace')}' after processing the command "
+                    f"'{command.spec.name.decode()}'"
+                )

@@ -1,0 +1,539 @@
+"""The append-only file of a server: on or off, which files, when it is written anew.
+
+    OFF      nobody keeps the effects
+    WAITS    just turned on: the first base is being written, effects go to a temporary increment meanwhile
+    ON       effects go to the last increment
+
+    rewrite   a child writes all data as the next base; from its beginning effects go to the next increment:
+
+              before      base 1 · incr 1
+              meanwhile   base 1 · incr 1 · incr 2          (what is there can be loaded at any moment)
+              after       base 2 · incr 2                   base 1 and incr 1 are history, and removed
+
+Law 1: the manifest names only what is on the medium: a file's directory is synced before the manifest that names it is
+       put in the place of the one before, and what no manifest names any more is removed after that.
+Law 2: a rewrite that fails changes nothing that is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Protocol
+
+from miniredis.persist.aof_file import AofFile, FileSettings
+from miniredis.persist.aof_load import Loader, Replay
+from miniredis.persist.aof_manifest import SUFFIX, TEMPORARY, BadManifest, Manifest
+from miniredis.persist.aof_write import CommandWriter
+from miniredis.persist.children import AOF, Reporter
+from miniredis.persist.snapshots import CannotLoad, Libraries, Pause, SaveSettings, Snapshots, Store, keys_a_report
+from protocol.disk.files import Disk, File
+from protocol.ops.clock import Clock
+from protocol.ops.logs import Logger
+from protocol.ops.process import CHILD_ENDED, Process
+from protocol.resp.values import Failure
+
+OFF: Final = 0
+WAITS: Final = 1
+ON: Final = 2
+
+# After so many failures in a row rewriting waits: a minute, then twice as long each time, up to an hour.
+FAILURES_ALLOWED: Final = 3
+FIRST_DELAY_MINUTES: Final = 1
+MAX_DELAY_MINUTES: Final = 60
+
+
+class AofSettings(SaveSettings, FileSettings, Protocol):
+    """The directives of the append-only file."""
+
+    @property
+    def appendfilename(self) -> str: ...
+    @property
+    def appenddirname(self) -> str: ...
+    @property
+    def aof_load_truncated(self) -> bool: ...
+    @property
+    def aof_use_rdb_preamble(self) -> bool: ...
+    @property
+    def aof_rewrite_incremental_fsync(self) -> bool: ...
+    @property
+    def aof_disable_auto_gc(self) -> bool: ...
+    @property
+    def auto_aof_rewrite_percentage(self) -> int: ...
+    @property
+    def auto_aof_rewrite_min_size(self) -> int: ...
+
+
+class AofStore(Store, Protocol):
+    @property
+    def settings(self) -> AofSettings: ...
+
+
+class Stream(Protocol):
+    """Where the effects come from."""
+
+    def attach(self, sink: AofFile) -> None: ...
+    def detach(self, sink: AofFile) -> None: ...
+    def restate(self) -> None: ...
+
+
+class AppendOnly:
+    """`state` is one of the three above. `replay` runs what is loaded."""
+
+    def __init__(
+        self, store: AofStore, libraries: Libraries, snapshots: Snapshots, file: AofFile, stream: Stream,
+        replay: Replay, *, disk: Disk, clock: Clock, process: Process, log: Logger,
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._libraries = libraries
+        self._snapshots = snapshots
+        self._children = snapshots.children
+        self.file = file
+        self._stream = stream
+        self._replay = replay
+        self._disk = disk
+        self._clock = clock
+        self._process = process
+        self._log = log
+        self.state = OFF
+        self._is_followed = False  # the file gets the effects
+        self.is_scheduled = False
+        self.is_last_good = True
+        self.rewrites = 0
+        self.failures = 0  # in a row
+        self.last_duration_s = -1
+        self.base_size = 0  # of all files when they were last written anew
+        self._written_size = 0  # of all files but the last
+        self._delay_minutes = 0
+        self._next_rewrite_s = 0
+        self._manifest = Manifest("")
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return self._written_size + self.file.size
+
+    @property
+    def is_rewriting(self) -> bool:
+        return self._children.kind == AOF
+
+    @property
+    def directory(self) -> str:
+        settings = self._store.settings
+        return f"{settings.dir}/{settings.appenddirname}"
+
+    def _path(self, name: str) -> str:
+        return f"{self.directory}/{name}"
+
+    # ── at start ───────────────────────────────────────────────────────────────────────────────────────
+
+    def load(self) -> Iterator[None]:
+        """Read what the files have, a slice at a time. Raises CannotLoad, and FileNotFoundError: there are none."""
+        self._read_manifest()
+        self._upgrade()
+        manifest = self._manifest
+        if not manifest.parts:
+            raise FileNotFoundError
+        settings = self._store.settings
+        loader = Loader(
+            self.directory, self._store.dbs, self._snapshots, self._replay, disk=self._disk, clock=self._clock,
+            log=self._log, allows_truncated=settings.aof_load_truncated, preamble_name=settings.appendfilename,
+        )  # fmt: skip
+        yield from loader.load(manifest)
+        self.base_size = loader.base_size
+        self._written_size = loader.size - self.file.size
+
+    def _read_manifest(self) -> None:
+        name = self._store.settings.appendfilename
+        self._manifest = Manifest(name)
+        path = self._path(name + SUFFIX)
+        if not self._disk.exists(path):
+            return
+        try:
+            self._manifest = Manifest.read(name, self._disk.read(path))
+        except BadManifest as error:
+            raise CannotLoad("\n".join(error.told)) from None
+        except OSError as error:
+            raise CannotLoad(
+                f"Fatal error: can't open the AOF manifest file {path} for reading: {error.strerror}"
+            ) from None
+
+    def _upgrade(self) -> None:
+        """The one file that Redis had before 7 becomes the base. A crash in between does no harm: it is done again."""
+        settings, manifest, disk = self._store.settings, self._manifest, self._disk
+        name = settings.appendfilename
+        old = f"{settings.dir}/{name}"
+        is_half_done = (
+            manifest.base is not None
+            and not manifest.increments
+            and manifest.base.name == name
+            and not disk.exists(self._path(name))
+        )
+        if not disk.exists(old) or disk.is_dir(old) or not (is_half_done or not manifest.parts):
+            return
+        manifest.adopt()
+        try:
+            disk.make_dirs_durably(self.directory)
+            self._persist(manifest)
+            disk.rename(old, self._path(name))
+            disk.sync_dir(self.directory)
+        except OSError as error:
+            raise CannotLoad(
+                f"Error trying to move the old AOF file {name} into dir {settings.appenddirname}: {error.strerror}"
+            ) from None
+        self._log.notice(
+            f"Successfully migrated an old-style AOF file ({name}) into the AOF directory ({settings.appenddirname})."
+        )
+
+    def open_at_start(self) -> None:
+        """After loading: from here on effects are kept. Raises OSError."""
+        manifest, disk = self._manifest, self._disk
+        disk.make_dirs_durably(self.directory)
+        if not manifest.parts:
+            name = manifest.next_base(is_rdb=self._store.settings.aof_use_rdb_preamble)
+            self._log.notice(f"Creating AOF base file {name} on server start")
+            file = disk.open(self._path(name))
+            try:
+                self._write_all(file, None)
+                file.sync()
+                self.base_size = self._written_size = file.size
+            finally:
+                file.close()
+        is_new = not manifest.increments
+        name = manifest.next_increment() if is_new else manifest.increments[-1].name
+        file = disk.open(self._path(name))
+        disk.sync_dir(self.directory)
+        if is_new:
+            self._persist(manifest)
+        self._log.notice(f"{'Creating' if is_new else 'Opening'} AOF incr file {name} on server start")
+        if not is_new:
+            self._written_size -= file.size
+        self.state = ON
+        self._follow(file)
+        self._remove_history()
+
+    def _follow(self, file: File) -> None:
+        self.file.begin(file)
+        if self._is_followed:
+            self._stream.restate()
+        else:
+            self._is_followed = True
+            self._stream.attach(self.file)
+
+    def _unfollow(self) -> None:
+        if self._is_followed:
+            self._is_followed = False
+            self._stream.detach(self.file)
+
+    # ── the manifest ───────────────────────────────────────────────────────────────────────────────────
+
+    def _persist(self, manifest: Manifest) -> None:
+        """Put the manifest in the place of the one before. Raises OSError."""
+        name = manifest.name + SUFFIX
+        temporary = self._path(TEMPORARY + name)
+        file = self._disk.open(temporary)
+        try:
+            file.truncate(0)
+            file.append(manifest.text())
+            file.sync()
+        finally:
+            file.close()
+        self._disk.rename(temporary, self._path(name))
+        self._disk.sync_dir(self.directory)
+
+    def remove_history(self) -> None:
+        """CONFIG SET aof-disable-auto-gc no."""
+        if self.state != OFF:
+            self._remove_history()
+
+    def _remove_history(self) -> None:
+        """What no data is in any more goes, then its names from the manifest. If that fails it is done another time."""
+        manifest = self._manifest
+        if self._store.settings.aof_disable_auto_gc or not manifest.history:
+            return
+        for part in manifest.history:
+            self._log.notice(f"Removing the history file {part.name} in the background")
+            self._remove(self._path(part.name))
+        manifest.history = []
+        try:
+            self._persist(manifest)
+        except OSError as error:
+            self._log.warning(f"Error writing the AOF manifest file: {error.strerror}")
+
+    def _remove(self, path: str) -> None:
+        try:
+            self._disk.remove(path)
+        except OSError as error:
+            self._log.debug(f"{path}: {error.strerror}")
+
+    # ── writing anew ───────────────────────────────────────────────────────────────────────────────────
+
+    def _write_all(self, file: File, reporter: Reporter | None) -> None:
+        """Everything there is, in `file` but for the last sync. Raises OSError, Failure."""
+        settings = self._store.settings
+        often = settings.aof_rewrite_incremental_fsync
+        report = reporter.progress if reporter is not None else None
+        if settings.aof_use_rdb_preamble:
+            self._snapshots.write_all(file, report, is_synced_often=often, is_base=True)
+            return
+        file.truncate(0)
+        delay_us = settings.rdb_key_save_delay if reporter is not None else 0
+        pause = Pause(self._clock, delay_us, report)
+        writer = CommandWriter(file, pause, keys_a_report(delay_us), is_synced_often=often)
+        stamped_s = self._clock.wall_ms() // 1000 if settings.aof_timestamp_enabled else None
+        writer.write(self._store.dbs, [each.code for each in self._libraries.by_name.values()], stamped_s)
+
+    def _temporary(self, pid: int) -> str:
+        return f"{self._store.settings.dir}/temp-rewriteaof-bg-{pid}.aof"
+
+    def rewrite_in_background(self) -> bool:
+        """Begin to write the data anew; no child may be at work. False: it could not be begun, the log says why."""
+        children = self._children
+        try:
+            self._disk.make_dirs_durably(self.directory)
+            if self.state != OFF:
+                self._begin_increment()
+        except OSError as error:
+            self._log.warning(f"Can't open the append-only file: {error.strerror}")
+            self.is_last_good = False
+            return False
+        self.rewrites += 1
+        keys = sum([db.table.size for db in self._store.dbs])
+        try:
+            children.start(AOF, keys, self._as_child, self._child_ended)
+        except OSError as error:
+            self._log.warning(f"Can't rewrite append only file in background: fork: {error.strerror}")
+            self.is_last_good = False
+            self._forget_temporary()
+            return False
+        self._log.notice(f"Background append only file rewriting started by pid {children.pid}")
+        self.is_scheduled = False
+        return True
+
+    def schedule(self) -> None:
+        """BGREWRITEAOF while it cannot be: as soon as it can, however often it failed before."""
+        self.is_scheduled = True
+        self.failures = 0
+
+    def _begin_increment(self) -> None:
+        """Effects go to a file of their own from here on. Raises OSError, with all as before."""
+        self.file.leave()
+        if self.state == WAITS:
+            manifest, name = None, self._temporary_increment
+        else:
+            manifest = self._manifest.copy()
+            name = manifest.next_increment()
+        file = self._disk.open(self._path(name))
+        try:
+            file.truncate(0)
+            if manifest is not None:
+                self._disk.sync_dir(self.directory)
+                self._persist(manifest)
+        except OSError:
+            file.close()
+            raise
+        self._log.notice(f"Creating AOF incr file {name} on background rewrite")
+        if manifest is not None:
+            self._manifest = manifest
+            self._written_size += self.file.size
+        self.file.close()
+        self._follow(file)
+
+    @property
+    def _temporary_increment(self) -> str:
+        return f"{TEMPORARY}{self._store.settings.appendfilename}.incr"
+
+    def _as_child(self, reporter: Reporter) -> int:
+        path = self._temporary(self._process.pid())
+        try:
+            file = self._disk.open(path)
+            try:
+                self._write_all(file, reporter)
+                file.sync()
+            finally:
+                file.close()
+        except (OSError, Failure) as error:
+            reporter.log(True, f"Write error writing append only file on disk: {error}")
+            return 1
+        reporter.log(False, f"Successfully created the temporary AOF base file {path.rpartition('/')[2]}")
+        return 0
+
+    def _child_ended(self, pid: int, code: int) -> None:
+        if code == 0:
+            self._log.notice("Background AOF rewrite terminated with success")
+            try:
+                self._put_in_place(self._temporary(pid))
+            except OSError as error:
+                self._log.warning(f"Error putting the rewritten AOF in its place: {error.strerror}")
+                self._fail()
+        elif code > 0:
+            self._log.warning("Background AOF rewrite terminated with error")
+            self._fail()
+        else:
+            self._log.warning(f"Background AOF rewrite terminated by signal {-code}")
+            if code != CHILD_ENDED:
+                self._fail()
+        self._remove(self._temporary(pid))
+        self.last_duration_s = self._clock.wall_ms() // 1000 - self._children.started_s
+        if self.state == WAITS:  # it did not come to be: try again
+            self._forget_temporary()
+            self.is_scheduled = True
+
+    def _fail(self) -> None:
+        self.is_last_good = False
+        self.failures += 1
+
+    def _put_in_place(self, path: str) -> None:
+        """The child's file becomes the base. Raises OSError: nothing that is loaded has changed."""
+        disk = self._disk
+        manifest = self._manifest.copy()
+        base = manifest.next_base(is_rdb=self._store.settings.aof_use_rdb_preamble)
+        disk.rename(path, self._path(base))
+        self._log.notice(f"Successfully renamed the temporary AOF base file {path} into {base}")
+        if self.state == WAITS:
+            name = manifest.next_increment()
+            disk.rename(self._path(self._temporary_increment), self._path(name))
+            self._log.notice(
+                f"Successfully renamed the temporary AOF incr file {self._temporary_increment} into {name}"
+            )
+            self.file.leave()
+        manifest.retire_increments(keep_last=self.state != OFF)
+        disk.sync_dir(self.directory)
+        try:
+            self._persist(manifest)
+        except OSError:
+            self._remove(self._path(base))
+            raise
+        self._manifest = manifest
+        if self.state != OFF:
+            self._written_size = disk.size(self._path(base))
+            self.base_size = self.size
+        self._remove_history()
+        self.is_last_good = True
+        self.failures = 0
+        self._log.notice("Background AOF rewrite finished successfully")
+        if self.state == WAITS:
+            self.state = ON
+
+    def _forget_temporary(self) -> None:
+        """What was gathered for an append-only file that did not come to be."""
+        if self.state == WAITS:
+            self._unfollow()
+            self.file.end()
+            self._remove(self._path(self._temporary_increment))
+
+    def is_limited(self) -> bool:
+        """Whether rewriting has failed so often that it waits."""
+        if self.failures < FAILURES_ALLOWED:
+            self._delay_minutes = self._next_rewrite_s = 0
+            return False
+        now_s = self._clock.wall_ms() // 1000
+        if self._next_rewrite_s:
+            if now_s < self._next_rewrite_s:
+                return True
+            self._next_rewrite_s = 0
+            return False
+        self._delay_minutes = min(2 * self._delay_minutes or FIRST_DELAY_MINUTES, MAX_DELAY_MINUTES)
+        self._next_rewrite_s = now_s + 60 * self._delay_minutes
+        self._log.warning(
+            "Background AOF rewrite has repeatedly failed and triggered the limit, will retry in "
+            f"{self._delay_minutes} minutes"
+        )
+        return True
+
+    def end_child(self) -> None:
+        """A rewrite that is under way is no longer wanted."""
+        if self.is_rewriting:
+            self._log.notice(f"Killing running AOF rewrite child: {self._children.pid}")
+            self._remove(self._temporary(self._children.end()))
+
+    # ── on and off ─────────────────────────────────────────────────────────────────────────────────────
+
+    def turn_on(self, *, is_amid_transaction: bool) -> bool:
+        """CONFIG SET appendonly yes. False: it cannot be."""
+        self.state = WAITS
+        if self._children.kind and not self.is_rewriting:
+            self.is_scheduled = True
+            self._log.notice(
+                "AOF was enabled but there is already another background operation. An AOF background was scheduled "
+                "to start when possible."
+            )
+        elif is_amid_transaction:
+            self.is_scheduled = True
+            self._log.notice(
+                "AOF was enabled during a transaction. An AOF background was scheduled to start when possible."
+            )
+        else:
+            if self.is_rewriting:
+                self._log.notice(
+                    "AOF was enabled but there is already an AOF rewriting in background. Stopping background AOF and "
+                    "starting a rewrite now."
+                )
+                self.end_child()
+            if not self.rewrite_in_background():
+                self._forget_temporary()
+                self.state = OFF
+                self._log.warning(
+                    "Redis needs to enable the AOF but can't trigger a background AOF rewrite operation. Check the "
+                    "above logs for more info about the error."
+                )
+                return False
+        return True
+
+    def turn_off(self) -> None:
+        """CONFIG SET appendonly no: what was kept until now is on the medium."""
+        self._unfollow()
+        self.file.leave()
+        self.file.end()
+        self.end_child()
+        if self.state == WAITS:
+            self._remove(self._path(self._temporary_increment))
+        self.state = OFF
+        self.is_scheduled = False
+
+    def stop(self) -> None:
+        """The server has ended: all it did is on the medium."""
+        self.end_child()
+        self._unfollow()
+        self.file.leave()
+        self.file.close()
+
+    def forget_statistics(self) -> None:
+        """CONFIG RESETSTAT."""
+        self.rewrites = self.failures = self.file.delayed_syncs = 0
+
+    def flush(self) -> None:
+        if self._is_followed:
+            self.file.flush(is_forced=True)
+
+    def tick(self) -> None:
+        """What is due from time to time: a rewrite that was asked for, or one that has become worth its while."""
+        if self._is_followed:
+            self.file.retry()
+        if self._children.kind:
+            return
+        if self.is_scheduled and not self.is_limited():
+            self.rewrite_in_background()
+            return
+        settings = self._store.settings
+        percentage = settings.auto_aof_rewrite_percentage
+        if self.state != ON or not percentage or self.size <= settings.auto_aof_rewrite_min_size:
+            return
+        growth = self.size * 100 // (self.base_size or 1) - 100
+        if growth >= percentage and not self.is_limited():
+            self._log.notice(f"Starting automatic rewriting of AOF on {growth}% growth")
+            self.rewrite_in_background()
+
+    def agree_to_end(self, *, is_forced: bool) -> bool:
+        """The server is to end. False: not before the first base is written."""
+        if self.is_rewriting:
+            if self.state == WAITS:
+                if not is_forced:
+                    self._log.warning("Writing initial AOF, can't exit.")
+                    return False
+                self._log.warning("Writing initial AOF. Exit anyway.")
+            self._log.warning("There is a child rewriting the AOF. Killing it!")
+            self.end_child()
+        if self.state != OFF:
+            self._log.notice("Calling fsync() on the AOF file.")
+            self.file.leave()
+        return True

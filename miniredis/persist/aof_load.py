@@ -1,0 +1,184 @@
+"""An append-only file read back: what the manifest names, in its order.
+
+    base        RDB, or commands; of Redis before 7 both in one file
+    increments  commands
+
+Law 1: of the last file the end may be missing (aof-load-truncated): it is cut to its last whole unit. A transaction is
+       one: without its EXEC nothing of it is run, and it is cut to before its MULTI.
+Law 2: whatever else is not right ends in CannotLoad, and the files stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, Protocol
+
+from miniredis.keyspace.db import Db
+from miniredis.persist.aof_manifest import Manifest
+from miniredis.persist.aof_read import CommandReader, Damaged, Short
+from miniredis.persist.snapshots import CannotLoad, Loading, Snapshots
+from protocol.disk.files import Disk, File
+from protocol.ops.clock import Clock
+from protocol.ops.logs import Logger
+
+MAGIC: Final = b"REDIS"
+
+
+class Unknown(Exception):
+    """A command that is not one here."""
+
+
+class Replay(Protocol):
+    """Runs commands."""
+
+    @property
+    def is_amid_transaction(self) -> bool: ...
+    def run(self, argv: list[bytes]) -> None:
+        """Raises Unknown."""
+
+    def begin(self) -> None:
+        """Other commands come: time is looked at."""
+
+    def abandon(self) -> None:
+        """What was begun with MULTI is not to be."""
+
+
+class Progress:
+    """Over all files: for INFO."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self.aux: dict[bytes, bytes] = {}
+        self.position = 0
+        self.size_bytes = size_bytes
+
+
+class Loader:
+    """Loads once. `directory` holds the files; `size` and `base_size` are bytes, told when it is done."""
+
+    def __init__(
+        self, directory: str, dbs: Sequence[Db], snapshots: Snapshots, replay: Replay, *, disk: Disk, clock: Clock,
+        log: Logger, allows_truncated: bool, preamble_name: str,
+    ) -> None:  # fmt: skip
+        self._directory = directory
+        self._dbs = dbs
+        self._snapshots = snapshots
+        self._replay = replay
+        self._disk = disk
+        self._clock = clock
+        self._log = log
+        self._allows_truncated = allows_truncated
+        self._preamble_name = preamble_name
+        self._progress = Progress(0)
+        self.size = 0
+        self.base_size = 0
+
+    def load(self, manifest: Manifest) -> Iterator[None]:
+        """A slice at a time. Raises CannotLoad."""
+        parts = manifest.parts
+        sizes = [self._size_of(part.name) for part in parts]
+        self.size = sum(sizes)
+        self.base_size = sizes[0] if manifest.base is not None else 0
+        if not self.size:
+            return
+        self._progress.size_bytes = self.size
+        self._snapshots.loading = Loading(self._progress, self._clock.wall_ms() // 1000)
+        try:
+            for part, size in zip(parts, sizes, strict=True):
+                started = self._clock.monotonic()
+                yield from self._load_file(part.name, is_last=part is parts[-1])
+                kind = "base" if part is manifest.base else "incr"
+                took_s = self._clock.monotonic() - started
+                self._log.notice(f"DB loaded from {kind} file {part.name}: {took_s:.3f} seconds")
+                self._progress.position += size
+        finally:
+            self._snapshots.loading = None
+
+    def _size_of(self, name: str) -> int:
+        try:
+            return self._disk.size(f"{self._directory}/{name}")
+        except OSError as error:
+            raise CannotLoad(f"Unable to obtain the AOF file {name} length. stat: {error.strerror}") from None
+
+    def _load_file(self, name: str, *, is_last: bool) -> Iterator[None]:
+        try:
+            file = self._disk.open(f"{self._directory}/{name}", create=False)
+        except OSError as error:
+            raise CannotLoad(
+                f"Fatal error: can't open the append log file {name} for reading: {error.strerror}"
+            ) from None
+        try:
+            start = 0
+            if file.read(0, len(MAGIC)) == MAGIC:
+                yield from self._load_rdb(file, name)
+                start = self._snapshots.position
+            yield from self._run(file, name, start, is_last=is_last)
+        except OSError as error:
+            raise CannotLoad(
+                f"Unrecoverable error reading the append only file {name}: {error.strerror}"
+            ) from None
+        finally:
+            file.close()
+
+    def _load_rdb(self, file: File, name: str) -> Iterator[None]:
+        is_old = name == self._preamble_name
+        self._log.notice(
+            "Reading RDB preamble from AOF file..." if is_old else "Reading RDB base file on AOF loading..."
+        )
+        try:
+            yield from self._snapshots.read(file, self._dbs, now_ms=0, is_base=True)
+        except CannotLoad as error:
+            self._log.warning(str(error))
+            kind = "RDB preamble of the AOF file" if is_old else "RDB base file"
+            raise CannotLoad(f"Error reading the {kind} {name}, AOF loading aborted") from None
+        if is_old:
+            self._log.notice("Reading the remaining AOF tail...")
+
+    def _run(self, file: File, name: str, start: int, *, is_last: bool) -> Iterator[None]:
+        replay, progress = self._replay, self._progress
+        before = progress.position
+        valid = start  # where the last whole unit ended
+        try:
+            for commands in CommandReader(file, start):
+                replay.begin()
+                for argv, end in commands:
+                    replay.run(argv)
+                    if not replay.is_amid_transaction:
+                        valid = end
+                progress.position = before + commands[-1][1]
+                yield
+            if not replay.is_amid_transaction:
+                progress.position = before
+                return
+            replay.abandon()
+            self._log.warning(f"Revert incomplete MULTI/EXEC transaction in AOF file {name}")
+        except Unknown as error:
+            raise CannotLoad(f"Unknown command '{error}' reading the append only file {name}") from None
+        except Damaged as error:
+            raise CannotLoad(
+                f"Bad file format reading the append only file {name}: {error}. Make a backup of your AOF file, then "
+                "use miniredis check-aof --fix <filename.manifest>"
+            ) from None
+        except Short:
+            replay.abandon()
+        progress.position = before
+        self._cut(file, name, valid, is_last=is_last)
+
+    def _cut(self, file: File, name: str, valid: int, *, is_last: bool) -> None:
+        """The file ends in the middle of something that begins at `valid`."""
+        if not self._allows_truncated:
+            raise CannotLoad(
+                f"Unexpected end of file reading the append only file {name}. You can: 1) Make a backup of your AOF "
+                "file, then use miniredis check-aof --fix <filename.manifest>. 2) Alternatively you can set the "
+                "'aof-load-truncated' configuration option to yes and restart the server."
+            )
+        self._log.warning(f"!!! Warning: short read while loading the AOF file {name}!!!")
+        if not is_last:
+            raise CannotLoad(f"Fatal error: the truncated file is not the last file: {name} is whole up to {valid}")
+        self._log.warning(f"!!! Truncating the AOF {name} at offset {valid} !!!")
+        self.size -= file.size - valid
+        try:
+            file.truncate(valid)
+            file.sync()
+        except OSError as error:
+            raise CannotLoad(f"Error truncating the AOF file {name}: {error.strerror}") from None
+        self._log.warning(f"AOF {name} loaded anyway because aof-load-truncated is enabled")

@@ -1,0 +1,102 @@
+"""Snapshots for replicas: in the file that everybody else uses too, or as bytes that are passed on while they are made.
+
+Law: what goes to replicas directly never touches the file; who wants only a part of the data gets it that way alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from miniredis.persist.children import SYNC, Reporter
+from miniredis.persist.snapshots import Snapshots
+from protocol.disk.files import Disk, File
+from protocol.ops.logs import Logger
+from protocol.resp.values import Failure
+
+# What a child says at once.
+PIECE_BYTES: Final = 60 * 1024
+
+
+class _Pipe:
+    """Takes what a file takes; it goes to the parent."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+
+    def append(self, data: bytes) -> int:
+        for start in range(0, len(data), PIECE_BYTES):
+            self._reporter.send(data[start : start + PIECE_BYTES])
+        return 0
+
+    def truncate(self, size: int) -> None:
+        """It begins empty."""
+
+    def sync(self) -> None:
+        """Nothing of it rests anywhere."""
+
+
+class SnapshotSource:
+    """`keys` tells how many there are."""
+
+    def __init__(self, snapshots: Snapshots, disk: Disk, log: Logger, keys: Callable[[], int]) -> None:
+        self._snapshots = snapshots
+        self._disk = disk
+        self._log = log
+        self._keys = keys
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._snapshots.children.kind)
+
+    @property
+    def is_saving(self) -> bool:
+        return self._snapshots.is_under_way
+
+    def save(self) -> bool:
+        return self._snapshots.save_in_background()
+
+    def stream(
+        self, *, skips_data: bool, skips_functions: bool, send: Callable[[bytes], None], ended: Callable[[bool], None]
+    ) -> bool:  # fmt: skip
+        children, snapshots = self._snapshots.children, self._snapshots
+
+        def work(reporter: Reporter) -> int:
+            pipe: Any = _Pipe(reporter)
+            try:
+                snapshots.write_all(
+                    pipe, reporter.progress, is_synced_often=False, skips_data=skips_data,
+                    skips_functions=skips_functions,
+                )  # fmt: skip
+            except (OSError, Failure) as error:
+                reporter.log(True, f"Write error while sending DB to replicas: {error}")
+                return 1
+            return 0
+
+        def child_ended(pid: int, code: int) -> None:
+            if code:
+                self._log.warning("Background transfer error" if code > 0 else
+                                  f"Background transfer terminated by signal {-code}")  # fmt: skip
+            else:
+                self._log.notice("Background RDB transfer terminated with success")
+            ended(code == 0)
+
+        try:
+            children.start(SYNC, self._keys(), work, child_ended, send)
+        except OSError as error:
+            self._log.warning(f"Can't save in background: fork: {error.strerror}")
+            return False
+        self._log.notice(f"Background RDB transfer started by pid {children.pid}")
+        return True
+
+    def pause(self) -> None:
+        self._snapshots.children.pause()
+
+    def resume(self) -> None:
+        self._snapshots.children.resume()
+
+    def end(self) -> None:
+        self._snapshots.children.end()
+
+    def open(self) -> File:
+        return self._disk.open(self._snapshots.path, create=False, read_only=True)
