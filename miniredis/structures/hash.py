@@ -38,6 +38,7 @@ HASH_BYTES: Final = 150
 DEADLINE_BYTES: Final = 200
 # The object itself, and the head of its packed bytes.
 RESTING_BYTES: Final = 130
+RESTING_ENTRY_BYTES: Final = 4
 
 _NEVER: Final = 1 << 63
 
@@ -109,6 +110,14 @@ class Hash:
         if self.deadlines is not None:
             roster += len(self.deadlines) * DEADLINE_BYTES
         return HASH_BYTES + self._bytes + len(self._fields) * ENTRY_BYTES + roster
+
+    @property
+    def counted_bytes(self) -> int:
+        """For `used_memory`: by what it holds alone, whether packed, and whatever reads keep on the side."""
+        deadlines = len(self.deadlines) * DEADLINE_BYTES if self.deadlines is not None else 0
+        if self._is_small:
+            return RESTING_BYTES + self._bytes + len(self) * RESTING_ENTRY_BYTES + deadlines
+        return HASH_BYTES + self._bytes + len(self._fields) * ENTRY_BYTES + deadlines
 
     def copy(self) -> "Hash":
         twin = Hash()

@@ -138,6 +138,14 @@ class Set:
             roster_bytes = self._members.size_bytes
         return _EMPTY_BYTES + each * len(self._members) + self._payload_bytes + roster_bytes
 
+    @property
+    def counted_bytes(self) -> int:
+        """For `used_memory`: by what it holds alone, whether packed, and whatever reads keep on the side."""
+        if self.form == INTSET:
+            return _EMPTY_BYTES + 8 * len(self._integers)
+        each = _LISTPACK_MEMBER_BYTES if self.form == LISTPACK else _HASHTABLE_MEMBER_BYTES
+        return _EMPTY_BYTES + each * len(self) + self._payload_bytes
+
     def __len__(self) -> int:
         return len(self._members) or len(self._integers) or self._count
 

@@ -1,6 +1,6 @@
 """Sorted sets: members in the order of their scores, equal scores in the order of their bytes.
 
-    by member   dict    member ─► score          one, or _SHARDS of them once it is large
+    by member   dict    member ─► score          a Spread of them (spread.py) once it is large
     in order    Order   columns of scores and members (order.py)
     added       lists   members that the order does not have yet, and the scores they came with
     moved       dicts   member ─► the score under which the order, or `added`, still has it; and the one it has now
@@ -32,6 +32,7 @@ from msgpack import packb, unpackb
 
 from miniredis.structures.order import Entry, Order
 from miniredis.structures.roster import Roster
+from miniredis.structures.spread import PARTS, WHOLE_MOST, Spread, dissolve_whole
 
 __all__ = ["ADDED", "CHANGED", "UNCHANGED", "Entry", "LexBound", "SortedSet", "ZsetLimits", "is_empty_lex_range"]
 
@@ -40,11 +41,8 @@ _LAG_MOST: Final = 256
 # Above this a tree of ranks costs more to keep up than to make anew.
 _FEW: Final = 16
 
-# A dict grows at two thirds of a power of two, and takes longer each time: 1 ms at 21845, 130 ms at 3 million. Before
-# that, and before the additions the order is behind bring it there, it is dealt out (4 ms).
-_WHOLE_MOST: Final = 21845 - _LAG_MOST
-# Not a power of two: the low bits of the hash place a key within its dict.
-_SHARDS: Final = 127
+# Before the additions the order is behind bring the one dict to where it would grow, it is dealt out.
+_WHOLE_MOST: Final = WHOLE_MOST - _LAG_MOST
 
 # A larger listpack does not rest, whatever the directives say: to unpack it for one look would take too long.
 _REST_MOST: Final = 512
@@ -106,7 +104,7 @@ class SortedSet:
 
     __slots__ = (
         "_added", "_added_scores", "_count", "_moved", "_moved_to", "_order", "_packed", "_payload_bytes", "_roster",
-        "_scores", "_shards", "is_small", "may_rest",
+        "_scores", "is_small", "may_rest",
     )  # fmt: skip
 
     type_name: ClassVar[bytes] = b"zset"
@@ -120,8 +118,7 @@ class SortedSet:
         self._begin()
 
     def _begin(self) -> None:
-        self._scores: dict[bytes, float] = {}
-        self._shards: list[dict[bytes, float]] | None = None  # instead of `_scores`
+        self._scores: dict[bytes, float] | Spread[float] = {}
         self._added: list[bytes] = []
         self._added_scores: list[float] = []
         self._moved: dict[bytes, float] = {}
@@ -149,7 +146,7 @@ class SortedSet:
         zset._order = Order.of(sorted(zip(scores.values(), scores, strict=True)))
         zset._payload_bytes = sum(map(len, scores))
         if len(scores) > _WHOLE_MOST:
-            zset._deal_out()
+            zset._scores = Spread(scores.items())
         return zset
 
     @property
@@ -162,12 +159,23 @@ class SortedSet:
             return _EMPTY_BYTES + len(self._packed)
         each = _LISTPACK_ENTRY_BYTES if self.is_small else _SKIPLIST_ENTRY_BYTES
         roster_bytes = 0 if self._roster is None else self._roster.size_bytes
+        if type(self._scores) is Spread:
+            roster_bytes = self._scores.size_bytes
         return _EMPTY_BYTES + each * self._settled().size + self._payload_bytes + roster_bytes
+
+    @property
+    def counted_bytes(self) -> int:
+        """For `used_memory`: by what it holds alone, whether packed or settled, and whatever reads keep on the side."""
+        if self._packed:
+            return _EMPTY_BYTES + self._count * _LISTPACK_ENTRY_BYTES + self._payload_bytes
+        each = _LISTPACK_ENTRY_BYTES if self.is_small else _SKIPLIST_ENTRY_BYTES
+        return _EMPTY_BYTES + each * len(self) + self._payload_bytes + sum(map(len, self._added))
 
     def __len__(self) -> int:
         if self._packed:
             return self._count
-        return len(self._scores) if self._shards is None else self._settled().size
+        scores = self._scores
+        return len(scores) if type(scores) is dict else len(scores) + len(self._added)  # a Spread is told later
 
     def __iter__(self) -> Iterator[Entry]:
         """Entries in order."""
@@ -184,8 +192,6 @@ class SortedSet:
             return twin
         twin._order = self._settled().copy()
         twin._scores = self._scores.copy()
-        if self._shards is not None:
-            twin._shards = [shard.copy() for shard in self._shards]
         twin._payload_bytes = self._payload_bytes
         return twin
 
@@ -199,28 +205,22 @@ class SortedSet:
         self._added_scores.clear()
         self._moved.clear()
         self._moved_to.clear()
-        shards = [self._scores] if self._shards is None else self._shards
         left = most
         while left > 0 and order.chunks:
             # Only the dict's hold on a member is left then: a fraction of the work.
             left -= len(order.chunks.pop()) // 4
             order.columns.pop()
             order.lasts.pop()
-        while left > 0 and shards:
-            drop = shards[-1].popitem
-            count = min(left, len(shards[-1]))
-            for _ in range(count):
-                drop()
-            left -= count
-            if not shards[-1]:
-                shards.pop()
-        return bool(order.chunks or any(shards))
+        scores = self._scores
+        if left <= 0:
+            return True
+        return dissolve_whole(scores, left) if isinstance(scores, dict) else scores.dissolve(left)
 
     # ── resting ────────────────────────────────────────────────────────────────────────────────────────
 
     def rest(self) -> None:
         """Pack, if this is a small set with anything in it."""
-        if self.is_small and not self._packed and self._shards is None and 0 < len(self._scores) <= _REST_MOST:
+        if self.is_small and not self._packed and type(self._scores) is dict and 0 < len(self._scores) <= _REST_MOST:
             order = self._settled()
             count = order.size
             scores, members = order.part(0, count)
@@ -232,7 +232,7 @@ class SortedSet:
         self._count = count
         self.may_rest = True
         del self._added, self._added_scores, self._moved, self._moved_to
-        del self._order, self._roster, self._scores, self._shards
+        del self._order, self._roster, self._scores
 
     def _open(self) -> None:
         """Unpack, to be changed."""
@@ -249,9 +249,7 @@ class SortedSet:
             items = unpackb(self._packed)
             found: float | None = dict(zip(items[::2], items[1::2], strict=True)).get(member)
             return found
-        if self._shards is None:
-            return self._scores.get(member)
-        return self._shards[hash(member) % _SHARDS].get(member)
+        return self._scores.get(member)
 
     def scores(self) -> dict[bytes, float]:
         """Scores by member, greatest first, as Redis walks a sorted set to combine it with others."""
@@ -276,7 +274,9 @@ class SortedSet:
 
     def put_large(self, member: bytes, score: float) -> int:
         """The same where the set is no listpack."""
-        scores = self._scores if self._shards is None else self._shards[hash(member) % _SHARDS]
+        scores = self._scores
+        if type(scores) is Spread:
+            scores = scores.parts[hash(member) % PARTS]
         old = scores.get(member)
         if old == score:
             return UNCHANGED
@@ -300,7 +300,7 @@ class SortedSet:
         if self._packed:
             self._open()
         order = self._settled()
-        score = self._pop_score(member)
+        score = self._scores.pop(member, None)
         if score is None:
             return False
         order.take_out(score, member)
@@ -318,22 +318,10 @@ class SortedSet:
             self._open()
         self.is_small = False
 
-    def _pop_score(self, member: bytes) -> float | None:
-        scores = self._scores if self._shards is None else self._shards[hash(member) % _SHARDS]
-        return scores.pop(member, None)
-
     def _forget(self, member: bytes) -> None:
         self._payload_bytes -= len(member)
         if self._roster is not None:
             self._roster.remove(member)
-
-    def _deal_out(self) -> None:
-        """One dict into many."""
-        shards: list[dict[bytes, float]] = [{} for _ in range(_SHARDS)]
-        for member, score in self._scores.items():
-            shards[hash(member) % _SHARDS][member] = score
-        self._shards = shards
-        self._scores = {}
 
     def _settled(self) -> Order:
         """The order, up with the dicts; of a set at rest only to be read."""
@@ -356,11 +344,14 @@ class SortedSet:
                 for score, member in zip(came_with, added, strict=True):
                     order.put_in(score, member)
             self._payload_bytes += sum(map(len, added))
-            if self._roster is not None:
+            if type(self._scores) is Spread:
+                self._scores.tell_added(added)
+            elif len(self._scores) > _WHOLE_MOST:
+                self._scores = Spread(self._scores.items())
+                self._roster = None
+            elif self._roster is not None:
                 for member in added:
                     self._roster.add(member)
-            if len(self._scores) > _WHOLE_MOST:
-                self._deal_out()
         if moved:
             scores = self._moved_to
             self._moved, self._moved_to = {}, {}
@@ -399,7 +390,7 @@ class SortedSet:
         found = self.slice(start, stop)
         self._order.remove_slice(start, stop)
         for _, member in found:
-            self._pop_score(member)
+            del self._scores[member]
             self._forget(member)
         return found
 
@@ -425,13 +416,8 @@ class SortedSet:
             self._settle()
         entry = self._order.pop_end(from_greatest)
         member = entry[1]
-        if self._shards is None:
-            del self._scores[member]
-        else:
-            del self._shards[hash(member) % _SHARDS][member]
-        self._payload_bytes -= len(member)
-        if self._roster is not None:
-            self._roster.remove(member)
+        del self._scores[member]
+        self._forget(member)
         return entry
 
     def random(self, chance: Random) -> Entry:
@@ -475,9 +461,12 @@ class SortedSet:
         if self.is_small:
             return 0, list(self)
         self._settled()
-        if self._roster is None:
-            self._roster = Roster(self._scores if self._shards is None else chain.from_iterable(self._shards))
-        cursor, members = self._roster.scan(cursor, count)
+        if type(self._scores) is Spread:
+            cursor, members = self._scores.scan(cursor, count)
+        else:
+            if self._roster is None:
+                self._roster = Roster(self._scores)
+            cursor, members = self._roster.scan(cursor, count)
         page: list[Entry] = []
         for member in members:
             score = self.score(member)
