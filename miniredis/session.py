@@ -154,6 +154,8 @@ class Session(Client):
 
     def resumed(self) -> None:
         self._soft_limit_since = 0.0
+        if self.mode & REPLICA:
+            self.engine.state.replication.primary.resumed(self)
 
     # Commands.
 
@@ -259,6 +261,14 @@ class Session(Client):
             if connection.is_congested or len(data) > UNCHECKED_BYTES:
                 self._check_output()
 
+    def send_now(self, data: bytes | memoryview) -> None:
+        connection = self.connection
+        if not connection.is_closing:
+            traffic = self.traffic
+            traffic.writes += 1
+            traffic.output_bytes += len(data)
+            connection.send_now(data)
+
     def pressed(self, answer: bytes) -> None:
         if not self.connection.is_closing:
             self.connection.write(answer)
@@ -267,9 +277,7 @@ class Session(Client):
     def _check_output(self) -> None:
         """Close a client that takes its answers too slowly, by the limits of its class."""
         settings = self.engine.state.settings
-        if self.mode & REPLICA:
-            hard, soft, soft_s = settings.output_limit_replica
-        elif self.subscriptions or self.shard_channels:
+        if self.subscriptions or self.shard_channels:
             hard, soft, soft_s = settings.output_limit_pubsub
         else:
             hard, soft, soft_s = settings.output_limit_normal
@@ -302,6 +310,14 @@ class Session(Client):
     @property
     def pending_bytes(self) -> int:
         return 0 if self.connection.is_closing else self.connection.pending_bytes
+
+    @property
+    def is_congested(self) -> bool:
+        return self.connection.is_congested
+
+    def close_when_sent(self) -> None:
+        self.mode |= CLOSING
+        self.connection.close()
 
     def close_after_reply(self) -> None:
         self.mode |= CLOSING

@@ -119,12 +119,6 @@ def time(call: Call) -> Reply:
     return [b"%d" % seconds, b"%d" % microseconds]
 
 
-@command("ROLE", _ANY_TIME | FAST, since="2.8.12", acl=("admin", "dangerous"))
-def role(call: Call) -> Reply:
-    """Tell the part this server has in replication."""
-    return [b"master", 0, []]
-
-
 @command("SHUTDOWN save-selector=[NOSAVE | SAVE] [NOW @7.0.0] [FORCE @7.0.0] [ABORT @7.0.0]",
          ADMIN | NOSCRIPT | LOADING | STALE | NO_MULTI | ALLOW_BUSY,
          complexity="O(N) when saving, where N is the number of keys",

@@ -33,6 +33,7 @@ NO_TOUCH: Final = 1 << 10  # CLIENT NO-TOUCH: reads leave the access clock alone
 NO_EVICT: Final = 1 << 11
 CLOSING: Final = 1 << 12  # the connection closes after the output it has
 REPLICA: Final = 1 << 13
+PRIMARY: Final = 1 << 16  # the server that this one is a replica of (engine/upstream.py)
 HOLDING: Final = 1 << 15  # bytes or commands of it wait, or it does itself: what comes has to go behind them
 
 # What sends a command down the slow path whatever the command is.
@@ -46,9 +47,9 @@ class Client:
     """The base of a session; on its own a client nobody hears (internal calls, tests: answers land in `out`)."""
 
     __slots__ = (
-        "blocked", "call", "channels", "created_at", "db", "id", "is_known", "is_running", "laddr",
+        "blocked", "call", "channels", "created_at", "db", "follower", "id", "is_known", "is_running", "laddr",
         "last_command", "late", "lib_name", "lib_ver", "mode", "name", "out", "patterns", "peer", "queue", "resp",
-        "shard_channels", "tracking", "user", "watched",
+        "shard_channels", "tracking", "user", "watched", "written_at",
     )  # fmt: skip
 
     def __init__(self, id: int, db: Db) -> None:
@@ -75,6 +76,8 @@ class Client:
         self.call: Call | None = None
         self.out: list[bytes] = []  # replies of the commands being run; joined once
         self.late: list[bytes] = []  # messages to itself, behind the reply of the command that caused them
+        self.follower: Any = None  # replication.follower.Follower, once it has spoken of itself as a replica
+        self.written_at = 0  # the offset of the effect stream behind the last that it wrote
         self.is_running = False  # its commands are being run: output joins `out`
 
     def become(self, user: Any, *, is_stranger: bool = False) -> None:
@@ -114,6 +117,10 @@ class Client:
         """An answer or out-of-band message made into bytes of this client's protocol version."""
         self.send(encode(value, self.resp))
 
+    def send_now(self, data: bytes | memoryview) -> None:
+        """Output past everything that waits for the end of a turn: what a replica gets."""
+        self.out.append(bytes(data))
+
     def receive(self, data: bytes) -> None:
         """What it sent, whatever that is. A client without a connection sends nothing."""
 
@@ -134,9 +141,18 @@ class Client:
         """End the connection once what was answered has left; nothing more is read."""
         self.mode |= CLOSING
 
+    def close_when_sent(self) -> None:
+        """End the connection once all that was sent now has left."""
+        self.mode |= CLOSING
+
     def kill(self) -> None:
         """End the connection now."""
         self.mode |= CLOSING
+
+    @property
+    def is_congested(self) -> bool:
+        """It is slower to take its output than we are to make it."""
+        return False
 
     @property
     def pending_bytes(self) -> int:

@@ -89,7 +89,8 @@ _GROUP_OF_MODULE: Final = {
     "dump": "generic", "streams": "stream", "transactions": "transactions", "bitmaps": "bitmap", "config": "server",
     "acl": "server",
     "stream_groups": "stream", "stream_info": "stream", "stream_reading": "stream", "stream_claims": "stream",
-    "replication": "server", "persistence": "server", "memory": "server", "latency": "server", "modules": "server",
+    "replication": "server", "replicaof": "server", "persistence": "server", "memory": "server", "latency": "server",
+    "modules": "server",
     "observe": "server", "command_docs": "server",
     "bitfields": "bitmap", "hash_expiry": "hash", "sorting": "generic",
     "info": "server", "debug": "server", "scripting": "scripting", "functions": "scripting", "clients": "connection",
@@ -239,7 +240,7 @@ class Spec:
             return frozenset({"slow"})  # a container is never called: Redis leaves it without a group's category
         found = set(self.acl_extra)
         category = _CATEGORY_OF_GROUP[self.group]
-        if category and not found & {"list", "set", "sortedset"}:
+        if category and not found & {"list", "set", "sortedset", "connection"}:
             found.add(category)
         if flags & WRITE:
             found.add("write")

@@ -7,6 +7,7 @@ Law 2: a waiter is woken only by a key of the type it waits for, so that one tha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
 
 
 class Waiter:
-    """One blocked client: what it waits for and the words to run again. `deadline` in ms since the epoch, 0 = never."""
+    """One blocked client: what it waits for and the words to run again. `deadline` in ms since the epoch, 0 = never.
+    `otherwise` makes what it is answered then, where that is no null array."""
 
-    __slots__ = ("argv", "client", "db", "deadline", "is_done", "keys", "kind", "on_deletion")
+    __slots__ = ("argv", "client", "db", "deadline", "is_done", "keys", "kind", "on_deletion", "otherwise")
 
     def __init__(
         self, client: Any, db: Db, keys: dict[bytes, None], kind: type | None, deadline: int, argv: list[bytes],
@@ -30,6 +32,7 @@ class Waiter:
         self.deadline = deadline
         self.argv = argv
         self.on_deletion = on_deletion
+        self.otherwise: Callable[[], Any] | None = None
         self.is_done = False
 
 

@@ -266,6 +266,14 @@ class Connection(asyncio.BaseProtocol):
         if is_first:
             self._turn.add(self)
 
+    def send_now(self, data: Buffer) -> None:
+        """Hand `data` to the kernel at once, behind what is queued."""
+        if self._queue:
+            self._queue.append(data)
+            self.flush()
+        else:
+            self.transport.write(data)
+
     def flush(self) -> None:
         """Hand the queue to the kernel now. The turn calls this; so may a server that is going down."""
         queue = self._queue

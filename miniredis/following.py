@@ -1,0 +1,656 @@
+"""This server as a replica: whom it follows, how it gets his data, and how it becomes a primary again.
+
+    link_state     connect ──► connecting ──► handshake ──► sync ──► connected          "none": this is a primary
+                      ▲                           │ +CONTINUE ────────────▲  │
+                      └───────── whatever fails ──┴──────────────────────────┘
+
+    a payload      ──► temp-<seconds>.<pid>.rdb ──► fsync ──► dbfilename ──► old data goes ──► read, a slice at a time
+    swapdb                                    └──► read beside the old data ──► exchanged
+
+Laws:
+1. The old data stays, and is served, until the new file is whole. What was read only half is served to nobody.
+2. `history` holds what has been applied, to the byte: with that a lost link is taken up again where it broke.
+3. Nothing here waits: a load gives way to others, who are told that it loads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import TYPE_CHECKING, Final
+
+from miniredis.engine.call import Origin
+from miniredis.engine.state import LOADING, PAUSED_ALL, PAUSED_WRITES, READ_ONLY_REPLICA, STALE_REPLICA, State
+from miniredis.engine.upstream import Upstream
+from miniredis.keyspace.db import EXPIRES, HIDES, Db
+from miniredis.persist.snapshots import CannotLoad
+from miniredis.replication.handshake import Handshake, Introduction, Position, Verdict
+from miniredis.replication.link import Link, Phase
+from protocol.net.dialer import dial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from miniredis.config import Config
+    from miniredis.engine.execute import Engine
+    from miniredis.persist.snapshots import Snapshots
+    from miniredis.replication.hub import Replication
+    from miniredis.replication.payload import Payload
+    from protocol.disk.files import Disk, File
+    from protocol.net.connection import Connection, Turn
+    from protocol.ops.logs import Logger
+    from protocol.ops.process import Process
+
+TICK_S: Final = 1.0
+# Bytes of a payload that are written before the medium is asked to have them.
+SYNC_EVERY_BYTES: Final = 8 * 1024 * 1024
+# A load gives way to others after so long.
+LOAD_SLICE_S: Final = 0.02
+
+_DONE: Final = "MASTER <-> REPLICA sync: Finished with success"
+
+
+class Following:
+    """`host` is empty while this server is a primary. `replication` is the hub both sides share."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, turn: Turn, engine: Engine, config: Config, replication: Replication,
+        snapshots: Snapshots, *, disk: Disk, process: Process, log: Logger,
+    ) -> None:  # fmt: skip
+        self.host = b""
+        self.port = 0
+        self.link_state = b"none"
+        self.stream: Upstream | None = None  # there while connected
+        # Where the primary's data takes the place of ours: nobody may write ours down meanwhile, or after.
+        self.replacing: Callable[[], None] = lambda: None
+        self.replaced: Callable[[], None] = lambda: None
+        # A planned failover: whether the other one has become the primary by our request.
+        self.handed_over: Callable[[bool], None] = lambda is_good: None
+        self._loop = loop
+        self._turn = turn
+        self._engine = engine
+        self._state: State = engine.state
+        self._config = config
+        self._replication = replication
+        self._snapshots = snapshots
+        self._disk = disk
+        self._process = process
+        self._log = log
+        self._link: Link | None = None
+        self._task: asyncio.Task[None] | None = None  # dials, or loads
+        self._timer: asyncio.TimerHandle | None = None
+        self._knows_position = False  # `history` is a part of the primary's
+        self._db = 0  # in which the stream was
+        self._takes_over = False
+        self._file: File | None = None
+        self._file_name = ""
+        self._unsynced_bytes = 0
+        self._is_beside = False  # the data set does not go through dbfilename
+        self._began_at = self._heard_at = 0.0  # loop time: of the last attempt; of the last sign of life in it
+        self._down_since_s: int | None = None  # seconds since 1970
+        config.apply["replica-read-only"] = self._rule_changed
+        config.apply["replica-serve-stale-data"] = self._rule_changed
+
+    # ── whom ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def begin(self) -> None:
+        """At start: follow whom the configuration names. Before the file of before is loaded: a primary decides what
+        in it has expired."""
+        primary = self._config["replicaof"]
+        if primary is not None:
+            self.host, self.port = primary[0].encode("utf-8", "surrogateescape"), primary[1]
+            self.link_state = b"connect"
+            self._become(is_replica=True)
+
+    def loaded(self, aux: dict[bytes, bytes]) -> None:
+        """The file was loaded: what it tells of a history is a place to go on from, for us or for our replicas."""
+        id, offset, db = aux.get(b"repl-id", b""), aux.get(b"repl-offset", b""), aux.get(b"repl-stream-db", b"")
+        if len(id) != len(self._replication.history.id) or not (offset.isdigit() and db.isdigit()):
+            return
+        history = self._replication.history
+        if self.host:
+            history.adopt(id, int(offset))
+            self._knows_position, self._db = True, int(db) % len(self._state.dbs)
+        else:
+            history.second_id, history.second_offset = id, int(offset) + 1
+            history.offset += int(offset)
+            history.keep(self._config["repl-backlog-size"])
+
+    def start(self) -> None:
+        """Connect, if this is a replica."""
+        if self.host:
+            self._arm()
+            self._connect()
+
+    def stop(self) -> None:
+        """The server ends."""
+        self._disarm()
+        if self.stream is not None:
+            self._drop_stream()
+        self._abandon()
+
+    def follow(self, host: bytes, port: int, *, takes_over: bool = False) -> None:
+        """REPLICAOF. `takes_over`: the other one is our replica, and becomes a primary by this."""
+        was_primary = not self.host
+        if self.stream is not None:
+            self._drop_stream()
+        self._engine.unblock_everybody()
+        self._abandon()
+        self.host, self.port, self._takes_over = host, port, takes_over
+        if was_primary:
+            self._log.notice(
+                "Before turning into a replica, using my own master parameters to synthesize a cached master: I may be "
+                "able to synchronize with the new master with just a partial transfer."
+            )
+            self._knows_position, self._db = True, 0
+        self.link_state = b"connect"
+        self._become(is_replica=True)
+        self._arm()
+        self._connect()
+
+    def promote(self) -> None:
+        """REPLICAOF NO ONE: the history goes on under a name of our own."""
+        if not self.host:
+            return
+        if self.stream is not None:
+            self._drop_stream()
+        self._abandon()
+        self._disarm()
+        self.host, self.port = b"", 0
+        self.link_state = b"none"
+        self._knows_position = False
+        self._down_since_s = None
+        history = self._replication.history
+        history.shift()
+        self._log.notice(
+            f"Setting secondary replication ID to {history.second_id.decode()}, valid up to offset: "
+            f"{history.second_offset}. New replication ID is {history.id.decode()}"
+        )
+        self._replication.primary.drop_replicas()
+        self._become(is_replica=False)
+        self.replaced()
+
+    def _become(self, *, is_replica: bool) -> None:
+        self._state.is_replica = is_replica
+        self._replication.upstream = self if is_replica else None
+        self._replication.primary.become(is_replica=is_replica)
+        self._config.values["replicaof"] = (self._host, self.port) if is_replica else None
+        self._judge()
+
+    @property
+    def _host(self) -> str:
+        return self.host.decode("utf-8", "surrogateescape")
+
+    def _rule_changed(self, value: bool) -> None:
+        self._judge()
+
+    def _judge(self) -> None:
+        """What clients are refused, and what is with keys whose time has come."""
+        state, config = self._state, self._config
+        state.mode &= ~(READ_ONLY_REPLICA | STALE_REPLICA)
+        if not state.is_replica:
+            if not state.mode & (PAUSED_ALL | PAUSED_WRITES):
+                state.keyspace.expiry_rule = EXPIRES
+            return
+        state.keyspace.expiry_rule = HIDES
+        if config["replica-read-only"]:
+            state.mode |= READ_ONLY_REPLICA
+        if self.stream is None and not config["replica-serve-stale-data"]:
+            state.mode |= STALE_REPLICA
+
+    # ── the connection ─────────────────────────────────────────────────────────────────────────────────
+
+    def _arm(self) -> None:
+        self._disarm()
+        self._timer = self._loop.call_later(TICK_S, self._tick)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _tick(self) -> None:
+        self._arm()
+        state = self.link_state
+        link = self._link
+        heard_at = link.last_heard_at if link is not None else self._heard_at
+        is_silent = self._loop.time() - heard_at > self._config["repl-timeout"]
+        if state == b"connect":
+            self._connect()
+        elif state == b"connected":
+            assert self.stream is not None
+            if is_silent:
+                self._log.warning("MASTER timeout: no data nor PING received...")
+                self._lose_stream()
+            else:
+                self.stream.acknowledge()
+        elif link is not None and link.phase is Phase.LOADING:
+            link.keep_alive()
+        elif is_silent:
+            if state == b"sync":
+                self._log.warning(
+                    "Timeout receiving bulk data from MASTER... If the problem persists try to set the 'repl-timeout' "
+                    "parameter in redis.conf to a larger value."
+                )
+            else:
+                self._log.warning("Timeout connecting to the MASTER...")
+            self._fail()
+
+    def _connect(self) -> None:
+        self._log.notice(f"Connecting to MASTER {self._host}:{self.port}")
+        self.link_state = b"connecting"
+        self._began_at = self._heard_at = self._loop.time()
+        self._task = self._loop.create_task(self._dial())
+        self._log.notice("MASTER <-> REPLICA sync started")
+
+    async def _dial(self) -> None:
+        try:
+            await dial(
+                self._loop, self._turn, self._open, lambda connection: None, self._host, self.port,
+                timeout_s=self._config["repl-timeout"],
+            )  # fmt: skip
+        except (OSError, ValueError) as error:
+            self._log.warning(f"Error condition on socket for SYNC: {_why(error)}")
+            self.link_state = b"connect"
+
+    def _open(self, connection: Connection) -> Link:
+        self._log.notice("Non blocking connect for SYNC fired the event.")
+        self.link_state = b"handshake"
+        if self._config["tcp-keepalive"]:
+            connection.keep_alive(self._config["tcp-keepalive"])
+        history = self._replication.history
+        position = Position(history.id, history.offset) if self._knows_position else None
+        handshake = Handshake(self._introduction(), position, self._log, takes_over=self._takes_over)
+        self._link = Link(connection, handshake, self)
+        return self._link
+
+    def _introduction(self) -> Introduction:
+        config = self._config
+        words = (config["masteruser"], config["masterauth"]) if config["masteruser"] else (config["masterauth"],)
+        login = tuple([word.encode("utf-8", "surrogateescape") for word in words]) if config["masterauth"] else ()
+        port = config["replica-announce-port"] or self._state.port
+        return Introduction(login, port, config["replica-announce-ip"].encode("utf-8", "surrogateescape"))
+
+    def _abandon(self) -> None:
+        """Whatever is under way towards a connected link is not wanted any more."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+        link, self._link = self._link, None
+        if link is not None:
+            link.end()
+        self._remove_file()
+
+    def _fail(self) -> None:
+        """An attempt came to nothing: try again, at once if the last attempt is not that young."""
+        self._abandon()
+        self._again()
+
+    def _again(self) -> None:
+        self.link_state = b"connect"
+        self._judge()
+        if self._loop.time() - self._began_at >= TICK_S:
+            self._connect()
+
+    def _lose_stream(self, *, is_known: bool = True) -> None:
+        """The link is gone: mostly it can be taken up again from where it was."""
+        self._drop_stream(is_known=is_known)
+        self._again()
+
+    def _drop_stream(self, *, is_known: bool = True) -> None:
+        stream, link = self.stream, self._link
+        assert stream is not None
+        assert link is not None
+        self.stream = self._link = None
+        link.end()
+        self._knows_position = is_known and stream.counts
+        self._db = stream.db.index
+        self._engine.dismiss(stream)
+        if self._knows_position:
+            self._log.notice("Caching the disconnected master state.")
+        self._down_since_s = self._now_s()
+        self.link_state = b"connect"
+
+    def _now_s(self) -> int:
+        return self._state.clock.wall_ms() // 1000
+
+    # ── what the link tells ────────────────────────────────────────────────────────────────────────────
+
+    def lost_link(self, link: Link) -> None:
+        if link is not self._link:
+            return
+        if self.stream is not None:
+            self._log.notice("Connection with master lost.")
+            self._lose_stream()
+        elif link.phase is Phase.LOADING:
+            link.phase = Phase.ENDED  # the data set is here: it is loaded, and the stream taken up on another link
+        else:
+            self._log.warning("I/O error trying to sync with MASTER: connection lost")
+            self._fail()
+
+    def broke(self, link: Link, why: str) -> None:
+        self._log.warning(why)
+        self._fail()
+
+    def streamed(self, data: bytes) -> None:
+        if self.stream is not None:
+            self.stream.take(data)
+
+    def _broke_stream(self, why: str) -> None:
+        """What came is no stream. What was applied of it is not to be gone on from."""
+        self._log.warning(why)
+        self._lose_stream(is_known=False)
+
+    def agreed(self, link: Link) -> None:
+        verdict = link.handshake.verdict
+        if self._takes_over:
+            self._takes_over = False
+            self.handed_over(verdict in (Verdict.CONTINUE, Verdict.FULL))
+            if link is not self._link:
+                return
+        if verdict is Verdict.CONTINUE:
+            self._continue(link)
+        elif verdict in (Verdict.FULL, Verdict.UNSUPPORTED):
+            if verdict is Verdict.UNSUPPORTED:
+                self._log.notice("Retrying with SYNC...")
+                link.ask_for_all()
+            self.link_state = b"sync"
+        else:
+            self._abandon()
+            self.link_state = b"connect"  # with the next tick
+
+    def _continue(self, link: Link) -> None:
+        history = self._replication.history
+        id = link.handshake.replication_id
+        if id and id != history.id:
+            self._log.notice(f"Master replication ID changed to {id.decode('utf-8', 'replace')}")
+            history.continue_as(id)
+            self._replication.primary.drop_replicas()
+        if history.backlog is None:
+            history.keep(self._config["repl-backlog-size"])
+        self._log.notice("MASTER <-> REPLICA sync: Master accepted a Partial Resynchronization.")
+        self._attach(link)
+
+    def _attach(self, link: Link, *, counts: bool = True, is_awaited: bool = False) -> None:
+        """The stream begins. `is_awaited`: the primary sends nothing until it has heard of us."""
+        state = self._state
+        self.stream = stream = Upstream(
+            state.next_client_id, state.dbs[self._db], self._engine, link.connection, self._replication.history.offset,
+            forward=self._replication.primary.forward, broke=self._broke_stream,
+            synced=self._synced_offset, log=self._log.warning,
+        )  # fmt: skip
+        stream.counts = counts
+        state.next_client_id += 1
+        self._engine.admit(stream, Origin.PRIMARY)
+        self.link_state = b"connected"
+        self._down_since_s = None
+        self._judge()
+        if is_awaited:
+            stream.acknowledge()
+        link.go_on()
+
+    def _synced_offset(self) -> int:
+        """Of what an append-only file has on the medium; -1 where there is none."""
+        if not self._config["appendonly"]:
+            return -1
+        offset: int = self._replication.primary.acknowledgements.synced_offset
+        return offset
+
+    # ── a data set ─────────────────────────────────────────────────────────────────────────────────────
+
+    def announced(self, link: Link, payload: Payload) -> None:
+        mode = self._config["repl-diskless-load"]
+        is_empty = not any(len(db) for db in self._state.dbs)
+        self._is_beside = mode == "swapdb" or (mode == "on-empty-db" and is_empty)
+        way = "to parser" if self._is_beside else "to disk"
+        what = "streamed RDB from master with EOF" if payload.mark else f"{payload.size} bytes from master"
+        self._log.notice(f"MASTER <-> REPLICA sync: receiving {what} {way}")
+        self._file_name = f"{self._config['dir']}/temp-{self._now_s()}.{self._process.pid()}.rdb"
+        try:
+            self._file = self._disk.open(self._file_name)
+            self._file.truncate(0)
+        except OSError as error:
+            self._log.warning(
+                f"Opening the temp file needed for MASTER <-> REPLICA synchronization: {error.strerror}"
+            )
+            self._abandon()
+            self.link_state = b"connect"
+        self._unsynced_bytes = 0
+
+    def brought(self, link: Link, data: bytes) -> None:
+        file, payload = self._file, link.payload
+        assert file is not None
+        assert payload is not None
+        try:
+            if data:
+                file.append(data)
+        except OSError as error:
+            self._log.warning(
+                "Write error or short write writing to the DB dump file needed for MASTER <-> REPLICA "
+                f"synchronization: {error.strerror}"
+            )
+            self._fail()
+            return
+        self._unsynced_bytes += len(data)
+        if payload.is_complete:
+            self._task = self._loop.create_task(self._take_over(link))
+        elif self._unsynced_bytes >= SYNC_EVERY_BYTES and not self._is_beside:
+            self._unsynced_bytes = 0
+            self._disk.async_sync(file, self._loop).add_done_callback(_look_at)  # the last sync tells of what failed
+
+    def _remove_file(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            if not file.closed:
+                file.close()
+            self._unlink(self._file_name)
+
+    def _unlink(self, name: str) -> None:
+        try:
+            self._disk.remove(name)
+        except OSError as error:
+            self._log.debug(f"{name}: {error.strerror}")
+
+    async def _take_over(self, link: Link) -> None:
+        """The payload is whole: its data takes the place of ours, and the stream begins."""
+        assert link.payload is not None
+        try:
+            if not self._is_beside:
+                await self._put_in_place()
+            is_good = await self._replace()
+        except OSError as error:
+            self._log.warning(
+                f"Failed trying to write the DB in MASTER <-> REPLICA synchronization: {error.strerror}"
+            )
+            is_good = False
+        self._task = None
+        if not is_good:
+            self._fail()
+            return
+        handshake, history = link.handshake, self._replication.history
+        counts = handshake.verdict is Verdict.FULL
+        if counts:
+            history.adopt(handshake.replication_id, handshake.offset)
+        else:
+            history.begin()
+        if history.backlog is None:
+            history.keep(self._config["repl-backlog-size"])
+        self._log.notice(_DONE)
+        self.replaced()
+        if link.phase is Phase.ENDED:
+            self._link = None
+            self._knows_position = counts
+            self._down_since_s = self._now_s()
+            self._again()
+        else:
+            self._attach(link, counts=counts, is_awaited=bool(link.payload.mark))
+
+    async def _put_in_place(self) -> None:
+        """The file becomes the one this server would load at its next start."""
+        file = self._file
+        assert file is not None
+        await self._disk.async_sync(file, self._loop)
+        self._snapshots.end_child()
+        self._disk.rename(self._file_name, self._snapshots.path)
+        self._file_name = self._snapshots.path
+        self._disk.sync_dir(self._config["dir"])
+
+    async def _replace(self) -> bool:
+        state = self._state
+        self.replacing()
+        is_swapped = self._is_beside and self._config["repl-diskless-load"] == "swapdb"
+        dbs = [Db(db.index, state.keyspace) for db in state.dbs] if is_swapped else state.dbs
+        if not is_swapped:
+            self._forget()
+            self._log.notice("MASTER <-> REPLICA sync: Flushing old data")
+            self._clear(state.dbs)
+            self._engine.scripts.functions.flush()
+        self._log.notice("MASTER <-> REPLICA sync: Loading DB in memory")
+        try:
+            await self._read(dbs, is_swapped)
+            if is_swapped:
+                self._forget()
+                self._log.notice("MASTER <-> REPLICA sync: Swapping active DB with loaded DB")
+                self._swap(dbs)
+        except CannotLoad as error:
+            source = "socket" if self._is_beside else "disk"
+            self._log.warning(str(error))
+            self._log.warning(f"Failed trying to load the MASTER synchronization DB from {source}, check server logs.")
+            self._clear(dbs)
+            return False
+        finally:
+            self._dispose()
+        if self._is_beside:
+            state.dirty += 1
+        return True
+
+    def _forget(self) -> None:
+        """It is another history from here on: for us, and for those who follow us."""
+        if self._knows_position:
+            self._log.notice("Discarding previously cached master state.")
+        self._knows_position = False
+        self._replication.primary.drop_replicas()
+        self._replication.history.backlog = None
+
+    async def _read(self, dbs: list[Db], is_swapped: bool) -> None:
+        state, monotonic = self._state, self._state.clock.monotonic
+        file = self._file
+        assert file is not None
+        if not self._is_beside:
+            file.close()
+            file = self._disk.open(self._snapshots.path, create=False, read_only=True)
+        state.mode |= LOADING
+        gc.disable()
+        try:
+            until = monotonic() + LOAD_SLICE_S
+            now = self._engine.begin_unit()
+            for _ in self._snapshots.read(file, dbs, leaves_libraries=is_swapped, now_ms=now):
+                if monotonic() >= until:
+                    await asyncio.sleep(0)
+                    until = monotonic() + LOAD_SLICE_S
+            db = self._snapshots.aux.get(b"repl-stream-db", b"")
+            self._db = int(db) % len(dbs) if db.isdigit() else 0
+        finally:
+            gc.enable()
+            state.mode &= ~LOADING
+
+    def _dispose(self) -> None:
+        """The file has been read."""
+        config = self._config
+        is_kept = config["save"] or config["appendonly"] or not config["rdb-del-sync-files"]
+        if not self._is_beside and is_kept:
+            if self._file is not None and not self._file.closed:
+                self._file.close()
+            self._file = None
+            return
+        if not self._is_beside:
+            self._log.notice(
+                "Removing the RDB file obtained from the master. This replica has persistence disabled"
+            )
+        self._remove_file()
+
+    def _clear(self, dbs: list[Db]) -> None:
+        self._engine.begin_unit()
+        for db in dbs:
+            db.clear(is_told=self._config["replica-lazy-flush"])
+            db.dirty = 0
+        self._engine.end_unit()
+
+    def _swap(self, loaded: list[Db]) -> None:
+        """The loaded databases become ours. Raises CannotLoad where the functions cannot be had, with nothing left."""
+        state, functions = self._state, self._engine.scripts.functions
+        self._engine.begin_unit()
+        for db, new in zip(state.dbs, loaded, strict=True):
+            state.watches.swapping(db, new)
+            db.swap(new)
+        self._engine.end_unit()
+        self._clear(loaded)
+        functions.flush()
+        for code in self._snapshots.libraries:
+            functions.load(code)
+
+    # ── what others are told ───────────────────────────────────────────────────────────────────────────
+
+    @property
+    def stream_db(self) -> int | None:
+        """The database that the stream is in; None where it would have to begin anew."""
+        if self.stream is not None:
+            return self.stream.db.index
+        return self._db if self._knows_position else None
+
+    @property
+    def offset(self) -> int:
+        """Of what has been applied; -1 while not connected."""
+        return self.stream.applied if self.stream is not None else -1
+
+    def acknowledge(self) -> None:
+        """REPLCONF GETACK."""
+        if self.stream is not None:
+            self.stream.acknowledge()
+
+    def info(self) -> dict[str, object]:
+        """The lines of INFO replication that only a replica has."""
+        config, now, stream = self._config, self._loop.time(), self.stream
+        known = self._replication.history.offset if self._knows_position else 1
+        fields: dict[str, object] = {
+            "master_host": self._host,
+            "master_port": self.port,
+            "master_link_status": "up" if stream is not None else "down",
+            "master_last_io_seconds_ago": -1 if stream is None or self._link is None else
+                                          int(now - self._link.last_heard_at),
+            "master_sync_in_progress": int(self.link_state == b"sync"),
+            "slave_read_repl_offset": known if stream is None else stream.received,
+            "slave_repl_offset": known if stream is None else stream.applied,
+        }  # fmt: skip
+        if self.link_state == b"sync":
+            fields |= self._progress(now)
+        if stream is None:
+            since = self._down_since_s
+            fields["master_link_down_since_seconds"] = -1 if since is None else self._now_s() - since
+        fields["slave_priority"] = config["replica-priority"]
+        fields["slave_read_only"] = int(config["replica-read-only"])
+        fields["replica_announced"] = int(config["replica-announced"])
+        return fields
+
+    def _progress(self, now: float) -> dict[str, object]:
+        link = self._link
+        payload = link.payload if link is not None else None
+        total, done = (payload.size, payload.received) if payload is not None else (-1, 0)
+        return {
+            "master_sync_total_bytes": total,
+            "master_sync_read_bytes": done,
+            "master_sync_left_bytes": total - done,
+            "master_sync_perc": f"{done / total * 100 if total > 0 else 0:.2f}",
+            "master_sync_last_io_seconds_ago": int(now - link.last_heard_at) if link is not None else 0,
+        }
+
+
+def _look_at(sync: asyncio.Future[None]) -> None:
+    if not sync.cancelled():
+        sync.exception()
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "Connection timed out"
+    return getattr(error, "strerror", None) or str(error)
