@@ -7,6 +7,8 @@
     migration.py         the connections of MIGRATE
     appending.py         the append-only file
     replicas.py          who follows this server
+    following.py         whom this server follows
+    replicas.py          who follows this server
 
 Law: everything from outside comes in as an argument – loop, disk, clock, chance, process – so that a simulation can run
 this server unmodified.
@@ -28,6 +30,7 @@ from miniredis.engine import registry
 from miniredis.engine.execute import Engine
 from miniredis.engine.state import BUSY_SCRIPT, DISK_ERROR, LOADING, State
 from miniredis.engine.version import VERSION
+from miniredis.following import Following
 from miniredis.idleness import Idleness
 from miniredis.listeners import Listeners
 from miniredis.migration import Migrations
@@ -82,6 +85,12 @@ class Server:
         self.timekeeper = Timekeeper(loop, self.engine)
         self.idleness = Idleness(state, process, log, loop.time())
         self.replicas = Replicas(self.engine, self.snapshots, self.turn, config, disk=disk, log=log)
+        self.following = Following(
+            loop, self.turn, self.engine, config, self.replicas.replication, self.snapshots, disk=disk,
+            process=process, log=log,
+        )  # fmt: skip
+        self.following.replacing = self.appending.pause
+        self.following.replaced = self.appending.go_on
         self.timekeeper.chores = (
             self.appending.tick, self.snapshots.tick, self.migrations.close_old, self.replicas.chore,
         )  # fmt: skip
@@ -118,7 +127,9 @@ class Server:
     async def start(self) -> None:
         """Listen, load, keep time. Raises CannotListen, CannotLoad."""
         await self.listeners.open()
+        self.following.begin()
         await self._load()
+        self.following.start()
         self.state.startup_bytes = self.process.resident_bytes()
         self.timekeeper.start()
 
@@ -132,7 +143,9 @@ class Server:
             if is_appending:
                 await self._load_from(self.appending.load(), "append only file")
             else:
+                self.appending.read_manifest()
                 await self._load_from(self.snapshots.load(now_ms=self.engine.begin_unit()), "disk")
+                self.following.loaded(self.snapshots.aux)
         finally:
             gc.enable()
         if self.stopping.is_set():
@@ -166,6 +179,7 @@ class Server:
         """Answer what was asked, close every connection, end."""
         self.timekeeper.stop()
         await self._end_script()
+        self.following.stop()
         self.migrations.stop()
         self.snapshots.end_child()
         self.turn.settle()

@@ -128,7 +128,7 @@ class AppendOnly:
 
     def load(self) -> Iterator[None]:
         """Read what the files have, a slice at a time. Raises CannotLoad, and FileNotFoundError: there are none."""
-        self._read_manifest()
+        self.read_manifest()
         self._upgrade()
         manifest = self._manifest
         if not manifest.parts:
@@ -142,7 +142,8 @@ class AppendOnly:
         self.base_size = loader.base_size
         self._written_size = loader.size - self.file.size
 
-    def _read_manifest(self) -> None:
+    def read_manifest(self) -> None:
+        """What is there of an append-only file, in use or not. Raises CannotLoad."""
         name = self._store.settings.appendfilename
         self._manifest = Manifest(name)
         path = self._path(name + SUFFIX)
