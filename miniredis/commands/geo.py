@@ -26,7 +26,8 @@ _WHERE: Final = (
     f"by=<circle=<BYRADIUS= radius:double {_UNIT}> | box=<BYBOX= width:double height:double {_UNIT}>>"
 )
 _STORE: Final = "store=[STORE storekey:key/key | STOREDIST storedistkey:key/key]"
-_ADDED: Final = (("6.2.0", "ANY was added to COUNT."), ("7.0.0", "Capital units were added."))
+_CAPITALS: Final = (("7.0.0", "Capital units were added."),)
+_ADDED: Final = (("6.2.0", "ANY was added to COUNT."), *_CAPITALS)
 _COMPLEXITY: Final = "O(N+log(M)), N members near the place, M members in the sorted set"
 _INT64_MIN: Final = -0x8000000000000000
 
@@ -95,11 +96,15 @@ def _scores(call: Call) -> list[float | None]:
 # Searching.
 
 
+def _storing(options_at: int) -> tuple[KeySpec, ...]:
+    targets = [KeySpec(options_at, flags="OW update", keyword=keyword) for keyword in ("STORE", "STOREDIST")]
+    return KeySpec(1), *targets
+
+
 @command(
     f"GEORADIUS key longitude:double latitude:double radius:double {_UNIT} {_SHOWN} {_NEW_COUNT} {_ORDER} {_STORE}",
     WRITE | DENYOOM, since="3.2.0", complexity=_COMPLEXITY, history=_ADDED,
-    key_specs=(KeySpec(1), KeySpec(6, flags="OW update", keyword="STORE"),
-               KeySpec(6, flags="OW update", keyword="STOREDIST")),
+    key_specs=_storing(6),
     deprecated=("6.2.0", "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` argument"),
 )  # fmt: skip
 def georadius(call: Call) -> Reply:
@@ -120,8 +125,7 @@ def georadius_ro(call: Call) -> Reply:
 @command(
     f"GEORADIUSBYMEMBER key member radius:double {_UNIT} {_SHOWN} {_COUNT} {_ORDER} {_STORE}",
     WRITE | DENYOOM, since="3.2.0", complexity=_COMPLEXITY, history=_ADDED,
-    key_specs=(KeySpec(1), KeySpec(5, flags="OW update", keyword="STORE"),
-               KeySpec(5, flags="OW update", keyword="STOREDIST")),
+    key_specs=_storing(5),
     deprecated=("6.2.0", "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` arguments"),
 )  # fmt: skip
 def georadiusbymember(call: Call) -> Reply:
@@ -141,7 +145,7 @@ def georadiusbymember_ro(call: Call) -> Reply:
 
 @command(
     f"GEOSEARCH key {_WHERE} {_ORDER} {_COUNT} {_SHOWN}", READONLY, since="6.2.0", complexity=_COMPLEXITY,
-    history=(("7.0.0", "Capital units were added."),),
+    history=_CAPITALS,
 )  # fmt: skip
 def geosearch(call: Call) -> Reply:
     """Find the members within a circle or a box."""
@@ -151,7 +155,7 @@ def geosearch(call: Call) -> Reply:
 @command(
     f"GEOSEARCHSTORE destination:key source:key {_WHERE} {_ORDER} {_COUNT} [STOREDIST]", WRITE | DENYOOM,
     since="6.2.0", complexity=_COMPLEXITY, keys="OW update | RO access",
-    history=(("7.0.0", "Capital units were added."),),
+    history=_CAPITALS,
 )  # fmt: skip
 def geosearchstore(call: Call) -> Reply:
     """Store the members within a circle or a box as another sorted set."""

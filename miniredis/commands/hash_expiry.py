@@ -28,6 +28,7 @@ REFUSED: Final = 0
 DONE: Final = 1
 DELETED: Final = 2
 
+_COST: Final = "O(N), N fields"
 _CONDITION: Final = "condition=[NX | XX | GT | LT]"
 _FIELDS: Final = "fields=<FIELDS numfields:integer field [field ...]>"
 
@@ -37,7 +38,7 @@ _FIELDS: Final = "fields=<FIELDS numfields:integer field [field ...]>"
 
 @command(
     f"HEXPIRE key seconds:integer {_CONDITION} {_FIELDS}", WRITE | DENYOOM | FAST, since="7.4.0", keys="RW update",
-    complexity="O(N), N fields",
+    complexity=_COST,
 )  # fmt: skip
 def hexpire(call: Call) -> Reply:
     """Let fields end after so many seconds."""
@@ -46,7 +47,7 @@ def hexpire(call: Call) -> Reply:
 
 @command(
     f"HPEXPIRE key milliseconds:integer {_CONDITION} {_FIELDS}", WRITE | DENYOOM | FAST, since="7.4.0",
-    keys="RW update", complexity="O(N), N fields",
+    keys="RW update", complexity=_COST,
 )  # fmt: skip
 def hpexpire(call: Call) -> Reply:
     """Let fields end after so many milliseconds."""
@@ -55,7 +56,7 @@ def hpexpire(call: Call) -> Reply:
 
 @command(
     f"HEXPIREAT key unix-time-seconds:unix-time {_CONDITION} {_FIELDS}", WRITE | DENYOOM | FAST, since="7.4.0",
-    keys="RW update", complexity="O(N), N fields",
+    keys="RW update", complexity=_COST,
 )  # fmt: skip
 def hexpireat(call: Call) -> Reply:
     """Let fields end at an instant in seconds."""
@@ -64,7 +65,7 @@ def hexpireat(call: Call) -> Reply:
 
 @command(
     f"HPEXPIREAT key unix-time-milliseconds:unix-time {_CONDITION} {_FIELDS}", WRITE | DENYOOM | FAST, since="7.4.0",
-    keys="RW update", complexity="O(N), N fields",
+    keys="RW update", complexity=_COST,
 )  # fmt: skip
 def hpexpireat(call: Call) -> Reply:
     """Let fields end at an instant in milliseconds."""
@@ -156,25 +157,25 @@ def _names(call: Call, at: int, not_positive: str = NOT_POSITIVE, width: int = 1
 # Reading ends.
 
 
-@command(f"HTTL key {_FIELDS}", READONLY | FAST, since="7.4.0", complexity="O(N), N fields")
+@command(f"HTTL key {_FIELDS}", READONLY | FAST, since="7.4.0", complexity=_COST)
 def httl(call: Call) -> Reply:
     """Return how many seconds fields have left."""
     return _left(call, 1000, call.now)
 
 
-@command(f"HPTTL key {_FIELDS}", READONLY | FAST, since="7.4.0", complexity="O(N), N fields")
+@command(f"HPTTL key {_FIELDS}", READONLY | FAST, since="7.4.0", complexity=_COST)
 def hpttl(call: Call) -> Reply:
     """Return how many milliseconds fields have left."""
     return _left(call, 1, call.now)
 
 
-@command(f"HEXPIRETIME key {_FIELDS}", READONLY | FAST, since="7.4.0", complexity="O(N), N fields")
+@command(f"HEXPIRETIME key {_FIELDS}", READONLY | FAST, since="7.4.0", complexity=_COST)
 def hexpiretime(call: Call) -> Reply:
     """Return the instants at which fields end, in seconds."""
     return _left(call, 1000, 0)
 
 
-@command(f"HPEXPIRETIME key {_FIELDS}", READONLY | FAST, since="7.4.0", complexity="O(N), N fields")
+@command(f"HPEXPIRETIME key {_FIELDS}", READONLY | FAST, since="7.4.0", complexity=_COST)
 def hpexpiretime(call: Call) -> Reply:
     """Return the instants at which fields end, in milliseconds."""
     return _left(call, 1, 0)
@@ -197,7 +198,7 @@ def _time_of(call: Call, fields: Hash | None, name: bytes, scale: int, base: int
 
 
 @command(
-    f"HPERSIST key {_FIELDS}", WRITE | FAST, since="7.4.0", keys="RW update", complexity="O(N), N fields"
+    f"HPERSIST key {_FIELDS}", WRITE | FAST, since="7.4.0", keys="RW update", complexity=_COST
 )  # fmt: skip
 def hpersist(call: Call) -> Reply:
     """Let fields never end."""
@@ -223,7 +224,7 @@ def _persist(call: Call, fields: Hash | None, name: bytes) -> int:
 
 @command(
     "HGETDEL key fields=<FIELDS numfields:integer field [field ...]>", WRITE | FAST, since="8.0.0",
-    keys="RW access delete", complexity="O(N), N fields",
+    keys="RW access delete", complexity=_COST,
 )  # fmt: skip
 def hgetdel(call: Call) -> Reply:
     """Return fields and delete them."""
@@ -250,7 +251,7 @@ def hgetdel(call: Call) -> Reply:
 @command(
     "HGETEX key expiration=[EX seconds:integer | PX milliseconds:integer | EXAT unix-time-seconds:unix-time | "
     "PXAT unix-time-milliseconds:unix-time | PERSIST] fields=<FIELDS numfields:integer field [field ...]>",
-    WRITE | FAST, since="8.0.0", keys="RW access update", complexity="O(N), N fields",
+    WRITE | FAST, since="8.0.0", keys="RW access update", complexity=_COST,
 )  # fmt: skip
 def hgetex(call: Call) -> Reply:
     """Return fields and, on the way, set or clear their ends."""
@@ -296,7 +297,7 @@ def _tell_ends(
     "HSETEX key condition=[FNX | FXX] expiration=[EX seconds:integer | PX milliseconds:integer | "
     "EXAT unix-time-seconds:unix-time | PXAT unix-time-milliseconds:unix-time | KEEPTTL] "
     "fields=<FIELDS numfields:integer field value [field value ...]>",
-    WRITE | DENYOOM | FAST, since="8.0.0", keys="RW update", complexity="O(N), N fields",
+    WRITE | DENYOOM | FAST, since="8.0.0", keys="RW update", complexity=_COST,
 )  # fmt: skip
 def hsetex(call: Call) -> Reply:
     """Set fields, all or none, with conditions and an end."""

@@ -22,12 +22,14 @@ from protocol.resp.numbers import (
 )
 from protocol.resp.values import OK, Failure, Pairs, Reply
 
+_COST: Final = "O(N), N fields"
+
 # Writing
 
 
 @command(
     "HSET key field value [field value ...]", WRITE | DENYOOM | FAST, since="2.0.0", keys="RW update",
-    complexity="O(N), N fields",
+    complexity=_COST,
     history=(("4.0.0", "Takes several fields with their values."),),
 )  # fmt: skip
 def hset(call: Call) -> Reply:
@@ -55,7 +57,7 @@ def hset(call: Call) -> Reply:
 
 @command(
     "HMSET key field value [field value ...]", WRITE | DENYOOM | FAST, since="2.0.0", keys="RW update",
-    complexity="O(N), N fields",
+    complexity=_COST,
     deprecated=("4.0.0", "`HSET` with multiple field-value pairs"),
 )  # fmt: skip
 def hmset(call: Call) -> Reply:
@@ -121,7 +123,7 @@ def hincrbyfloat(call: Call) -> Reply:
 
 
 @command(
-    "HDEL key field [field ...]", WRITE | FAST, since="2.0.0", keys="RW delete", complexity="O(N), N fields",
+    "HDEL key field [field ...]", WRITE | FAST, since="2.0.0", keys="RW delete", complexity=_COST,
     history=(("2.4.0", "Takes several fields."),),
 )  # fmt: skip
 def hdel(call: Call) -> Reply:
@@ -155,7 +157,7 @@ def hget(call: Call) -> Reply:
 
 
 @command(
-    "HMGET key field [field ...]", READONLY | FAST, since="2.0.0", keys="RO access", complexity="O(N), N fields",
+    "HMGET key field [field ...]", READONLY | FAST, since="2.0.0", keys="RO access", complexity=_COST,
 )  # fmt: skip
 def hmget(call: Call) -> Reply:
     """Read several fields; a missing one is null."""
@@ -169,7 +171,7 @@ def hmget(call: Call) -> Reply:
 
 @command(
     "HGETALL key", READONLY, since="2.0.0", keys="RO access", tips=("nondeterministic_output_order",),
-    complexity="O(N), N fields",
+    complexity=_COST,
 )  # fmt: skip
 def hgetall(call: Call) -> Reply:
     """Read all fields with their values."""
@@ -181,7 +183,7 @@ def hgetall(call: Call) -> Reply:
 
 @command(
     "HKEYS key", READONLY, since="2.0.0", keys="RO access", tips=("nondeterministic_output_order",),
-    complexity="O(N), N fields",
+    complexity=_COST,
 )  # fmt: skip
 def hkeys(call: Call) -> Reply:
     """Read the names of all fields."""
@@ -193,7 +195,7 @@ def hkeys(call: Call) -> Reply:
 
 @command(
     "HVALS key", READONLY, since="2.0.0", keys="RO access", tips=("nondeterministic_output_order",),
-    complexity="O(N), N fields",
+    complexity=_COST,
 )  # fmt: skip
 def hvals(call: Call) -> Reply:
     """Read the values of all fields."""

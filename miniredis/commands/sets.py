@@ -28,6 +28,9 @@ _SREM_MEMBERS: Final = 1024
 # A SPOP that leaves less than a fifth of what it takes moves what stays, not what goes.
 _SPOP_MOVE_FACTOR: Final = 5
 
+_ALL_MEMBERS: Final = "O(N) for N members in all"
+_SMALLEST: Final = "O(N*M) for M sets, the smallest of N members"
+
 
 # ── members ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -231,7 +234,7 @@ def srandmember(call: Call) -> Reply:
 
 
 @command("SINTER key [key ...]", READONLY, since="1.0.0", keys="RO access", tips=("nondeterministic_output_order",),
-         complexity="O(N*M) for M sets, the smallest of N members")  # fmt: skip
+         complexity=_SMALLEST)  # fmt: skip
 def sinter(call: Call) -> Reply:
     """Return the members that several sets have in common."""
     sources = _intersectable(call, call.argv[1:])
@@ -239,7 +242,7 @@ def sinter(call: Call) -> Reply:
 
 
 @command("SINTERCARD numkeys:integer key [key ...] [LIMIT limit:integer]", READONLY, since="7.0.0", keys="RO access",
-         complexity="O(N*M) for M sets, the smallest of N members")  # fmt: skip
+         complexity=_SMALLEST)  # fmt: skip
 def sintercard(call: Call) -> Reply:
     """Count the members that several sets have in common."""
     argv = call.argv
@@ -251,7 +254,7 @@ def sintercard(call: Call) -> Reply:
 
 
 @command("SINTERSTORE destination:key key [key ...]", WRITE | DENYOOM, since="1.0.0", keys="OW update | RO access",
-         complexity="O(N*M) for M sets, the smallest of N members")  # fmt: skip
+         complexity=_SMALLEST)  # fmt: skip
 def sinterstore(call: Call) -> Reply:
     """Store the members that several sets have in common."""
     sources = _intersectable(call, call.argv[2:])
@@ -267,28 +270,28 @@ def sinterstore(call: Call) -> Reply:
 
 
 @command("SUNION key [key ...]", READONLY, since="1.0.0", keys="RO access", tips=("nondeterministic_output_order",),
-         complexity="O(N) for N members in all")  # fmt: skip
+         complexity=_ALL_MEMBERS)  # fmt: skip
 def sunion(call: Call) -> Reply:
     """Return the members of several sets together."""
     return Members(_united(call, call.argv[1:]).members())
 
 
 @command("SUNIONSTORE destination:key key [key ...]", WRITE | DENYOOM, since="1.0.0", keys="OW update | RO access",
-         complexity="O(N) for N members in all")  # fmt: skip
+         complexity=_ALL_MEMBERS)  # fmt: skip
 def sunionstore(call: Call) -> Reply:
     """Store the members of several sets together."""
     return _store(call, call.argv[1], _united(call, call.argv[2:]), b"sunionstore")
 
 
 @command("SDIFF key [key ...]", READONLY, since="1.0.0", keys="RO access", tips=("nondeterministic_output_order",),
-         complexity="O(N) for N members in all")  # fmt: skip
+         complexity=_ALL_MEMBERS)  # fmt: skip
 def sdiff(call: Call) -> Reply:
     """Return the members of the first set that no other has."""
     return Members(_difference(call, call.argv[1:]).members())
 
 
 @command("SDIFFSTORE destination:key key [key ...]", WRITE | DENYOOM, since="1.0.0", keys="OW update | RO access",
-         complexity="O(N) for N members in all")  # fmt: skip
+         complexity=_ALL_MEMBERS)  # fmt: skip
 def sdiffstore(call: Call) -> Reply:
     """Store the members of the first set that no other has."""
     return _store(call, call.argv[1], _difference(call, call.argv[2:]), b"sdiffstore")

@@ -43,7 +43,7 @@ def xack(call: Call) -> Reply:
 
 
 class ClaimOptions:
-    """What follows the ids of XCLAIM, times in ms since the epoch."""
+    """What stands behind the ids of XCLAIM, times in ms since the epoch."""
 
     __slots__ = ("creates", "delivery_time", "is_brief", "last_id", "retry_count")
 
@@ -53,6 +53,12 @@ class ClaimOptions:
         self.creates = False  # FORCE
         self.is_brief = False  # JUSTID
         self.last_id = 0
+
+    def deliveries(self, pending: Pending | None) -> int:
+        """How often the entry will have been given to somebody."""
+        if self.retry_count >= 0:
+            return self.retry_count
+        return (1 if pending is None else pending.delivery_count) + (not self.is_brief)
 
 
 def _claim_options(call: Call, at: int) -> ClaimOptions:
@@ -128,16 +134,9 @@ def xclaim(call: Call) -> Reply:
                 _forget(call, key, group, id, text, pending)
                 has_moved = False
             continue
-        if pending is None:
-            if not options.creates:
-                continue
-            count = 1
-        else:
-            if least_idle_ms and call.now - pending.delivery_time < least_idle_ms:
-                continue
-            count = pending.delivery_count
-        count = options.retry_count if options.retry_count >= 0 else count + (not options.is_brief)
-        pending = group.deliver(id, consumer, options.delivery_time, count)
+        if not (options.creates if pending is None else _is_idle(call, pending, least_idle_ms)):
+            continue
+        pending = group.deliver(id, consumer, options.delivery_time, options.deliveries(pending))
         consumer.active_time = call.now
         found += [format_id(id)] if options.is_brief else entries_reply(stream.range(id, id, 1))
         tell_claim(call, key, argv[2], group, text, pending)
@@ -147,6 +146,10 @@ def xclaim(call: Call) -> Reply:
         tell_position(call, key, argv[2], group)
         call.db.dirty += 1
     return found
+
+
+def _is_idle(call: Call, pending: Pending, least_ms: int) -> bool:
+    return not least_ms or call.now - pending.delivery_time >= least_ms
 
 
 def _forget(call: Call, key: bytes, group: Group, id: int, text: bytes, pending: Pending) -> None:
@@ -190,7 +193,7 @@ def xautoclaim(call: Call) -> Reply:
         if id not in stream:
             _forget(call, key, group, id, text, pending)
             deleted.append(text)
-        elif not least_idle_ms or call.now - pending.delivery_time >= least_idle_ms:
+        elif _is_idle(call, pending, least_idle_ms):
             pending = group.deliver(id, consumer, call.now, pending.delivery_count + (not is_brief))
             consumer.active_time = call.now
             found += [text] if is_brief else entries_reply(stream.range(id, id, 1))

@@ -19,6 +19,9 @@ from protocol.resp.values import Failure, Pairs, Reply
 NOT_A_SCORE_RANGE: Final = "ERR min or max is not a float"
 NOT_A_LEX_RANGE: Final = "ERR min or max not valid string range item"
 
+_READING: Final = "O(log(N)+M) for M members returned"
+_REMOVING: Final = "O(log(N)+M) for M members removed"
+
 # What a range is measured in.
 _ANY: Final = 0
 _RANK: Final = 1
@@ -72,7 +75,7 @@ def _lex_bound(text: bytes) -> LexBound:
 
 @command("ZRANGE key start stop sortby=[BYSCORE | BYLEX] @6.2.0 [REV] @6.2.0 "
          "[LIMIT offset:integer count:integer] @6.2.0 [WITHSCORES]", READONLY, since="1.2.0", keys="RO access",
-         complexity="O(log(N)+M) for M members returned",
+         complexity=_READING,
          history=(("6.2.0", "Has REV, BYSCORE, BYLEX and LIMIT."),))  # fmt: skip
 def zrange(call: Call) -> Reply:
     """Return a range of a sorted set, by rank, score or member."""
@@ -80,7 +83,7 @@ def zrange(call: Call) -> Reply:
 
 
 @command("ZREVRANGE key start:integer stop:integer [WITHSCORES]", READONLY, since="1.2.0", keys="RO access",
-         complexity="O(log(N)+M) for M members returned",
+         complexity=_READING,
          deprecated=("6.2.0", "`ZRANGE` with the `REV` argument"))  # fmt: skip
 def zrevrange(call: Call) -> Reply:
     """Return a range of a sorted set by rank, greatest first."""
@@ -88,7 +91,7 @@ def zrevrange(call: Call) -> Reply:
 
 
 @command("ZRANGEBYSCORE key min:double max:double [WITHSCORES] @2.0.0 [LIMIT offset:integer count:integer]", READONLY,
-         since="1.0.5", keys="RO access", complexity="O(log(N)+M) for M members returned",
+         since="1.0.5", keys="RO access", complexity=_READING,
          history=(("2.0.0", "Has WITHSCORES."),),
          deprecated=("6.2.0", "`ZRANGE` with the `BYSCORE` argument"))  # fmt: skip
 def zrangebyscore(call: Call) -> Reply:
@@ -97,7 +100,7 @@ def zrangebyscore(call: Call) -> Reply:
 
 
 @command("ZREVRANGEBYSCORE key max:double min:double [WITHSCORES] [LIMIT offset:integer count:integer]", READONLY,
-         since="2.2.0", keys="RO access", complexity="O(log(N)+M) for M members returned",
+         since="2.2.0", keys="RO access", complexity=_READING,
          history=(("2.1.6", "The ends may be open."),),
          deprecated=("6.2.0", "`ZRANGE` with the `REV` and `BYSCORE` arguments"))  # fmt: skip
 def zrevrangebyscore(call: Call) -> Reply:
@@ -106,7 +109,7 @@ def zrevrangebyscore(call: Call) -> Reply:
 
 
 @command("ZRANGEBYLEX key min max [LIMIT offset:integer count:integer]", READONLY, since="2.8.9", keys="RO access",
-         complexity="O(log(N)+M) for M members returned",
+         complexity=_READING,
          deprecated=("6.2.0", "`ZRANGE` with the `BYLEX` argument"))  # fmt: skip
 def zrangebylex(call: Call) -> Reply:
     """Return the members between two, where all scores are equal."""
@@ -114,7 +117,7 @@ def zrangebylex(call: Call) -> Reply:
 
 
 @command("ZREVRANGEBYLEX key max min [LIMIT offset:integer count:integer]", READONLY, since="2.8.9", keys="RO access",
-         complexity="O(log(N)+M) for M members returned",
+         complexity=_READING,
          deprecated=("6.2.0", "`ZRANGE` with the `REV` and `BYLEX` arguments"))  # fmt: skip
 def zrevrangebylex(call: Call) -> Reply:
     """Return the members between two, where all scores are equal, greatest first."""
@@ -268,7 +271,7 @@ def zlexcount(call: Call) -> Reply:
 
 
 @command("ZREMRANGEBYRANK key start:integer stop:integer", WRITE, since="2.0.0", keys="RW delete",
-         complexity="O(log(N)+M) for M members removed")  # fmt: skip
+         complexity=_REMOVING)  # fmt: skip
 def zremrangebyrank(call: Call) -> Reply:
     """Remove the members whose ranks are in a range."""
     first, final = call.integer(2), call.integer(3)
@@ -280,7 +283,7 @@ def zremrangebyrank(call: Call) -> Reply:
 
 
 @command("ZREMRANGEBYSCORE key min:double max:double", WRITE, since="1.2.0", keys="RW delete",
-         complexity="O(log(N)+M) for M members removed")  # fmt: skip
+         complexity=_REMOVING)  # fmt: skip
 def zremrangebyscore(call: Call) -> Reply:
     """Remove the members whose scores are in a range."""
     scores = ScoreRange(call.argv[2], call.argv[3])
@@ -292,7 +295,7 @@ def zremrangebyscore(call: Call) -> Reply:
 
 
 @command("ZREMRANGEBYLEX key min max", WRITE, since="2.8.9", keys="RW delete",
-         complexity="O(log(N)+M) for M members removed")  # fmt: skip
+         complexity=_REMOVING)  # fmt: skip
 def zremrangebylex(call: Call) -> Reply:
     """Remove the members between two, where all scores are equal."""
     lex = LexRange(call.argv[2], call.argv[3])
