@@ -60,6 +60,16 @@ class Appending(AppendOnly):
         finally:
             self._steps.close()
 
+    def pause(self) -> None:
+        """The data set is about to be another one: nothing of it belongs into the file there is."""
+        if self.state != OFF:
+            self.turn_off()
+
+    def go_on(self) -> None:
+        """It is there: where the file is wanted, a new one begins."""
+        if self.is_wanted and self.state == OFF and not self.turn_on(is_amid_transaction=self._engine.depth > 0):
+            self._log.warning("Failed enabling the AOF after successful master synchronization!")
+
     def _set_on(self, is_on: bool) -> str | None:
         if is_on and self.state == OFF:
             if not self.turn_on(is_amid_transaction=self._engine.depth > 0):

@@ -64,8 +64,6 @@ class Following:
         # Where the primary's data takes the place of ours: nobody may write ours down meanwhile, or after.
         self.replacing: Callable[[], None] = lambda: None
         self.replaced: Callable[[], None] = lambda: None
-        # A planned failover: whether the other one has become the primary by our request.
-        self.handed_over: Callable[[bool], None] = lambda is_good: None
         self._loop = loop
         self._turn = turn
         self._engine = engine
@@ -88,6 +86,8 @@ class Following:
         self._is_beside = False  # the data set does not go through dbfilename
         self._began_at = self._heard_at = 0.0  # loop time: of the last attempt; of the last sign of life in it
         self._down_since_s: int | None = None  # seconds since 1970
+        replication.become_replica = lambda host, port, takes_over: self.follow(host, port, takes_over=takes_over)
+        replication.become_primary = self.promote
         config.apply["replica-read-only"] = self._rule_changed
         config.apply["replica-serve-stale-data"] = self._rule_changed
 
@@ -345,9 +345,10 @@ class Following:
         verdict = link.handshake.verdict
         if self._takes_over:
             self._takes_over = False
-            self.handed_over(verdict in (Verdict.CONTINUE, Verdict.FULL))
-            if link is not self._link:
+            if verdict not in (Verdict.CONTINUE, Verdict.FULL):
+                self._replication.failover.abort("Failover target rejected psync request")
                 return
+            self._replication.failover.end()
         if verdict is Verdict.CONTINUE:
             self._continue(link)
         elif verdict in (Verdict.FULL, Verdict.UNSUPPORTED):
@@ -613,6 +614,7 @@ class Following:
         config, now, stream = self._config, self._loop.time(), self.stream
         known = self._replication.history.offset if self._knows_position else 1
         fields: dict[str, object] = {
+            "role": "slave",
             "master_host": self._host,
             "master_port": self.port,
             "master_link_status": "up" if stream is not None else "down",

@@ -14,6 +14,7 @@ from miniredis.engine.client import (
     MONITOR,
     NO_EVICT,
     NO_TOUCH,
+    PRIMARY,
     REPLICA,
     REPLY_OFF,
     REPLY_SKIP,
@@ -87,7 +88,7 @@ def client_setinfo(call: Call) -> Reply:
 @command("CLIENT|INFO", _ANY_TIME, since="6.2.0", tips=("nondeterministic_output",))
 def client_info(call: Call) -> Reply:
     """Describe this connection."""
-    return Verbatim(_line(call.state, call.session, call.now))
+    return Verbatim(client_line(call.state, call.session, call.now))
 
 
 @command(
@@ -113,7 +114,7 @@ def client_list(call: Call) -> Reply:
         chosen = list(state.clients.values())
     else:
         raise Failure(SYNTAX_ERROR)
-    return Verbatim(b"".join([_line(state, client, call.now) for client in chosen]))
+    return Verbatim(b"".join([client_line(state, client, call.now) for client in chosen]))
 
 
 def client_type(word: bytes) -> bytes:
@@ -124,6 +125,8 @@ def client_type(word: bytes) -> bytes:
 
 
 def _type_of(client: Client) -> bytes:
+    if client.mode & PRIMARY:
+        return b"master"
     if client.mode & REPLICA:
         return b"slave"
     return b"pubsub" if client.channels or client.patterns or client.shard_channels else b"normal"
@@ -132,6 +135,7 @@ def _type_of(client: Client) -> bytes:
 _FLAGS: Final[tuple[tuple[Callable[[Client], bool], str], ...]] = (
     (lambda client: bool(client.mode & MONITOR), "O"),
     (lambda client: bool(client.mode & REPLICA), "S"),
+    (lambda client: bool(client.mode & PRIMARY), "M"),
     (lambda client: bool(client.channels or client.patterns or client.shard_channels), "P"),
     (lambda client: bool(client.mode & IN_MULTI), "x"),
     (lambda client: client.blocked is not None, "b"),
@@ -144,7 +148,7 @@ _FLAGS: Final[tuple[tuple[Callable[[Client], bool], str], ...]] = (
 )
 
 
-def _line(state: State, client: Client, now_ms: int) -> bytes:
+def client_line(state: State, client: Client, now_ms: int) -> bytes:
     """One line of CLIENT LIST, fields in Redis's order."""
     monotonic = state.clock.monotonic()
     queued_bytes = sum(sum(map(len, argv)) for _, argv in client.queue)
@@ -178,7 +182,7 @@ def _line(state: State, client: Client, now_ms: int) -> bytes:
         "tot-mem": _CONNECTION_BYTES + queued_bytes + pending + client.buffered_bytes,
         "events": "r",
         "cmd": _text(current.spec.name) if current is not None else "NULL",
-        "user": _text(client.user.name),
+        "user": "(superuser)" if client.user is None else _text(client.user.name),
         "redir": -1,
         "resp": client.resp,
         "lib-name": _text(client.lib_name),

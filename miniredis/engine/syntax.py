@@ -10,6 +10,7 @@
                                               [x ...]  not after x: any number of x, or none
     name=WORD        a literal token with a name of its own
     WORD= name       the same where the argument leads a group: the token stays its own, and is not the group's
+    name=WORD=       so of a token that stands alone
     … @6.2.0         the version that brought the argument or group just before; @-6.2.0: that deprecated it
     name/shown       an argument that people are shown by another word
     group=< … >      the name COMMAND DOCS gives a group (also group=[ … ]) where it is not the first word's
@@ -224,7 +225,7 @@ class _Reader:
             return argument
         if "=" in piece:
             name, _, token = piece.partition("=")
-            return Argument(name, PURE_TOKEN, token)
+            return Argument(name, PURE_TOKEN, token.removesuffix("="), keeps_token=token.endswith("="))
         if _ARGUMENT.match(piece):
             piece, _, display = piece.partition("/")
             name, _, kind = piece.partition(":")
@@ -289,6 +290,6 @@ def _as_one(sequence: list[Argument]) -> Argument:
     if first.token is not None and first.type != PURE_TOKEN and not (first.is_optional or first.keeps_token):
         token, first.token = first.token, None
         return Argument(token.lower(), BLOCK, token, arguments=sequence)
-    if first.type == PURE_TOKEN and not first.is_optional and not sequence[1].is_optional:
+    if first.type == PURE_TOKEN and not (first.is_optional or first.keeps_token or sequence[1].is_optional):
         return Argument(first.name, BLOCK, first.token, arguments=sequence[1:])
     return Argument(first.name, BLOCK, arguments=sequence)
