@@ -262,8 +262,9 @@ def _rename(call: Call, *, only_if_free: bool) -> bool:
         if only_if_free:
             return False
         db.delete(newkey)
-    _place(db, newkey, value, db.expiry(key))
+    instant = db.expiry(key)
     db.take(key)
+    _place(db, newkey, value, instant)
     db.dirty += 1
     db.notify(notify.GENERIC, b"rename_from", key)
     db.notify(notify.GENERIC, b"rename_to", newkey)
@@ -324,8 +325,9 @@ def move(call: Call) -> Reply:
     value = source.find_for_write(key)
     if value is None or target.find_for_write(key) is not None:
         return 0
-    _place(target, key, value, source.expiry(key))
+    instant = source.expiry(key)
     source.take(key)
+    _place(target, key, value, instant)
     source.notify(notify.GENERIC, b"move_from", key)
     target.notify(notify.GENERIC, b"move_to", key)
     source.dirty += 1

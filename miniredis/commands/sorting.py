@@ -131,6 +131,7 @@ class _Sort:
         if value is None:
             return []
         if type(value) is SortedSet:
+            self.call.db.opened(self.call.argv[1])
             value.leave_listpack()  # as there: who sorts a packed one unpacks it for good
             elements = value.members(0, len(value))
         elif type(value) is List:

@@ -42,7 +42,7 @@ class Keyspace:
     """What the databases of one server share."""
 
     __slots__ = (
-        "clock", "counted_bytes", "dbs", "deletions", "events", "events_mask", "evicted_keys", "evictions",
+        "clock", "dbs", "deletions", "events", "events_mask", "evicted_keys", "evictions",
         "expired_fields", "expired_keys", "expiry_rule", "field_deletions", "heeds_touches", "hits", "is_lfu",
         "leaves_clock", "lfu_decay_time", "lfu_log_factor", "limit_bytes", "misses", "now", "opened", "pending",
         "plain_clock", "random", "ready", "resting", "touched", "waste",
@@ -67,9 +67,9 @@ class Keyspace:
         self.deletions: list[tuple[int, bytes]] = []  # (db index, key) expired: propagated as DEL
         self.field_deletions: list[tuple[int, bytes, bytes]] = []  # (db index, key, field) expired: told as HDEL
         self.ready: dict[tuple[Db, bytes], None] = {}  # keys for whom somebody waits
-        self.counted_bytes = 0  # of all keys and values: see counting.py
-        self.limit_bytes = NO_LIMIT  # beyond it somebody must be told (`pending`)
-        self.opened: dict[int, tuple[Structure | bytearray, int]] = {}  # id -> what may have changed, as it was counted
+        self.limit_bytes = NO_LIMIT  # of `counted_bytes` of all databases: beyond it somebody is told (`pending`)
+        # id -> what may have changed, as what it was counted, and where.
+        self.opened: dict[int, tuple[Structure | bytearray, int, Db]] = {}
         self.evictions: list[tuple[int, bytes]] = []  # (db index, key) removed to make room: propagated
         self.evicted_keys = 0
         self.hits = 0
@@ -79,43 +79,22 @@ class Keyspace:
         self.waste = Waste()
         self.dbs = [Db(index, self) for index in range(databases)]
 
-    def open(self, value: Structure | bytearray, counted: int) -> None:
-        """This value may change from here on, which is counted as so many bytes."""
-        self.opened[id(value)] = value, counted
-        if len(self.opened) >= OPENED_MOST:
-            self.settle_count()
-
     def settle_count(self) -> int:
         """Count what the opened values have become: bytes of all keys and values now."""
         opened, self.opened = self.opened, {}
-        for value, counted in opened.values():
-            self.counted_bytes += counted_bytes(value) - counted
-        if self.counted_bytes > self.limit_bytes:
+        for value, counted, db in opened.values():
+            db.counted_bytes += counted_bytes(value) - counted
+        total = sum([db.counted_bytes for db in self.dbs])
+        if self.limit_bytes != NO_LIMIT:
+            self.share_limit(total)
+        return total
+
+    def share_limit(self, total: int) -> None:
+        """Let each database know how far it may grow while the others do not."""
+        for db in self.dbs:
+            db.limit_bytes = self.limit_bytes - total + db.counted_bytes
+        if total > self.limit_bytes:
             self.pending = True
-        return self.counted_bytes
-
-    def count_new(self, key: bytes, value: Value) -> None:
-        """A key was added."""
-        kind = type(value)
-        self.counted_bytes += len(key) + KEY_BYTES
-        if kind is bytes or kind is int:
-            self.counted_bytes += counted_bytes(value)
-        else:
-            self.open(cast("Structure | bytearray", value), 0)
-        if self.counted_bytes > self.limit_bytes:
-            self.pending = True
-
-    def count_gone(self, value: Value) -> None:
-        """A value is no longer under its key."""
-        opened = self.opened.pop(id(value), None) if self.opened else None
-        self.counted_bytes -= counted_bytes(value) if opened is None else opened[1]
-
-    def count_other(self, former: Value, value: Value) -> None:
-        """Another value is under the key, or the same in another form."""
-        if former is not value:
-            self.count_gone(former)
-            self.count_new(b"", value)
-            self.counted_bytes -= KEY_BYTES
 
     def tell_time(self, now: int) -> None:
         """The instant of the next execution unit."""
@@ -164,7 +143,10 @@ class Keyspace:
 class Db:
     """One numbered database."""
 
-    __slots__ = ("deadlines", "dirty", "field_heap", "index", "keyspace", "table", "volatile", "waiting")
+    __slots__ = (
+        "counted_bytes", "deadlines", "dirty", "field_heap", "index", "keyspace", "limit_bytes", "table", "volatile",
+        "waiting",
+    )  # fmt: skip
 
     def __init__(self, index: int, keyspace: Keyspace) -> None:
         self.index = index
@@ -174,6 +156,8 @@ class Db:
         self.volatile: dict[bytes, int] = {}  # hashes with fields that end -> ms: none of them ends before
         self.field_heap: list[tuple[int, bytes]] = []  # the same, the earliest first; some no longer hold
         self.dirty = 0  # changes of the command being run
+        self.counted_bytes = 0  # of all keys and values: see counting.py
+        self.limit_bytes = NO_LIMIT
         self.waiting: dict[bytes, dict[Waiter, None]] = {}  # who is blocked on which key, in order of arrival
 
     def __len__(self) -> int:
@@ -219,7 +203,7 @@ class Db:
         kind = type(value)
         if kind is not bytes and kind is not int and id(value) not in keyspace.opened:
             changeable = cast("Structure | bytearray", value)
-            keyspace.open(changeable, counted_bytes(changeable))
+            self.open(changeable, counted_bytes(changeable))
         return value
 
     def look(self, key: bytes) -> Value | None:
@@ -281,7 +265,7 @@ class Db:
     def reshape(self, key: bytes, value: Value) -> None:
         """The same value in another form, under a key that is there: no change that anybody hears of."""
         shard, slot = self.table.find(key)
-        self.keyspace.count_other(shard.values[slot], value)
+        self.count_other(shard.values[slot], value)
         shard.values[slot] = value
 
     def put(self, key: bytes, value: Value, *, keep_ttl: bool = False) -> None:
@@ -296,11 +280,11 @@ class Db:
         if slot < 0:
             table.place(shard, number, key, value, keyspace.clock)
             if type(value) is bytes:
-                counted = keyspace.counted_bytes = keyspace.counted_bytes + len(key) + len(value) + TEXT_BYTES
-                if counted > keyspace.limit_bytes:
+                counted = self.counted_bytes = self.counted_bytes + len(key) + len(value) + TEXT_BYTES
+                if counted > self.limit_bytes:
                     keyspace.pending = True
             else:
-                keyspace.count_new(key, value)
+                self.count_new(key, value)
             if keyspace.events_mask & notify.NEW:
                 self.notify(notify.NEW, b"new", key)
             if self.waiting:
@@ -309,13 +293,13 @@ class Db:
             former = shard.values[slot]
             if type(former) is bytes and type(value) is bytes:
                 if len(value) != len(former):
-                    counted = keyspace.counted_bytes = keyspace.counted_bytes + len(value) - len(former)
-                    if counted > keyspace.limit_bytes:
+                    counted = self.counted_bytes = self.counted_bytes + len(value) - len(former)
+                    if counted > self.limit_bytes:
                         keyspace.pending = True
             else:
                 if type(former) in DISSOLVING and former is not value:
                     keyspace.waste.add(former)
-                keyspace.count_other(former, value)
+                self.count_other(former, value)
             shard.values[slot] = value
             if not keyspace.is_lfu:
                 shard.clocks[slot] = keyspace.clock
@@ -327,31 +311,35 @@ class Db:
             self.touch(key)
 
     def put_all(self, keys: list[bytes], values: list[bytes | int]) -> None:
-        """`put` for each of them."""
+        """`put` for each of them: a text in the place of a text, an integer in that of an integer without a call."""
         keyspace = self.keyspace
         shards = self.table.shards
+        mask, bits = MASK, SHARD_BITS
         clock = keyspace.clock
+        grown = 0
         is_plain = not (self.deadlines.size or self.waiting or keyspace.heeds_touches or keyspace.is_lfu)
-        for key, value in zip(keys, values, strict=True):
-            number = hash(key)
-            shard = shards[number & MASK]
-            slot = shard.spots[number >> SHARD_BITS & shard.mask]
-            if slot >= 0 and shard.keys[slot] != key:
-                slot = shard.find(key, number)
-            former = shard.values[slot] if slot >= 0 else None
-            if type(former) is bytes and type(value) is bytes and is_plain:
-                keyspace.counted_bytes += len(value) - len(former)
-                shard.values[slot] = value
-                shard.clocks[slot] = clock
-            else:
-                self.put(key, value)
-        if keyspace.counted_bytes > keyspace.limit_bytes:
+        for number, key, value in zip(map(hash, keys), keys, values, strict=True):
+            shard = shards[number & mask]
+            slot = shard.spots[number >> bits & shard.mask]
+            if slot >= 0 and is_plain and (shard.keys[slot] == key or (slot := shard.find(key, number)) >= 0):
+                held = shard.values
+                former = held[slot]
+                kind = type(value)
+                if type(former) is kind:
+                    if kind is bytes:
+                        grown += len(value) - len(former)
+                    held[slot] = value
+                    shard.clocks[slot] = clock
+                    continue
+            self.put(key, value)
+        self.counted_bytes += grown
+        if self.counted_bytes > self.limit_bytes:
             keyspace.pending = True
 
     def replace(self, key: bytes, value: Value) -> None:
         """Exchange the value of a key that is there (INCR): expiry stays. Touches."""
         shard, slot = self.table.find(key)
-        self.keyspace.count_other(shard.values[slot], value)
+        self.count_other(shard.values[slot], value)
         shard.values[slot] = value
         if self.keyspace.heeds_touches:
             self.touch(key)
@@ -394,7 +382,7 @@ class Db:
         return True
 
     def take(self, key: bytes) -> Value | None:
-        """Remove a key without an event, and give out its value, which may go on under another. Touches."""
+        """Remove a key without an event, and give out its value, which may go on under another from then on. Touches."""
         if self.deadlines.size:
             self.deadlines.remove(key)
         if self.volatile:
@@ -403,10 +391,10 @@ class Db:
         if value is not None:
             keyspace = self.keyspace
             if type(value) is bytes:
-                keyspace.counted_bytes -= len(key) + len(value) + TEXT_BYTES
+                self.counted_bytes -= len(key) + len(value) + TEXT_BYTES
             else:
-                keyspace.counted_bytes -= len(key) + KEY_BYTES
-                keyspace.count_gone(value)
+                self.counted_bytes -= len(key) + KEY_BYTES
+                self.count_gone(value)
             if self.waiting:
                 self.wake(key)
             if keyspace.heeds_touches:
@@ -439,6 +427,8 @@ class Db:
                 self.touch(key)
         for key in self.waiting:
             self.wake(key)
+        keyspace.settle_count()
+        self.counted_bytes = 0
         keyspace.waste.add_table(self.table, is_told=is_told)
         keyspace.waste.add_table(self.deadlines)
         self.table = Table()
@@ -449,6 +439,8 @@ class Db:
 
     def swap(self, other: Db) -> None:
         """SWAPDB: exchange what is in two databases. No touch: see `Watches.swapping`."""
+        self.keyspace.settle_count()
+        self.counted_bytes, other.counted_bytes = other.counted_bytes, self.counted_bytes
         self.table, other.table = other.table, self.table
         self.deadlines, other.deadlines = other.deadlines, self.deadlines
         self.volatile, other.volatile = other.volatile, self.volatile
@@ -456,6 +448,45 @@ class Db:
         for db in (self, other):
             for key in db.waiting:
                 db.wake(key)
+
+    # Counting: see counting.py.
+
+    def opened(self, key: bytes) -> Value | None:
+        """What is under a key, to be changed without anybody having asked: no clock, no expiry."""
+        value = self.table.get(key)
+        if value is not None and not isinstance(value, bytes | int) and id(value) not in self.keyspace.opened:
+            self.open(value, counted_bytes(value))
+        return value
+
+    def open(self, value: Structure | bytearray, counted: int) -> None:
+        """This value may change from here on, which is counted as so many bytes."""
+        opened = self.keyspace.opened
+        opened[id(value)] = value, counted, self
+        if len(opened) >= OPENED_MOST:
+            self.keyspace.settle_count()
+
+    def count_new(self, key: bytes, value: Value) -> None:
+        """A key was added."""
+        kind = type(value)
+        self.counted_bytes += len(key) + KEY_BYTES
+        if kind is bytes or kind is int:
+            self.counted_bytes += counted_bytes(value)
+        else:
+            self.open(cast("Structure | bytearray", value), 0)
+        if self.counted_bytes > self.limit_bytes:
+            self.keyspace.pending = True
+
+    def count_gone(self, value: Value) -> None:
+        """A value is no longer under its key."""
+        opened = self.keyspace.opened.pop(id(value), None)
+        self.counted_bytes -= counted_bytes(value) if opened is None else opened[1]
+
+    def count_other(self, former: Value, value: Value) -> None:
+        """Another value is under a key."""
+        if former is not value:
+            self.count_gone(former)
+            self.count_new(b"", value)
+            self.counted_bytes -= KEY_BYTES
 
     # Expiry.
 

@@ -73,6 +73,7 @@ def remove_due(db: Db, key: bytes, fields: Hash, most: int) -> int:
 def remove(db: Db, key: bytes, fields: Hash, names: list[bytes]) -> None:
     """The time of these fields has come: remove, tell, and remember an HDEL each for AOF and replicas."""
     keyspace = db.keyspace
+    db.opened(key)  # a read may have met them
     for name in names:
         fields.delete(name)
         keyspace.field_deletions.append((db.index, key, name))
@@ -98,7 +99,7 @@ def cycle(keyspace: Keyspace) -> bool:
             if db.volatile.get(key) != instant:
                 continue
             del db.volatile[key]
-            value = db.table.get(key)
+            value = db.opened(key)
             if type(value) is Hash:
                 left -= remove_due(db, key, value, left + 1)
                 if len(value):

@@ -185,6 +185,13 @@ class List:
         live = sum([len(runs[which].live) + len(runs[-which - 1].live) for which in range(edge)])
         return LIST_BYTES + self._packed + min(live, self._count) * ELEMENT_BYTES + len(runs) * RUN_BYTES
 
+    @property
+    def counted_bytes(self) -> int:
+        """For `used_memory`: by what it holds alone, whatever of it lies unfolded."""
+        if self._runs is None:
+            return LIST_BYTES + self._packed + len(self._items) * ELEMENT_BYTES
+        return LIST_BYTES + self._packed + len(self._runs) * RUN_BYTES
+
     def copy(self) -> "List":
         twin = List()
         twin._items = self._items.copy()

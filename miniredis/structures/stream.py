@@ -76,6 +76,11 @@ class Stream:
         groups = sum([_GROUP_BYTES + _PENDING_BYTES * len(group.pending) for group in self.groups.values()])
         return _STREAM_BYTES + entries + _NODE_BYTES * len(nodes) + groups
 
+    @property
+    def counted_bytes(self) -> int:
+        """For `used_memory`."""
+        return self.size_bytes
+
     def copy(self) -> Stream:
         twin = Stream()
         twin._masters = self._masters.copy()

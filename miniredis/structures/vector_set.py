@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
+from itertools import islice
 from random import Random
 from typing import ClassVar
 
@@ -21,6 +22,8 @@ from miniredis.structures.vectors import Space, Vector, projected
 _NODE_BYTES = 350
 _LINK_BYTES = 4
 _ENTRY_BYTES = 110
+# Names and attributes are as long as the first so many of them, on average.
+_SAMPLE = 20
 
 
 class VectorSet:
@@ -55,9 +58,15 @@ class VectorSet:
     def size_bytes(self) -> int:
         links = self.graph.links_per_layer
         node = _NODE_BYTES + _ENTRY_BYTES + self.space.vector_bytes + 2 * links * _LINK_BYTES
-        texts = sum([len(name) for name in self._names[:20]])
-        notes = sum([len(text) + _ENTRY_BYTES for text in self.attributes.values()])
-        return len(self) * node + texts * len(self) // max(min(len(self), 20), 1) + notes
+        texts = sum([len(name) for name in self._names[:_SAMPLE]])
+        few = [len(text) + _ENTRY_BYTES for text in islice(self.attributes.values(), _SAMPLE)]
+        notes = sum(few) * len(self.attributes) // max(len(few), 1)
+        return len(self) * node + texts * len(self) // max(min(len(self), _SAMPLE), 1) + notes
+
+    @property
+    def counted_bytes(self) -> int:
+        """For `used_memory`."""
+        return self.size_bytes
 
     def __len__(self) -> int:
         return len(self._names)
