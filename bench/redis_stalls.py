@@ -2,11 +2,10 @@
 
     python -m bench.redis_stalls [MILLIONS] [WORD …]      5 million elements; only the cases that have one of the words
 
-A process of its own sends PING again and again, a millisecond apart, while another loads. What counts is the worst of
-them: how long it waited for its answer, and how long the server's main thread was at work for it. On a machine where
-others run as well a wait may be theirs, so the second number is held against the bar: while something grows that is the
-work for one batch of 500 elements, all that is asked then but PING; while it goes, the work during one PING (if the
-asking process had to wait for its turn, that of several).
+A process of its own sends PING again and again, a millisecond apart, while another loads; what it waits for its answer
+is the first figure. On a machine where others run as well a wait may be theirs. So the second figure, which is held
+against the bar, is the longest turn of the server's loop in time of its own thread (bench/redis_turns.py): the work on
+what had come, ticks, and what the garbage collector did. Rests: nobody asks anything, PING neither, for some seconds.
 """
 
 from __future__ import annotations
@@ -17,9 +16,11 @@ import time
 from collections.abc import Callable
 from multiprocessing.sharedctypes import SynchronizedArray
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from tests.peers.redis import Link, Server, our_server, real_server, request
+from bench.redis_turns import Account
+from tests.peers.redis import Link, Server, real_server, request
 
 BAR_MS = 10.0
 EACH = 50  # elements a command
@@ -29,6 +30,8 @@ MILLION = 1_000_000
 # How long to look on after something large was deleted: it goes in pieces.
 SETTLING_S = 2.0
 SETTLING_S_A_MILLION = 2.5
+# Long enough to be taken for idle, and for what a server does then.
+RESTING_S = 5.0
 
 
 class Growth(NamedTuple):
@@ -84,96 +87,102 @@ class Case(NamedTuple):
 CASES = (
     Case(KEYS, "FLUSHALL"),
     Case(SMALL_HASHES, "FLUSHALL"),
-    *[Case(growth, "DEL") for growth in (SET, HASH, ZSET, LIST)],
+    *[Case(growth, way) for growth in (SET, HASH, ZSET) for way in ("DEL", "UNLINK", "FLUSHALL")],
+    Case(LIST, "DEL"),
     Case(STREAM, "DEL", 0.2),
-    *[Case(growth, way, 0.2) for growth in (SET, HASH, ZSET) for way in WAYS if way != "DEL"],
+    *[Case(growth, way, 0.2) for growth in (SET, HASH, ZSET) for way in WAYS if "over" in way or way == "PEXPIRE"],
 )
 
 
-def _work_ns(pid: int) -> int:
-    """How long the main thread of a process has been running."""
-    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0])
+class Worst(NamedTuple):
+    """The longest wait for a PING, and the longest turn of the loop, in time of its thread; 0 where nobody counts."""
+
+    waited_ms: float
+    turn_ms: float
 
 
-def _ping(port: int, pid: int, worst: SynchronizedArray[float]) -> None:
-    """For ever: [0] the longest wait, [1] the longest work of the server during one wait, both ms."""
+def _ping(port: int, worst: SynchronizedArray[float]) -> None:
+    """For ever; [0]: the longest wait, ms."""
     link = Link(port)
     while True:
-        worked = _work_ns(pid)
         began = time.perf_counter()
         link.command("PING")
-        waited = (time.perf_counter() - began) * 1e3
-        worst[0] = max(worst[0], waited)
-        worst[1] = max(worst[1], min(waited, (_work_ns(pid) - worked) / 1e6))
+        worst[0] = max(worst[0], (time.perf_counter() - began) * 1e3)
         time.sleep(APART_S)
 
 
-class Pinger:
-    """Somebody who waits, in a process of his own."""
+class Watch:
+    """How long somebody waits who asks for PING alone, and how long the turns of the loop are, where that is told."""
 
-    def __init__(self, server: Server) -> None:
-        self._worst: SynchronizedArray[float] = multiprocessing.Array("d", 2)
-        self._process = multiprocessing.Process(target=_ping, args=(server.port, server.pid, self._worst), daemon=True)
+    def __init__(self, server: Server, account: Account | None) -> None:
+        self._server = server
+        self._account = account
+        self._process = multiprocessing.Process()
+
+    def begin(self) -> None:
+        self._worst: SynchronizedArray[float] = multiprocessing.Array("d", 1)
+        self._process = multiprocessing.Process(target=_ping, args=(self._server.port, self._worst), daemon=True)
         self._process.start()
+        time.sleep(0.3)
+        self.take()
 
-    def take(self) -> tuple[float, float]:
-        """The worst wait and the worst work since last asked, ms."""
-        found = self._worst[0], self._worst[1]
-        self._worst[0] = self._worst[1] = 0.0
-        return found
-
-    def stop(self) -> None:
+    def end(self) -> Worst:
         self._process.terminate()
         self._process.join()
+        return self.take()
+
+    def take(self) -> Worst:
+        """The worst since it began."""
+        return Worst(self._worst[0], self._account.take() if self._account else 0.0)
 
 
-def _grow(link: Link, pid: int, growth: Growth, count: int) -> float:
-    """The most work for one batch, ms."""
-    worst = 0
+def _grow(link: Link, growth: Growth, count: int) -> None:
     for first in range(0, count // growth.each, BATCH):
-        batch = b"".join([request(growth.make(number)) for number in range(first, first + BATCH)])
-        worked = _work_ns(pid)
-        link.send(batch)
+        link.send(b"".join([request(growth.make(number)) for number in range(first, first + BATCH)]))
         for _ in range(BATCH):
             reply = link.reply()
             assert not reply.startswith(b"-"), reply
-        worst = max(worst, _work_ns(pid) - worked)
-    return worst / 1e6
 
 
-def stalls(server: Server, case: Case, count: int) -> tuple[tuple[float, float], tuple[float, float]]:
-    """The worst wait and work while it grows, and while it goes."""
+def stalls(server: Server, account: Account | None, case: Case, count: int) -> tuple[Worst, Worst, Worst]:
+    """The worst while it grows, while nobody asks, and while it goes."""
     with server:
         link = Link(server.port)
-        pinger = Pinger(server)
-        time.sleep(0.3)
-        pinger.take()
-        worked = _grow(link, server.pid, case.growth, count)
-        grown = pinger.take()[0], worked
+        watch = Watch(server, account)
+        watch.begin()
+        _grow(link, case.growth, count)
+        grown = watch.end()
+        time.sleep(RESTING_S)
+        rested = Worst(0.0, watch.take().turn_ms)
+        watch.begin()
         for words in WAYS[case.way]:
             link.command(*words)
         time.sleep(SETTLING_S + SETTLING_S_A_MILLION * count / MILLION)
-        gone = pinger.take()
-        pinger.stop()
+        gone = watch.end()
+        time.sleep(RESTING_S)
+        after = watch.take().turn_ms
         link.close()
-        return grown, gone
+        return grown, Worst(0.0, max(rested.turn_ms, after)), gone
 
 
 def main(size: float, words: list[str]) -> int:
-    print(f"worst PING, ms: waited (of it at work){'redis-server':>25}{'miniredis':>27}")
+    print(f"ms{'redis-server: waited':>61}{'miniredis: waited':>20}{'turn':>8}")
     is_over = False
     for case in CASES:
         title = f"{case.growth.name} {case.way}"
         if words and not any(word in title for word in words):
             continue
         count = int(size * MILLION * case.share)
-        theirs = stalls(real_server(), case, count)
-        ours = stalls(our_server(), case, count)
-        for what, real, own in zip(("grows", case.way), theirs, ours, strict=True):
-            mark = "   over" if own[1] > BAR_MS else ""
+        theirs = stalls(real_server(), None, case, count)
+        with TemporaryDirectory() as directory:
+            path = Path(directory, "turns")
+            account = Account.open(path)
+            ours = stalls(Server([sys.executable, "-m", "bench.redis_turns", str(path)]), account, case, count)
+        for what, real, own in zip(("grows", "rests", case.way), theirs, ours, strict=True):
+            mark = "   over" if own.turn_ms > BAR_MS else ""
             is_over |= bool(mark)
             name = f"{case.growth.name} of {count / MILLION:g} M: {what}"
-            print(f"{name:42}{real[0]:12.1f} ({real[1]:6.1f}){own[0]:16.1f} ({own[1]:6.1f}){mark}", flush=True)
+            print(f"{name:42}{real.waited_ms:21.1f}{own.waited_ms:20.1f}{own.turn_ms:8.1f}{mark}", flush=True)
     return 1 if is_over else 0
 
 
