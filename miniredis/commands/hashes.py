@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from miniredis.commands.shared import NO_NUMBER, OUT_OF_RANGE, OVERFLOW, random_count
 from miniredis.engine.call import NOT_A_FLOAT, SYNTAX_ERROR, Call
 from miniredis.engine.registry import DENYOOM, FAST, READONLY, WRITE, command
