@@ -44,6 +44,7 @@ class Appending(AppendOnly):
             state, engine.scripts.functions, snapshots, file, state.journal, self._steps, disk=disk, clock=clock,
             process=process, log=log,
         )  # fmt: skip
+        self.switched: Callable[[bool], None] = lambda is_on: None  # the wiring wants to know that it is on, or off
         config.apply["appendonly"] = self._set_on
         config.apply["aof-disable-auto-gc"] = self._set_no_removal
 
@@ -59,6 +60,19 @@ class Appending(AppendOnly):
             yield from super().load()
         finally:
             self._steps.close()
+
+    def turn_on(self, *, is_amid_transaction: bool) -> bool:
+        is_on = super().turn_on(is_amid_transaction=is_amid_transaction)
+        self.switched(self.state != OFF)
+        return is_on
+
+    def turn_off(self) -> None:
+        super().turn_off()
+        self.switched(False)
+
+    def open_at_start(self) -> None:
+        super().open_at_start()
+        self.switched(self.state != OFF)
 
     def pause(self) -> None:
         """The data set is about to be another one: nothing of it belongs into the file there is."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from miniredis.engine.journal import TO_REPLICAS
 from miniredis.engine.state import NEVER, PAUSED_ALL, PAUSED_WRITES, TOO_FEW_REPLICAS
@@ -15,6 +15,7 @@ from miniredis.replication.hub import Replication
 from miniredis.replication.primary import Primary
 
 if TYPE_CHECKING:
+    from miniredis.appending import Appending
     from miniredis.config import Config
     from miniredis.engine.execute import Engine
     from miniredis.persist.snapshots import Snapshots
@@ -30,8 +31,9 @@ class Replicas:
     """Hangs itself into `state`, `snapshots` and `config`."""
 
     def __init__(
-        self, engine: Engine, snapshots: Snapshots, turn: Turn, config: Config, *, disk: Disk, log: Logger
-    ) -> None:
+        self, engine: Engine, snapshots: Snapshots, appending: Appending, turn: Turn, config: Config, *, loop: Any,
+        disk: Disk, log: Logger,
+    ) -> None:  # fmt: skip
         self._engine = engine
         self._state = state = engine.state
         self._log = log
@@ -52,6 +54,11 @@ class Replicas:
         snapshots.replication_told = self._place_in_history
         config.apply["repl-backlog-size"] = self._resize
         config.apply["min-replicas-to-write"] = config.apply["min-replicas-max-lag"] = self._rejudge
+        self._loop = loop
+        self._file = appending.file
+        appending.switched = self.primary.count_for_aof
+        self._file.offset = lambda: state.history.offset
+        self._file.synced_told = self._synced
         self._second_at = state.clock.monotonic()
 
     def chore(self) -> None:
@@ -62,6 +69,13 @@ class Replicas:
             failover.look()
             self.primary.second(may_ping=not (failover.is_under_way and self._is_paused()))
             self._engine.resume_unblocked()
+
+    def _synced(self) -> None:
+        """What was written is on the medium. Those who waited for it go on after this turn: what they do next has to
+        be written before they are answered."""
+        self.primary.synced(self._file.synced_offset)
+        if self._engine.unblocked:
+            self._loop.call_soon(self._engine.resume_unblocked)
 
     def _judge(self) -> None:
         """Whether writes are refused for want of replicas."""

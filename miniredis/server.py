@@ -32,6 +32,7 @@ from miniredis.engine.state import BUSY_SCRIPT, DISK_ERROR, LOADING, State
 from miniredis.engine.version import VERSION
 from miniredis.following import Following
 from miniredis.idleness import Idleness
+from miniredis.keyspace.counting import NO_LIMIT
 from miniredis.listeners import Listeners
 from miniredis.migration import Migrations
 from miniredis.persist.snapshots import Snapshots
@@ -84,7 +85,9 @@ class Server:
         self.migrations = Migrations(loop, self.turn, state)
         self.timekeeper = Timekeeper(loop, self.engine)
         self.idleness = Idleness(state, process, log, loop.time())
-        self.replicas = Replicas(self.engine, self.snapshots, self.turn, config, disk=disk, log=log)
+        self.replicas = Replicas(
+            self.engine, self.snapshots, self.appending, self.turn, config, loop=loop, disk=disk, log=log
+        )
         self.following = Following(
             loop, self.turn, self.engine, config, self.replicas.replication, self.snapshots, disk=disk,
             process=process, log=log,
@@ -130,7 +133,6 @@ class Server:
         self.following.begin()
         await self._load()
         self.following.start()
-        self.state.startup_bytes = self.process.resident_bytes()
         self.timekeeper.start()
 
     async def _load(self) -> None:
@@ -223,8 +225,11 @@ class Server:
     def settle(self) -> None:
         """What must leave before the answers of this turn: the effects, for whoever keeps or follows them."""
         self.state.traffic.turns += 1
+        if self.state.keyspace.limit_bytes != NO_LIMIT and self.state.keyspace.opened:
+            self.engine.memory.judge()
         for sink in self.state.journal.sinks:
             sink.flush()
+        self.replicas.primary.flush_forwarded()
 
     # What other rooms tell.
 
@@ -245,6 +250,7 @@ class Server:
         (self.log.debug, self.log.verbose, self.log.notice, self.log.warning)[level](line)
 
     def _reset_statistics(self) -> None:
+        self.replicas.primary.statistics.reset()
         self.timekeeper.forget_statistics()
         self.snapshots.forget_statistics()
         self.appending.forget_statistics()

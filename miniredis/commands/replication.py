@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from miniredis.engine.call import Call
+from miniredis.engine.call import SYNTAX_ERROR, Call
 from miniredis.engine.client import REPLICA
 from miniredis.engine.registry import (
     ADMIN,
@@ -18,6 +18,7 @@ from miniredis.engine.registry import (
     STALE,
     command,
 )
+from miniredis.replication.failover import Failover, Target
 from miniredis.replication.follower import Follower, Phase
 from protocol.resp.inline import Unbalanced, split_arguments
 from protocol.resp.numbers import parse_int
@@ -43,6 +44,60 @@ def role(call: Call) -> Reply:
         if each.phase == Phase.ONLINE
     ]
     return [b"master", replication.history.offset, followers]
+
+
+@command(
+    "FAILOVER target=[TO host port:integer force=[FORCE]] [ABORT] [TIMEOUT milliseconds:integer]",
+    ADMIN | NOSCRIPT | STALE, since="6.2.0",
+)  # fmt: skip
+def failover(call: Call) -> Reply:
+    """Hand the part of the primary over to a replica that has everything."""
+    replication = call.state.replication
+    handing_over: Failover = replication.failover
+    if len(call.argv) == 2 and call.option(1) == b"ABORT":
+        if not handing_over.is_under_way:
+            raise Failure("ERR No failover in progress.")
+        handing_over.abort("Failover manually aborted")
+        return OK
+    target, timeout_ms, is_forced = _failover_words(call)
+    if handing_over.is_under_way:
+        raise Failure("ERR FAILOVER already in progress.")
+    if replication.upstream is not None:
+        raise Failure("ERR FAILOVER is not valid when server is a replica.")
+    if not replication.primary.followers:
+        raise Failure("ERR FAILOVER requires connected replicas.")
+    if is_forced and (not timeout_ms or target is None):
+        raise Failure("ERR FAILOVER with force option requires both a timeout and target HOST and IP.")
+    if target is not None:
+        follower = handing_over.find(target)
+        if follower is None:
+            raise Failure("ERR FAILOVER target HOST and PORT is not a replica.")
+        if follower.phase != Phase.ONLINE:
+            raise Failure("ERR FAILOVER target replica is not online.")
+    handing_over.begin(target, timeout_ms, is_forced=is_forced)
+    return OK
+
+
+def _failover_words(call: Call) -> tuple[Target | None, int, bool]:
+    """Target, timeout in ms (0: none), whether it is forced."""
+    target: Target | None = None
+    timeout_ms, is_forced, at = 0, False, 1
+    while at < len(call.argv):
+        word, left = call.option(at), len(call.argv) - at - 1
+        if word == b"TIMEOUT" and left >= 1 and not timeout_ms:
+            timeout_ms = call.integer(at + 1)
+            if timeout_ms <= 0:
+                raise Failure("ERR FAILOVER timeout must be greater than 0")
+            at += 2
+        elif word == b"TO" and left >= 2 and target is None:
+            target = Target(call.argv[at + 1].decode("utf-8", "surrogateescape"), call.integer(at + 2))
+            at += 3
+        elif word == b"FORCE" and not is_forced:
+            is_forced = True
+            at += 1
+        else:
+            raise Failure(SYNTAX_ERROR)
+    return target, timeout_ms, is_forced
 
 
 # ── synchronizing ──────────────────────────────────────────────────────────────────────────────────────
@@ -125,7 +180,7 @@ def replconf(call: Call) -> Reply:
     """Take what a replica says of itself, and how far it is; answer a primary that asks how far this one is."""
     argv = call.argv
     if len(argv) % 2 == 0:
-        raise Failure("ERR syntax error")
+        raise Failure(SYNTAX_ERROR)
     for at in range(1, len(argv), 2):
         name = argv[at].lower()
         if name == b"ack":
@@ -163,7 +218,7 @@ def _take_port(follower: Follower, call: Call, at: int) -> None:
 def _take_host(follower: Follower, call: Call, at: int) -> None:
     host = call.argv[at]
     if len(host) > HOST_MAX_BYTES:
-        raise Failure("ERR REPLCONF ip-address provided by replica instance is too long: %d bytes" % len(host))
+        raise Failure(f"ERR REPLCONF ip-address provided by replica instance is too long: {len(host)} bytes")
     follower.host = host
 
 

@@ -11,6 +11,7 @@ from miniredis.keyspace.blocked import Waiter
 from miniredis.replication.acknowledgements import Tally, Wish
 from protocol.resp.values import BLOCKED, Failure, Reply
 
+NO_FILE: Final = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
 _TIPS: Final = ("request_policy:all_shards", "response_policy:agg_min")
 
 
@@ -49,9 +50,6 @@ def waitaof(call: Call) -> Reply:
     return _wait(call, Wish(call.session.written_at, replicas, True, local), patience)
 
 
-NO_FILE: Final = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
-
-
 def _wait(call: Call, wish: Wish, patience_ms: int) -> Reply:
     state, session = call.state, call.session
     primary = state.replication.primary
@@ -74,5 +72,7 @@ def _give_up(acknowledgements: Any, waiter: Waiter, wish: Wish) -> Reply:
     return _answer(wish, acknowledgements.count(wish))
 
 
-def _answer(wish: Wish, tally: Tally) -> Reply:
+def _answer(wish: Wish, tally: Tally | None) -> Reply:
+    if tally is None:
+        return Failure(NO_FILE)
     return [tally.local, tally.replicas] if wish.is_aof else tally.replicas

@@ -83,7 +83,6 @@ class State:
         self.checks_sums = True  # DEBUG SET-SKIP-CHECKSUM-VALIDATION
         self.list_plain_from = 0  # DEBUG QUICKLIST-PACKED-THRESHOLD
         self.sanitized_payloads = 0  # payloads of RESTORE that sanitize-dump-payload asked to check
-        self.startup_bytes = 0  # resident memory once the server listened
         self.port = 0
         self.listening: list[tuple[str, tuple[str, ...], int]] = []  # (kind, addresses, port) of each listener
         # Set by the wiring.
@@ -110,6 +109,7 @@ class State:
         # Statistics of active expiry: percent of dead keys among those looked at, rounds ended by their budget,
         # microseconds spent.
         self.expiry_told: Callable[[], tuple[float, int, int]] = lambda: (0.0, 0, 0)
+        self.memory_changed: Callable[[], None] = lambda: None  # maxmemory, or what else counts against it
         self.statistics_reset: Callable[[], None] = lambda: None  # the wiring has some of its own
 
     def reset_statistics(self) -> None:
@@ -119,6 +119,8 @@ class State:
         self.rates.samples.clear()
         self.connections_received = self.connections_rejected = 0
         self.keyspace.hits = self.keyspace.misses = self.keyspace.expired_keys = self.keyspace.expired_fields = 0
+        self.keyspace.evicted_keys = 0
+        self.engine.memory.forget_statistics()
         self.access.refused_logins = 0
         self.keyspace.waste.freed = 0
         self.statistics_reset()
@@ -135,6 +137,7 @@ class State:
             is_lfu="lfu" in settings.maxmemory_policy, log_factor=settings.lfu_log_factor,
             decay_time=settings.lfu_decay_time,
         )  # fmt: skip
+        self.memory_changed()
 
 
 def _heard_classes(mask: int) -> int:

@@ -31,7 +31,7 @@ class Acknowledgements:
     def __init__(self, followers: Callable[[], Iterable[Follower]]) -> None:
         self._followers = followers
         self.synced_offset = 0
-        self._waiting: dict[Any, tuple[Wish, Callable[[Tally], None]]] = {}
+        self._waiting: dict[Any, tuple[Wish, Callable[[Tally | None], None]]] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -48,12 +48,20 @@ class Acknowledgements:
     def is_met(wish: Wish, tally: Tally) -> bool:
         return tally.replicas >= wish.replicas and tally.local >= wish.local
 
-    def wait(self, who: Any, wish: Wish, met: Callable[[Tally], None]) -> None:
-        """`met` is called once, with the count, unless `who` is forgotten before."""
+    def wait(self, who: Any, wish: Wish, met: Callable[[Tally | None], None]) -> None:
+        """`met` is called once, unless `who` is forgotten before: with the count, or None when there is no file any
+        more that could be on the medium."""
         self._waiting[who] = (wish, met)
 
     def forget(self, who: Any) -> None:
         self._waiting.pop(who, None)
+
+    def lose_file(self) -> None:
+        """Our append-only file was turned off."""
+        for who, (wish, met) in list(self._waiting.items()):
+            if wish.local:
+                self.forget(who)
+                met(None)
 
     def look(self) -> None:
         """Something was acknowledged, or somebody left: answer whose wish has come true, in the order they came."""

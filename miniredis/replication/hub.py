@@ -22,10 +22,3 @@ class Replication:
         self.become_replica: Callable[[bytes, int, bool], None]
         # Follow nobody any more.
         self.become_primary: Callable[[], None]
-
-    def synced(self, offset: int) -> None:
-        """Our append-only file is on the medium up to that offset of the history."""
-        self.primary.synced(offset)
-
-    def reset_statistics(self) -> None:
-        self.primary.statistics.reset()

@@ -114,6 +114,8 @@ class Primary:
         """The append-only file needs offsets, for WAITAOF, whether anybody follows or not."""
         self.counts_for_aof = is_on
         self._listen()
+        if not is_on:
+            self.acknowledgements.lose_file()
 
     def become(self, *, is_replica: bool) -> None:
         """Whose stream it is: our own effects', or our primary's (`forward`)."""
@@ -130,6 +132,11 @@ class Primary:
     def forward(self, data: bytes) -> None:
         """Our primary's next bytes."""
         self.feed(data)
+
+    def flush_forwarded(self) -> None:
+        """As `flush`, on a replica: no journal knows of us."""
+        if self._is_replica:
+            self.flush()
 
     def request_acks(self) -> None:
         """Somebody waits for acknowledgements: ask for them at the turn's end."""
