@@ -131,6 +131,8 @@ class Server:
         """Listen, load, keep time. Raises CannotListen, CannotLoad."""
         await self.listeners.open()
         self.following.begin()
+        self.log.notice(f"Running mode=standalone, port={self.state.port}.")
+        self.log.notice("Server initialized")
         await self._load()
         self.following.start()
         self.timekeeper.start()
@@ -172,8 +174,6 @@ class Server:
 
     def announce(self) -> None:
         """The lines by which a start is known to have succeeded."""
-        self.log.notice(f"Running mode=standalone, port={self.state.port}.")
-        self.log.notice(f"Server initialized, version {VERSION}")
         for kind, _, _ in self.state.listening:
             self.log.notice(f"Ready to accept connections {kind}")
 
