@@ -18,10 +18,11 @@ from miniredis.persist.rdb_format import Reader
 from miniredis.persist.rdb_stream import load_stream
 from miniredis.persist.rdb_vectors import load_vectors
 from miniredis.structures import listpack
-from miniredis.structures.chunks import List, Run, packed_run, plain_run
+from miniredis.structures.chunks import List
 from miniredis.structures.hash import Hash
 from miniredis.structures.legacy import read_intset, ziplist, zipmap
 from miniredis.structures.packed import HEADER_BYTES, entry_size
+from miniredis.structures.runs import Run, packed_run, plain_run
 from miniredis.structures.sets import HASHTABLE, LISTPACK, Set
 from miniredis.structures.zset import SortedSet
 

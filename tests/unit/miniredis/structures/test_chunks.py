@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from miniredis.structures.chunks import LIVE_RUNS, List
+from miniredis.structures.chain import LIVE_RUNS
+from miniredis.structures.chunks import List
 from miniredis.structures.packed import HEADER_BYTES, entry_size
 
 TRACE = Path(__file__).parents[3] / "golden" / "redis-7.4.1-list-encodings.txt"
