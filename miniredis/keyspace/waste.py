@@ -60,10 +60,13 @@ class Waste:
             self._values_told.append(is_told)
 
     def add_table(self, table: Table[Value] | Table[int], *, is_told: bool = False) -> None:
-        """A table that no database has any more."""
-        if table.size:
-            self.tables.append(table)
-            self._tables_told.append(is_told)
+        """A table that no database has any more. One with few keys is freed at once: who flushes often, a few keys each
+        time, would leave more than the ticks free."""
+        is_small = table.size <= LEAST
+        self.tables.append(table)
+        self._tables_told.append(is_told)
+        while is_small and self.tables and self.tables[-1] is table:
+            self._free_keys()
 
     def free(self) -> bool:
         """A tick's worth; whether there is more."""

@@ -166,3 +166,15 @@ def test_what_was_left_to_be_freed_is_counted(line: str, freed: int) -> None:
 def fill(world: World) -> None:
     for number in range(MANY):
         world.client.db.put(b"key:%d" % number, b"x")
+
+
+def test_small_flushes_leave_nothing_for_the_ticks() -> None:
+    """A test suite that flushes after every key would grow the server faster than its ticks free."""
+    world = World()
+    large(world, b"k")
+    for _ in range(100):
+        world("SET a 1 EX 100")
+        world("FLUSHALL ASYNC")
+    waste = world.state.keyspace.waste
+    assert not waste.tables
+    assert len(waste.values) == 1
