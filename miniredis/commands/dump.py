@@ -104,7 +104,7 @@ def _restore(call: Call) -> Reply:
         call.state.sanitized_payloads += 1
     deadline = ttl if options.is_absolute or not ttl else min(ttl + call.now, INT64_MAX)
     was_there = options.replaces and db.find_for_write(key) is not None
-    if deadline and deadline <= call.now:
+    if deadline and call.has_passed(deadline):
         if was_there:
             db.delete(key)
             db.notify(notify.GENERIC, b"del", key)

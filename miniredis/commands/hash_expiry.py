@@ -11,7 +11,6 @@ from miniredis.commands.shared import EXPIRY_UNITS, invalid_expiry
 from miniredis.engine.call import SYNTAX_ERROR, Call
 from miniredis.engine.registry import DENYOOM, FAST, READONLY, WRITE, command
 from miniredis.keyspace import field_expiry
-from miniredis.keyspace.db import IGNORES
 from miniredis.keyspace.notify import GENERIC, HASH
 from miniredis.structures.hash import Hash
 from protocol.resp.values import Failure, Reply
@@ -112,10 +111,9 @@ def _expire_field(call: Call, fields: Hash, name: bytes, instant: int, condition
 
 def _end_field(call: Call, fields: Hash, name: bytes, instant: int) -> int:
     """Let a field end at an instant; one that has passed deletes it, unless somebody else decides that."""
-    keyspace = call.db.keyspace
-    if instant <= call.now and keyspace.expiry_rule != IGNORES:
+    if call.has_passed(instant):
         fields.delete(name)
-        keyspace.expired_fields += 1
+        call.db.keyspace.expired_fields += 1
         return DELETED
     fields.expire(name, instant)
     return DONE

@@ -144,7 +144,7 @@ def _expire(call: Call, scale: int, base: int) -> int:
         raise invalid_expiry(call)
     if db.find_for_write(key) is None or not _may_expire(db.expiry(key), instant, conditions):
         return 0
-    if instant <= call.now:
+    if call.has_passed(instant):
         db.delete(key)
         db.notify(notify.GENERIC, b"del", key)
         call.replicate(b"UNLINK" if call.settings.lazyfree_lazy_expire else b"DEL", key)

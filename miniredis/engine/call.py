@@ -123,6 +123,13 @@ class Call:
             raise Failure("ERR timeout is out of range")
         return timeout
 
+    def has_passed(self, instant: int) -> bool:
+        """Whether what ends at this instant (ms) is over already, and need not begin. Replicas, and who reads an
+        append-only file, leave that to whoever decided it at a time when it was not."""
+        if instant > self.now:
+            return False
+        return not self.state.is_replica and self.origin not in (Origin.PRIMARY, Origin.AOF)
+
     # Arguments.
 
     def integer(self, at: int, error: str = NOT_AN_INTEGER) -> int:
