@@ -1,8 +1,8 @@
 """Outgoing connections that come back: dial, hand over, and when lost dial again after a growing, jittered pause."""
 
 import asyncio
-import random
 from collections.abc import Callable
+from random import Random
 from typing import TYPE_CHECKING
 
 from protocol.net.connection import Connection, Session, Turn
@@ -47,7 +47,7 @@ class Dialer:
         self,
         loop: asyncio.AbstractEventLoop,
         turn: Turn,
-        chance: random.Random,
+        chance: Random,
         open_session: Callable[[Connection], Session],
         host: str,
         port: int,

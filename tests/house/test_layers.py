@@ -27,10 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "minikafka.controller": FLOORS | {"minikafka.raft", "minikafka.metadata"},
     "minikafka.coordinator": FLOORS | {"minikafka.replica", "minikafka.metadata"},
     "minikafka.api": FLOORS
-    | {
-        f"minikafka.{room}"
-        for room in ("log", "raft", "metadata", "security", "replica", "controller", "coordinator", "config")
-    },
+    | {f"minikafka.{room}" for room in ("log", "raft", "metadata", "security", "replica", "controller", "coordinator")},
     # miniredis, bottom up
     "miniredis.structures": FLOORS,
     "miniredis.keyspace": FLOORS | {"miniredis.structures"},
@@ -45,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
         for room in ("structures", "keyspace", "persist", "replication", "pubsub", "access", "scripting")
     },
 }
-ALLOWED["miniredis.commands"] = ALLOWED["miniredis.engine"] | {"miniredis.engine", "miniredis.config"}
+ALLOWED["miniredis.commands"] = ALLOWED["miniredis.engine"] | {"miniredis.engine"}
 WIRING = {"minikafka", "miniredis"}  # the modules directly in a server's package may import everything below
 
 
@@ -70,11 +67,3 @@ def test_imports_go_down(name: str) -> None:
             assert not (other.split(".")[0] in WIRING and other.split(".")[0] != own), f"{where}: the servers are apart"
         elif other != own:
             assert other in ALLOWED[own], f"{where}: {own} may not import {target}"
-
-
-def test_servers_do_not_share_a_config() -> None:
-    """`config` is the only wiring module a lower room may name, and only for its types."""
-    for own in ALLOWED:
-        for allowed in ALLOWED[own]:
-            server = allowed.split(".")[0]
-            assert server == "protocol" or server == own.split(".")[0]
