@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from miniredis.engine.call import Call, Origin
 from miniredis.engine.client import IN_MULTI, Client
+from miniredis.engine.guards import OF_REPLICA
 from miniredis.engine.registry import UNQUEUED
 from miniredis.keyspace.db import IGNORES
 from protocol.resp.values import Failure
@@ -32,17 +33,21 @@ class Replay:
         self._client = Client(0, state.dbs[0])
         self._call = self._client.call = Call(state, self._client, Origin.AOF)
         self._rule = state.keyspace.expiry_rule
+        self._lifted = 0  # modes in which clients are refused
 
     def open(self) -> None:
         """A load begins: the file says from its own beginning which database it is about."""
         engine = self._engine
         engine.journal.hush(True)
         self._rule, engine.keyspace.expiry_rule = engine.keyspace.expiry_rule, IGNORES
+        self._lifted = engine.state.mode & OF_REPLICA
+        engine.state.mode &= ~self._lifted
         self._call.select(engine.state.dbs[0])
         self._call.deny_blocking = True
 
     def close(self) -> None:
         self._engine.keyspace.expiry_rule = self._rule
+        self._engine.state.mode |= self._lifted
         self._engine.journal.hush(False)
 
     @property

@@ -420,6 +420,7 @@ class AppendOnly:
         if self.state == WAITS:
             self._unfollow()
             self.file.end()
+            self._log.notice(f"Removing the temp incr aof file {self._temporary_increment} in the background")
             self._remove(self._path(self._temporary_increment))
 
     def is_limited(self) -> bool:
