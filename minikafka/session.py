@@ -10,8 +10,9 @@ Laws
 3. What a client can make us hold is bounded: unread input stops being read past `MAX_WAITING_BYTES` while a request is
    running, output past the connection's high watermark stops the reading and running of requests. What all clients
    together have not taken of their large answers is counted, and Fetch gives less where that is much.
-4. What takes long is done in slices of the loop (`Slices`): a handler that gives a generator, and the encoding of an
-   answer with many elements. The request holds its place meanwhile, and the client's next waits.
+4. What takes long is done in slices of the loop (`Slices`): the decoding of a request with many elements, a handler
+   that gives a generator, the encoding of a long answer. The request holds its place meanwhile, and the client's next
+   waits.
 5. A request nobody can answer (unknown key, version not served, undecodable body) closes the connection, with a line in
    the log that names the client, as Kafka's network layer does. ApiVersions alone is answered in any version.
 """
@@ -38,7 +39,7 @@ from protocol.kafka.framing import (
     skip_header_tags,
 )
 from protocol.kafka.primitives import Buffer, ProtocolError
-from protocol.kafka.schema import Response
+from protocol.kafka.schema import Request, Response
 from protocol.net.connection import Connection
 
 API_VERSIONS = 18
@@ -47,7 +48,7 @@ MAX_OPEN_ANSWERS = 1000  # pipelined requests of one client whose answers are no
 SLICE = 128  # requests run one after the other before their answers are sent: while we go on, the client does too
 FRAME_BYTES = 256  # what a waiting request takes beside its own bytes: one may be empty
 LARGE_ANSWER_BYTES = 64 * 1024  # answers from here on count as the broker's, until the client has taken them
-LONG_REQUEST_BYTES = 4096  # from here on a request may name so much that its answer is encoded in slices
+LONG_REQUEST_BYTES = 4096  # from here on a request may name so much that it is worked on in slices
 LONG_LIST = 250  # entries of an answer, likewise
 MAX_CLIENT_TEXT = 200  # of a client's own words that one log line may carry
 
@@ -55,7 +56,10 @@ MAX_CLIENT_TEXT = 200  # of a client's own words that one log line may carry
 class Route:
     """One (key, version) made ready to run: found once, then a dictionary hit per request."""
 
-    __slots__ = ("api", "decode", "handler", "has_tagged_head", "lists", "needs", "pipelined", "shortcut", "version")
+    __slots__ = (
+        "api", "decode", "decode_in_slices", "handler", "has_tagged_head", "lists", "needs", "pipelined", "shortcut",
+        "version",
+    )  # fmt: skip
 
     def __init__(self, api: Api, version: int) -> None:
         schema = api.schema
@@ -65,6 +69,7 @@ class Route:
         self.needs = api.needs
         self.pipelined = api.pipelined
         self.decode: Callable[[int, Buffer, int], Any] = schema.decode
+        self.decode_in_slices: Callable[[int, Buffer, int], Generator[None, None, Any]] = schema.decode_in_slices
         self.has_tagged_head = version >= schema.flexible
         self.shortcut = api.shortcut(version) if api.shortcut is not None else None
         self.lists = tuple(row.name for row in schema.reply.fields if row.is_list and row.is_struct)
@@ -232,19 +237,23 @@ class Session:
             if framed is not None:
                 self.connection.write(framed)
                 return
-        request = route.decode(version, frame, start)
         is_long = len(frame) >= LONG_REQUEST_BYTES
-        try:
-            if route.needs is not None:
-                context.allow(*route.needs)
-            answer = route.handler(context, request)
-        except KafkaError as error:
-            answer = refusal_in_slices(request, version, error) if is_long else refusal(request, version, error)
-        except (ProtocolError, Hangup):
-            raise
-        except Exception:
-            self.log.fault("%s v%d from %s failed", route.api.name, version, self.who())
-            answer = refusal(request, version, UnknownServerError())
+        if is_long:
+            decoding = route.decode_in_slices(version, frame, start)
+            try:
+                next(decoding)
+            except StopIteration as done:
+                request = done.value
+            else:
+                self.is_busy = True
+                slot = Slot(is_long=True)
+                self.slots.append(slot)
+                work = self.decode_at_length(decoding, slot, route, correlation_id)
+                self.context.services.slices.start(work, self)
+                return
+        else:
+            request = route.decode(version, frame, start)
+        answer = self.handle(route, request, is_long=is_long)
         if answer is None:
             return
         if isinstance(answer, Response) and not is_long and not route.is_long(answer):
@@ -264,6 +273,35 @@ class Session:
             self.context.services.slices.start(self.at_length(slot, route, correlation_id, request, answer), self)
             return
         self.wait_for(answer, slot, route, correlation_id, request)
+
+    def handle(self, route: Route, request: Request, *, is_long: bool) -> Any:
+        """What the handler gives, or the answer that says why it gave none."""
+        version = route.version
+        try:
+            if route.needs is not None:
+                self.context.allow(*route.needs)
+            return route.handler(self.context, request)
+        except KafkaError as error:
+            return refusal_in_slices(request, version, error) if is_long else refusal(request, version, error)
+        except (ProtocolError, Hangup):
+            raise
+        except Exception:
+            self.log.fault("%s v%d from %s failed", route.api.name, version, self.who())
+            failed = UnknownServerError()
+            return refusal_in_slices(request, version, failed) if is_long else refusal(request, version, failed)
+
+    def decode_at_length(
+        self, decoding: Generator[None, None, Request], slot: Slot, route: Route, correlation_id: int
+    ) -> Generator[None, None, None]:
+        """A request that takes long from its first byte on. No other of this client is run meanwhile, so that the
+        context still speaks of this one when its handler is called."""
+        try:
+            request = yield from decoding
+            answer = self.handle(route, request, is_long=True)
+        except (ProtocolError, Hangup) as problem:
+            self.hang_up(str(problem))
+            return
+        yield from self.at_length(slot, route, correlation_id, request, answer)
 
     def wait_for(self, answer: Future[Any], slot: Slot, route: Route, correlation_id: int, request: Any) -> None:
         """The answer will come."""

@@ -13,7 +13,7 @@ the answer is made.
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from functools import partial
 from typing import Any
 
@@ -44,6 +44,7 @@ from protocol.kafka.messages.produce import (
     FetchResponse,
 )
 from protocol.kafka.schema import each
+from protocol.ops.slices import taken
 
 READ_COMMITTED = 1
 CONSUMER = -1
@@ -69,9 +70,10 @@ class Asked:
 
     __slots__ = ("answer", "error", "item", "key", "partition", "topic")
 
-    def __init__(self, key: FetchKey, item: FetchPartition) -> None:
+    item: FetchPartition  # only of one that was found
+
+    def __init__(self, key: FetchKey) -> None:
         self.key = key
-        self.item = item
         self.topic = ""
         self.partition: Partition | None = None
         self.error: KafkaError | None = None
@@ -82,7 +84,7 @@ class Fetching:
     """One Fetch request from its arrival to its answer. One of many partitions is worked on in slices."""
 
     __slots__ = (
-        "_answer", "_asked", "_broker", "_cold", "_errors", "_is_committed_only", "_is_first", "_is_follower",
+        "_answer", "_asked", "_broker", "_cold", "_count", "_errors", "_is_committed_only", "_is_first", "_is_follower",
         "_is_looking", "_leaders", "_left", "_max_bytes", "_parked", "_replica_id", "_request", "_session",
         "_shall_look_again", "_version",
     )  # fmt: skip
@@ -99,6 +101,7 @@ class Fetching:
         self._max_bytes = min(request.max_bytes, broker.replicas.fetch_max_bytes)
         self._session: FetchSession | None = None
         self._asked: list[Asked] = []
+        self._count = sum(len(topic.partitions) for topic in request.topics)  # of what is looked for
         self._leaders: set[int] = set()
         self._errors: dict[type[KafkaError], KafkaError] = {}  # one of each kind: a Fetch tells no texts
         self._answer: Future[FetchResponse] | None = None
@@ -109,22 +112,20 @@ class Fetching:
 
     def begin(self) -> FetchResponse | Future[FetchResponse] | Generator[None, None, Any]:
         """Answer now, or give a Future, or what will."""
+        request = self._request
         items = self._items()
-        if len(items) > PARTITIONS_A_SLICE:
+        if self._count > PARTITIONS_A_SLICE:
             return self._begin_in_slices(items)
         self._asked = [self._find(key, item) for key, item in items]
-        request = self._request
         if self._is_unwilling() or self._missing(self._asked, self._wanted()) <= 0:
             return self._make()
         return self._park(request.max_wait_ms)
 
-    def _begin_in_slices(self, items: list[Item]) -> Generator[None, None, Any]:
-        while items:  # what was taken over is not kept twice
-            some = items[-PARTITIONS_A_SLICE:]
-            del items[-PARTITIONS_A_SLICE:]
-            self._asked += [self._find(key, item) for key, item in reversed(some)]
-            yield
-        self._asked.reverse()
+    def _begin_in_slices(self, items: Iterator[Item]) -> Generator[None, None, Any]:
+        for key, item in items:
+            self._asked.append(self._find(key, item))
+            if len(self._asked) % PARTITIONS_A_SLICE == 0:
+                yield
         if self._is_unwilling() or (yield from self._has_enough()):
             return (yield from self._make_in_slices())
         return self._park(self._request.max_wait_ms)
@@ -145,34 +146,45 @@ class Fetching:
 
     # ── what is asked ──
 
-    def _items(self) -> list[Item]:
+    def _items(self) -> Iterator[Item]:
         """The partitions of the request; of an incremental one, those of its session."""
-        request = self._request
-        uses_ids = self._version >= FIRST_WITH_TOPIC_IDS
-        named: list[Item] = []
-        for topic in request.topics:
-            name: str | bytes = bytes(topic.topic_id) if uses_ids else topic.topic
-            for item in topic.partitions:
-                named.append(((name, item.partition), item))
+        request, uses_ids = self._request, self._version >= FIRST_WITH_TOPIC_IDS
         if request.session_id == NO_SESSION and request.session_epoch == -1:
-            return named
+            return self._named()
         sessions, now_ms = self._broker.replicas.fetch_sessions, self._broker.clock.wall_ms()
         if request.session_epoch in FULL_EPOCHS:
             sessions.close(request.session_id)
             if request.session_epoch == 0:
                 self._session = sessions.create(
-                    len(named), is_follower=self._is_follower, uses_ids=uses_ids, now_ms=now_ms
+                    self._count, is_follower=self._is_follower, uses_ids=uses_ids, now_ms=now_ms
                 )
-                if self._session is not None:
-                    sessions.change(self._session, named, ())
-            return named
-        session = sessions.resume(request.session_id, request.session_epoch, uses_ids=uses_ids, now_ms=now_ms)
-        sessions.change(session, named, self._forgotten(uses_ids))
-        if not session.partitions:
-            sessions.close(session.id)
-            return []
-        self._session = session
-        return [(key, wanted.asked) for key, wanted in session.partitions.items()]
+            if self._session is None:
+                return self._named()
+            sessions.change(self._session, self._named(), ())
+        else:
+            session = sessions.resume(request.session_id, request.session_epoch, uses_ids=uses_ids, now_ms=now_ms)
+            sessions.change(session, self._named(), self._forgotten(uses_ids))
+            if not session.partitions:
+                sessions.close(session.id)
+                self._count = 0
+                return iter(())
+            self._session = session
+        self._count = len(self._session.partitions)
+        return self._followed(self._session)
+
+    def _named(self) -> Iterator[Item]:
+        """What the request names. It is read once: what was taken over is not held twice."""
+        uses_ids = self._version >= FIRST_WITH_TOPIC_IDS
+        for topic in taken(self._request.topics):
+            name: str | bytes = bytes(topic.topic_id) if uses_ids else topic.topic
+            for item in taken(topic.partitions):
+                yield (name, item.partition), item
+
+    def _followed(self, session: FetchSession) -> Iterator[Item]:
+        for key in list(session.partitions):
+            wanted = session.partitions.get(key)
+            if wanted is not None:  # and not forgotten meanwhile
+                yield key, wanted.asked
 
     def _forgotten(self, uses_ids: bool) -> list[FetchKey]:
         return [
@@ -182,7 +194,7 @@ class Fetching:
         ]
 
     def _find(self, key: FetchKey, item: FetchPartition) -> Asked:
-        asked = Asked(key, item)
+        asked = Asked(key)
         broker = self._broker
         try:
             name = key[0]
@@ -194,7 +206,7 @@ class Fetching:
             partition.check_leader(item.current_leader_epoch)
             if self._is_follower:
                 partition.follower_at(self._replica_id, item.fetch_offset, item.log_start_offset)
-            asked.partition = partition
+            asked.partition, asked.item = partition, item
         except KafkaError as error:
             self._refuse(asked, error)
         return asked
@@ -296,9 +308,10 @@ class Fetching:
     def _missing(self, some: list[Asked], left: int) -> int:
         """How many of `left` bytes some partitions do not have; 0 where something must be told at once."""
         for asked in some:
-            partition, item = asked.partition, asked.item
+            partition = asked.partition
             if partition is None or not partition.is_leader:
                 return 0
+            item = asked.item
             log, offset = partition.log, item.fetch_offset
             if not log.log_start_offset <= offset <= log.log_end_offset:
                 return 0
@@ -332,11 +345,12 @@ class Fetching:
 
     def _take(self, asked: Asked) -> None:
         """One partition's part of the answer."""
+        if asked.error is not None:  # raised again, it would remember that
+            return
         try:
             asked.answer, read = self._read(asked, self._left, self._is_first)
         except KafkaError as error:
-            if error is not asked.error:
-                self._refuse(asked, error)
+            self._refuse(asked, error)
             return
         if isinstance(read, Future):
             self._cold.append((read, asked))
@@ -350,8 +364,6 @@ class Fetching:
 
     def _read(self, asked: Asked, left: int, is_first: bool) -> tuple[FetchPartitionData, Read | Future[Read] | None]:
         """The partition's answer without its records, and those."""
-        if asked.error is not None:
-            raise asked.error
         partition, item = asked.partition, asked.item
         assert partition is not None
         if not partition.is_leader:  # since it was found; it may be gone from here altogether
@@ -391,14 +403,14 @@ class Fetching:
         assert error is not None
         was_looked_for = asked.partition is not None or not isinstance(error, NOT_LOOKED_FOR)
         answer = FetchPartitionData(
-            partition_index=asked.item.partition,
+            partition_index=asked.key[1],
             error_code=error.code,
             high_watermark=-1,
             aborted_transactions=None if was_looked_for and not self._is_committed_only else [],
             records=b"",
         )
         if self._version >= FIRST_WITH_LEADERS and isinstance(error, NotLeaderOrFollower | FencedLeaderEpoch):
-            answer.current_leader = leader_of(self._broker, asked.topic, asked.item.partition)
+            answer.current_leader = leader_of(self._broker, asked.topic, asked.key[1])
             if answer.current_leader is not None:
                 self._leaders.add(answer.current_leader.leader_id)
         return answer
@@ -414,23 +426,18 @@ class Fetching:
             picked = session.pick(answers)
             if self._request.session_epoch != 0:
                 answers = picked
-        topics: dict[str | bytes, list[Asked]] = {}
-        for asked in answers:
-            name = asked.key[0]
-            topic = topics.get(name)
-            if topic is None:
-                topics[name] = [asked]
-            else:
-                topic.append(asked)
-        responses = []
-        for name, some in topics.items():
-            told = each(some, self._told) if len(some) > 1 else [self._told(some[0])]
-            responses.append(
-                FetchableTopicResponse(topic_id=name, partitions=told)
-                if isinstance(name, bytes)
-                else FetchableTopicResponse(topic=name, partitions=told)
-            )
-        response = FetchResponse(session_id=session_id, responses=responses)
+        # A topic's partitions that follow one another are told together, as Kafka tells them.
+        starts = [at for at, asked in enumerate(answers) if at == 0 or asked.key[0] != answers[at - 1].key[0]]
+        starts.append(len(answers))
+
+        def told(at: int) -> FetchableTopicResponse:
+            some, name = range(starts[at], starts[at + 1]), answers[starts[at]].key[0]
+            partitions = each(some, lambda one: self._told(answers[one]))
+            if isinstance(name, bytes):
+                return FetchableTopicResponse(topic_id=name, partitions=partitions)
+            return FetchableTopicResponse(topic=name, partitions=partitions)
+
+        response = FetchResponse(session_id=session_id, responses=each(range(len(starts) - 1), told))
         if self._leaders:
             response.node_endpoints = endpoints(self._broker, self._leaders)
         return response

@@ -78,6 +78,7 @@ from protocol.kafka.messages.groups import (
     SyncGroupRequest,
 )
 from protocol.kafka.schema import each
+from protocol.ops.slices import at_once, taken
 
 NO_NODE = (-1, "", -1)
 GROUP, TRANSACTION, SHARE = 0, 1, 2  # FindCoordinator's key types
@@ -101,6 +102,7 @@ GROUP_RIGHTS = (
 NOT_ASKED = -(1 << 31)
 GROUPS_A_SLICE = 500  # asked for by one request, sorted by their shards at a time
 GROUPS_A_STEP = 64  # whose offsets are looked up before others may have their turn
+TOPICS_A_STEP = 64  # of a commit, likewise
 
 
 def _caller(broker: Context) -> Caller:
@@ -250,12 +252,19 @@ def leave_group(broker: Context, request: LeaveGroupRequest) -> Any:
 def offset_commit(broker: Context, request: OffsetCommitRequest) -> Any:
     """Store offsets for the partitions that exist; the others are answered here."""
     broker.allow(Operation.READ, Resource.GROUP, request.group_id)
+    work = _committing(broker, request)
+    return work if len(request.topics) > TOPICS_A_STEP else at_once(work)
+
+
+def _committing(broker: Context, request: OffsetCommitRequest) -> Generator[None, None, Any]:
     refused: dict[tuple[str, bytes], OffsetCommitResponseTopic] = {}
     accepted = []
-    for topic in request.topics:
+    for at, topic in enumerate(taken(request.topics)):
         partitions = _accepted_partitions(broker, topic, refused)
         if partitions:
             accepted.append(OffsetCommitRequestTopic(name=topic.name, topic_id=topic.topic_id, partitions=partitions))
+        if at % TOPICS_A_STEP == TOPICS_A_STEP - 1:
+            yield
     if not accepted:
         return OffsetCommitResponse(topics=list(refused.values()))
     request.topics = accepted

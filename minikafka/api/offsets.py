@@ -9,7 +9,9 @@ time -1   latest: high watermark, or last stable offset for readers of committed
 from __future__ import annotations
 
 from asyncio import Future
+from collections.abc import Generator, Sequence
 from functools import partial
+from typing import Any
 
 from minikafka.api.context import Context
 from minikafka.api.registry import Operation, Resource, api
@@ -37,12 +39,16 @@ from protocol.kafka.messages.produce import (
     ListOffsetsPartitionResponse,
     ListOffsetsRequest,
     ListOffsetsResponse,
+    ListOffsetsTopic,
     ListOffsetsTopicResponse,
     OffsetForLeaderEpochRequest,
     OffsetForLeaderEpochResponse,
     OffsetForLeaderPartition,
+    OffsetForLeaderTopic,
     OffsetForLeaderTopicResult,
 )
+from protocol.kafka.schema import each
+from protocol.ops.slices import at_once, taken
 
 LATEST, EARLIEST, MAX_TIMESTAMP, EARLIEST_LOCAL, LATEST_TIERED, EARLIEST_PENDING_UPLOAD = -1, -2, -3, -4, -5, -6
 SINCE = {LATEST: 1, EARLIEST: 1, MAX_TIMESTAMP: 7, EARLIEST_LOCAL: 8, LATEST_TIERED: 9, EARLIEST_PENDING_UPLOAD: 11}
@@ -51,6 +57,8 @@ READ_COMMITTED = 1
 CONSUMER = -1
 DEBUGGING_CONSUMER = -2
 HIGH_WATERMARK = -1  # as the offset of a DeleteRecords
+TOPICS_A_SLICE = 500  # that are looked through without a stop
+PARTITIONS_A_SLICE = 100  # whose logs are shortened without a stop
 INTERNAL_TOPICS = frozenset(("__consumer_offsets", "__transaction_state", "__share_group_state"))
 
 
@@ -58,35 +66,63 @@ INTERNAL_TOPICS = frozenset(("__consumer_offsets", "__transaction_state", "__sha
 
 
 @api(ListOffsetsRequest, 1, 11)
-def list_offsets(broker: Context, request: ListOffsetsRequest) -> ListOffsetsResponse:
+def list_offsets(
+    broker: Context, request: ListOffsetsRequest
+) -> ListOffsetsResponse | Generator[None, None, ListOffsetsResponse]:
     """Find offsets by time, or the ends of a log."""
-    seen: set[tuple[str, int]] = set()
-    twice: set[tuple[str, int]] = set()
-    for topic in request.topics:
-        for asked in topic.partitions:
-            place = (topic.name, asked.partition_index)
-            (twice if place in seen else seen).add(place)
-    response = ListOffsetsResponse(topics=[])
-    for topic in request.topics:
-        answers = []
-        for asked in {one.partition_index: one for one in topic.partitions}.values():
+    work = _listed(broker, request)
+    return work if len(request.topics) > TOPICS_A_SLICE else at_once(work)
+
+
+def _listed(broker: Context, request: ListOffsetsRequest) -> Generator[None, None, ListOffsetsResponse]:
+    twice = yield from _named_twice(request.topics)
+
+    def told(topic: ListOffsetsTopic) -> ListOffsetsTopicResponse:
+        name = topic.name
+        is_refused = broker.authorizer is not None and not broker.may(Operation.DESCRIBE, Resource.TOPIC, name)
+
+        def of(asked: ListOffsetsPartition) -> ListOffsetsPartitionResponse:
+            index = asked.partition_index
             try:
-                if broker.authorizer and not broker.may(Operation.DESCRIBE, Resource.TOPIC, topic.name):
+                if is_refused:
                     raise TopicAuthorizationFailed
-                if (topic.name, asked.partition_index) in twice:
+                if (name, index) in twice:
                     raise InvalidRequest
-                found = find_offset(broker, topic.name, asked, request)
-                answer = ListOffsetsPartitionResponse(
-                    partition_index=asked.partition_index,
-                    timestamp=found.timestamp,
-                    offset=found.offset,
-                    leader_epoch=found.leader_epoch,
-                )
+                found = find_offset(broker, name, asked, request)
             except KafkaError as error:
-                answer = ListOffsetsPartitionResponse(partition_index=asked.partition_index, error_code=error.code)
-            answers.append(answer)
-        response.topics.append(ListOffsetsTopicResponse(name=topic.name, partitions=answers))
-    return response
+                return ListOffsetsPartitionResponse(partition_index=index, error_code=error.code)
+            return ListOffsetsPartitionResponse(
+                partition_index=index, timestamp=found.timestamp, offset=found.offset, leader_epoch=found.leader_epoch
+            )
+
+        once = {one.partition_index: one for one in topic.partitions}
+        return ListOffsetsTopicResponse(name=name, partitions=each(list(once.values()), of))
+
+    return ListOffsetsResponse(topics=each(request.topics, told))
+
+
+def _named_twice(topics: Sequence[ListOffsetsTopic]) -> Generator[None, None, set[tuple[str, int]]]:
+    """The partitions that a request names more than once."""
+    names: set[str] = set()
+    repeated: dict[str, set[int]] = {}  # topics that come again, and the partitions seen of them
+    for at, topic in enumerate(topics):
+        if topic.name in names:
+            repeated[topic.name] = set()
+        names.add(topic.name)
+        if at % TOPICS_A_SLICE == TOPICS_A_SLICE - 1:
+            yield
+    twice: set[tuple[str, int]] = set()
+    for at, topic in enumerate(topics):
+        seen = repeated.get(topic.name)
+        if seen is None:
+            seen = set()
+        for asked in topic.partitions:
+            if asked.partition_index in seen:
+                twice.add((topic.name, asked.partition_index))
+            seen.add(asked.partition_index)
+        if at % TOPICS_A_SLICE == TOPICS_A_SLICE - 1:
+            yield
+    return twice
 
 
 NOT_FOUND = FoundTimestamp(-1, -1, -1)
@@ -145,11 +181,13 @@ def _latest(partition: Partition, is_committed_only: bool, version: int) -> int:
 @api(OffsetForLeaderEpochRequest, 2, 4)
 def offset_for_leader_epoch(broker: Context, request: OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse:
     """Say where leader epochs ended."""
-    response = OffsetForLeaderEpochResponse(topics=[])
-    for topic in request.topics:
-        answers = [_epoch_end(broker, topic.topic, asked) for asked in topic.partitions]
-        response.topics.append(OffsetForLeaderTopicResult(topic=topic.topic, partitions=answers))
-    return response
+
+    def told(topic: OffsetForLeaderTopic) -> OffsetForLeaderTopicResult:
+        name = topic.topic
+        answers = each(topic.partitions, lambda asked: _epoch_end(broker, name, asked))
+        return OffsetForLeaderTopicResult(topic=name, partitions=answers)
+
+    return OffsetForLeaderEpochResponse(topics=each(request.topics, told))
 
 
 def _epoch_end(broker: Context, topic: str, asked: OffsetForLeaderPartition) -> EpochEndOffset:
@@ -169,14 +207,20 @@ def _epoch_end(broker: Context, topic: str, asked: OffsetForLeaderPartition) -> 
 
 
 @api(DeleteRecordsRequest, 0, 2)
-def delete_records(
-    broker: Context, request: DeleteRecordsRequest
-) -> DeleteRecordsResponse | Future[DeleteRecordsResponse]:
+def delete_records(broker: Context, request: DeleteRecordsRequest) -> Any:
     """Drop everything before given offsets."""
+    work = _deleting(broker, request)
+    return work if sum(len(topic.partitions) for topic in request.topics) > PARTITIONS_A_SLICE else at_once(work)
+
+
+def _deleting(
+    broker: Context, request: DeleteRecordsRequest
+) -> Generator[None, None, DeleteRecordsResponse | Future[DeleteRecordsResponse]]:
     response = DeleteRecordsResponse(topics=[])
     is_changed = False
-    for topic in request.topics:
-        answers = []
+    for topic in taken(request.topics):
+        answers: list[DeleteRecordsPartitionResult] = []
+        response.topics.append(DeleteRecordsTopicResult(name=topic.name, partitions=answers))
         for asked in {one.partition_index: one for one in topic.partitions}.values():
             try:
                 start = _delete(broker, topic.name, asked)
@@ -187,7 +231,10 @@ def delete_records(
                     partition_index=asked.partition_index, low_watermark=-1, error_code=error.code
                 )
             answers.append(answer)
-        response.topics.append(DeleteRecordsTopicResult(name=topic.name, partitions=answers))
+            if len(answers) % PARTITIONS_A_SLICE == 0:
+                yield
+        if len(response.topics) % PARTITIONS_A_SLICE == 0:
+            yield
     if not is_changed:
         return response
     # What was dropped must stay dropped: the new starts are on the medium before the answer leaves.

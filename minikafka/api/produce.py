@@ -46,6 +46,7 @@ from protocol.kafka.messages.produce import (
     TopicProduceData,
     TopicProduceResponse,
 )
+from protocol.ops.slices import at_once
 
 ACKS_ALL = -1
 NO_ACKS = 0
@@ -78,14 +79,7 @@ def produce(
 ) -> ProduceResponse | Future[ProduceResponse] | Generator[None, None, Any] | None:
     """Append record batches. A partition named twice is written and answered once: what was named last counts."""
     working = appending(broker, request)
-    if count_partitions(request) > PARTITIONS_A_SLICE:
-        return working
-    try:
-        next(working)
-    except StopIteration as done:
-        answer: ProduceResponse | Future[ProduceResponse] | None = done.value
-        return answer
-    raise AssertionError("so few partitions take no second slice")
+    return working if count_partitions(request) > PARTITIONS_A_SLICE else at_once(working)
 
 
 def appending(

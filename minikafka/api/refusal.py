@@ -15,6 +15,7 @@ from typing import Any
 from protocol.kafka.codegen import Field, resolve
 from protocol.kafka.errors import KafkaError
 from protocol.kafka.schema import Request, Response, Struct
+from protocol.ops.slices import at_once
 
 ERROR_CODE = "error_code"
 ERROR_MESSAGE = "error_message"
@@ -37,13 +38,7 @@ ENTRIES_A_SLICE = 64
 
 def refusal(request: Request, version: int, error: KafkaError) -> Response:
     """The reply that says `error` for all that `request` asked."""
-    making = refusal_in_slices(request, version, error)
-    while True:
-        try:
-            next(making)
-        except StopIteration as done:
-            reply: Response = done.value
-            return reply
+    return at_once(refusal_in_slices(request, version, error))
 
 
 def refusal_in_slices(request: Request, version: int, error: KafkaError) -> Generator[None, None, Response]:

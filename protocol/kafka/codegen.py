@@ -5,10 +5,11 @@ Runs of fixed-size fields become one `struct` call, into which the length of the
 
     decode(data, position, budget) -> message      budget: bytes of Python objects it may still make
     encode(message, out) -> [buffer, …]            out: bytearray already holding what goes before (a frame's header)
-    encode in slices                               the same as a generator, which stops after every so many elements
+    in slices                                      either as a generator, which stops after every so many elements
 
 What the decoder checks before it believes: a length against the end of the data, a count against the bytes left (an
-element takes at least one) and against the budget, a null against the field table.
+element takes at least one) and against the budget, a null against the field table. The plain decoder takes from the
+budget what an element may cost at most; the slicing one, for messages so long that it matters, what it does cost.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ __all__ = [
     "build_constructor",
     "build_decoder",
     "build_encoder",
+    "build_slicing_decoder",
     "build_slicing_encoder",
     "parse_annotation",
     "plain_default",
@@ -45,7 +47,13 @@ STRUCT_BYTES = SLOT_BYTES + 32
 LIST_BYTES = SLOT_BYTES + 56
 TAG_BYTES = 96  # an unknown tagged field makes nothing, but takes as much time: it costs what Kafka keeps of it
 
-SLICE_ELEMENTS = 128  # encoded between two stops, a power of two: about half a millisecond
+CACHED_INTS = (-5, 256)  # they are there already, one of each
+INT_BYTES = 32  # of any other
+FIXED_BYTES = {"f64": 24, "Uuid": 56}  # of what is made anew each time
+
+SLICE_ELEMENTS = 128  # decoded or encoded between two stops: about half a millisecond
+NUMBERS_AN_ELEMENT = 64  # of a list of plain numbers, which take as long as one element
+TAGS_AN_ELEMENT = 8  # that are stepped over, likewise
 
 
 @dataclass(slots=True)
@@ -116,6 +124,15 @@ def build_constructor(owner: Any) -> Callable[..., None]:
 def build_decoder(owner: Any, version: int, flexible: int) -> Callable[[Any, int, int], Any]:
     """The decoder of a message class at a version."""
     decoder: Callable[[Any, int, int], Any] = DecoderWriter(owner, version, version >= flexible).compile("decode")
+    return decoder
+
+
+def build_slicing_decoder(
+    owner: Any, version: int, flexible: int
+) -> Callable[[Any, int, int], Generator[None, None, Any]]:
+    """The decoder of a message class at a version, as a generator that stops every `SLICE_ELEMENTS`."""
+    writer = DecoderWriter(owner, version, version >= flexible, is_slicing=True)
+    decoder: Callable[[Any, int, int], Generator[None, None, Any]] = writer.compile("decode")
     return decoder
 
 
@@ -190,6 +207,22 @@ def value_bytes(owner: Any, row: Field, version: int) -> int:
     return RECORDS_BYTES if row.kind == "Records" else VALUE_BYTES.get(row.kind, TEXT_BYTES)
 
 
+def least_bytes(owner: Any, row: Field, version: int) -> int:
+    """What an element of a list costs before anything of it is looked at."""
+    return SLOT_BYTES + least_memory_of(resolve(owner, row.kind), version) if row.is_struct else SLOT_BYTES
+
+
+def least_memory_of(owner: Any, version: int) -> int:
+    """What one instance of a struct costs at a version where its numbers are small and its texts and lists empty."""
+    size = STRUCT_BYTES - SLOT_BYTES + SLOT_BYTES * len(owner.fields)
+    for row in owner.fields:
+        if row.is_list:
+            size += LIST_BYTES - SLOT_BYTES if row.default == [] or row.is_in(version) else 0
+        elif row.is_in(version) and row.tag is None:
+            size += FIXED_BYTES.get(row.kind, 0)
+    return size
+
+
 @dataclass(slots=True)
 class Writer:
     """Source lines at an indentation, and the globals they will see."""
@@ -202,7 +235,7 @@ class Writer:
     depth: int = 1
     pending: list[tuple[str, str]] = attribute(default_factory=list)  # fixed-size fields in hand: (what, format)
     names: int = 0
-    is_slicing: bool = False  # an encoder that stops every so many elements
+    is_slicing: bool = False  # stops every so many elements
 
     def line(self, text: str) -> None:
         """One line of source."""
@@ -218,6 +251,14 @@ class Writer:
         name = f"{stem}_{getattr(value, '__name__', len(self.scope))}"
         self.scope[name] = value
         return name
+
+    def stop_now_and_then(self) -> None:
+        """The end of an element: where slices are asked for, the place to stop."""
+        if self.is_slicing:
+            self.line("left -= 1")
+            self.line("if left <= 0:")
+            self.line(f"    left = {SLICE_ELEMENTS}")
+            self.line("    yield")
 
     def compiled(self, name: str, source: str) -> Any:
         """Run the source and hand out the function it defines."""
@@ -235,19 +276,24 @@ class DecoderWriter(Writer):
         self.scope.update(
             uvarint=read_uvarint,
             skip_tags=skip_tags,
+            size_of=sys.getsizeof,
             new=object.__new__,
             unpack_from=struct.unpack_from,
             too_long=too_long,
             too_many=too_many,
             null_refused=null_refused,
         )
-        self.is_view = has_records(self.owner)
-        # Bytes are read faster than a view, so what has no records worth not copying is copied first.
+        self.is_view = self.is_slicing or has_records(self.owner)
+        # Bytes are read faster than a view, so what has no records worth not copying is copied first, if it is short.
         self.line("data = memoryview(data)" if self.is_view else "data = bytes(data)")
         self.line("end = len(data)")
+        if self.is_slicing:
+            self.line(f"left = {SLICE_ELEMENTS}")
         message = self.structure(self.owner)
         self.flush()
         self.line(f"return {message}")
+        if self.is_slicing:
+            self.line("yield")  # makes a generator of what has no list
         return self.compiled(name, f"def {name}(data, position, budget):\n" + "\n".join(self.lines) + "\n")
 
     def structure(self, owner: Any) -> str:
@@ -286,6 +332,11 @@ class DecoderWriter(Writer):
         comma = "," if len(self.pending) == 1 else ""
         self.line(f"{targets}{comma} = {unpack}(data, position)")
         self.line(f"position += {layout.size}")
+        if self.is_slicing:
+            for target, code in self.pending:
+                if target != "n" and code in "bhiqH":
+                    self.line(f"if not {CACHED_INTS[0] - 1} < {target} < {CACHED_INTS[1] + 1}:")
+                    self.line(f"    budget -= {INT_BYTES}")
         self.pending.clear()
 
     def length(self, code: str) -> None:
@@ -323,6 +374,8 @@ class DecoderWriter(Writer):
         self.line("if stop > end:")
         self.line(f"    raise too_long({row.name!r})")
         self.line(f"{target} = {self.slice_of(row.kind)}")
+        if self.is_slicing:  # an empty text is there already, an empty view is not
+            self.line(f"budget -= size_of({target})" + (" if n else 0" if row.kind != "Records" else ""))
         self.line("position = stop")
         self.depth -= 1
 
@@ -342,34 +395,66 @@ class DecoderWriter(Writer):
         self.depth += 1
         self.line("if n > end - position:")
         self.line(f"    raise too_long({row.name!r})")
-        self.line(f"budget -= n * {value_bytes(owner, row, self.version)}")
-        self.line("if budget < 0:")
-        self.line(f"    raise too_many({row.name!r})")
+        weigh = least_bytes if self.is_slicing and row.kind not in FIXED else value_bytes
+        self.take(f"n * {weigh(owner, row, self.version)}", row.name)
         if row.kind in FIXED:
-            size = struct.calcsize(">" + FIXED[row.kind])
-            layout = FIXED[row.kind]
-            count = "'>' + '16s' * n" if row.kind == "Uuid" else f"f'>{{n}}{layout}'"
-            self.line(f"{target} = list(unpack_from({count}, data, position))")
-            self.line(f"position += n * {size}")
+            self.numbers(row, target)
         else:
-            items = self.fresh("items")
-            place = self.fresh("place")
-            self.line(f"{target} = {items} = [None] * n")  # a list that grows would take half as much again
-            self.line(f"for {place} in range(n):")
-            self.depth += 1
-            if row.is_struct:
-                item = self.structure(resolve(owner, row.kind))
-            else:
-                item = self.fresh("item")
-                self.text(Field(name=row.name, kind=row.kind), item)
-            self.flush()
-            self.line(f"{items}[{place}] = {item}")
-            self.depth -= 1
+            self.elements(owner, row, target)
+        self.depth -= 1
+
+    def take(self, cost: str, name: str) -> None:
+        """Take from the budget what it must have left."""
+        self.line(f"budget -= {cost}")
+        self.line("if budget < 0:")
+        self.line(f"    raise too_many({name!r})")
+
+    def numbers(self, row: Field, target: str) -> None:
+        """A list of `n` elements of a fixed size."""
+        layout = FIXED[row.kind]
+        size = struct.calcsize(">" + layout)
+        some = "'>' + '16s' * {0}" if row.kind == "Uuid" else "f'>{{{0}}}" + layout + "'"
+        if not self.is_slicing:
+            self.line(f"{target} = list(unpack_from({some.format('n')}, data, position))")
+            self.line(f"position += n * {size}")
+            return
+        items = self.fresh("items")
+        self.line(f"{target} = {items} = []")
+        self.line("while n > 0:")
+        self.line(f"    some = min(n, {NUMBERS_AN_ELEMENT * SLICE_ELEMENTS})")
+        self.line(f"    {items} += unpack_from({some.format('some')}, data, position)")
+        self.line(f"    position += some * {size}")
+        self.line("    n -= some")
+        self.line(f"    left -= some // {NUMBERS_AN_ELEMENT}")
+        self.line("    if left <= 0:")
+        self.line(f"        left = {SLICE_ELEMENTS}")
+        self.line("        yield")
+
+    def elements(self, owner: Any, row: Field, target: str) -> None:
+        """A list of `n` structs or texts."""
+        items = self.fresh("items")
+        place = self.fresh("place")
+        self.line(f"{target} = {items} = [None] * n")  # a list that grows would take half as much again
+        self.line(f"for {place} in range(n):")
+        self.depth += 1
+        if row.is_struct:
+            item = self.structure(resolve(owner, row.kind))
+        else:
+            item = self.fresh("item")
+            self.text(Field(name=row.name, kind=row.kind), item)
+        self.flush()
+        self.line(f"{items}[{place}] = {item}")
+        if self.is_slicing:
+            self.line("if budget < 0:")
+            self.line(f"    raise too_many({row.name!r})")
+        self.stop_now_and_then()
         self.depth -= 1
 
     def optional_structure(self, owner: Any, row: Field, target: str) -> None:
         """A struct by itself; where it may be null a signed byte says whether it is."""
         struct_class = resolve(owner, row.kind)
+        if self.is_slicing:
+            self.line(f"budget -= {least_memory_of(struct_class, self.version)}")
         if not row.may_be_null(self.version):
             name = self.structure(struct_class)
             self.line(f"{target} = {name}")
@@ -390,10 +475,15 @@ class DecoderWriter(Writer):
         self.uvarint(count)
         self.line(f"if {count}:")
         self.depth += 1
-        self.line(f"budget -= {count} * {TAG_BYTES}")
-        self.line("if budget < 0:")
-        self.line("    raise too_many('tagged fields')")
+        self.take(f"{count} * {TAG_BYTES}", "tagged fields")
         if not tagged:
+            if self.is_slicing:
+                self.line(f"while {count} > {TAGS_AN_ELEMENT}:")
+                self.line(f"    position = skip_tags(data, position, {TAGS_AN_ELEMENT}, end)")
+                self.line(f"    {count} -= {TAGS_AN_ELEMENT}")
+                self.depth += 1
+                self.stop_now_and_then()
+                self.depth -= 1
             self.line(f"position = skip_tags(data, position, {count}, end)")
         else:
             self.known_tags(owner, it, tagged, count)
@@ -421,6 +511,7 @@ class DecoderWriter(Writer):
             self.line(f"    raise too_long({row.name!r})")
             self.depth -= 1
         self.line(f"position = {stop}")
+        self.stop_now_and_then()
         self.depth -= 1
 
 
@@ -432,7 +523,7 @@ class EncoderWriter(Writer):
         self.scope.update(uvarint=encode_uvarint, pack=struct.pack, add_records=add_records)
         self.line("parts = [out]")
         if self.is_slicing:
-            self.line("made = 0")
+            self.line(f"left = {SLICE_ELEMENTS}")
         self.structure(self.owner, "message")
         self.flush()
         self.line("return parts")
@@ -558,10 +649,7 @@ class EncoderWriter(Writer):
             else:
                 self.text(Field(name=row.name, kind=row.kind), item)
             self.flush()
-            if self.is_slicing:
-                self.line("made += 1")
-                self.line(f"if not made & {SLICE_ELEMENTS - 1}:")
-                self.line("    yield")
+            self.stop_now_and_then()
             self.depth -= 1
         self.depth -= deeper
 

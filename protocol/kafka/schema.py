@@ -69,15 +69,23 @@ Records: TypeAlias = Buffer | Sequence[Buffer]  # what is decoded is always one 
 NO_UUID = bytes(16)
 
 # A hostile frame of 1 MiB must not cost more than 8: itself as it comes and as it is read, and what is made of it. So
-# twenty thousand partitions or new topics fit, whose frame is half of that. Larger ones may unfold in proportion.
+# twenty thousand partitions or topics fit, whose frame is that long. Larger ones may unfold in proportion.
 DECODED_BYTES_LEAST = 8 * 1024 * 1024
 FRAME_COPIES = 3
 DECODED_BYTES_PER_BYTE = 5
+# In slices a frame is read where it lies, and what it costs is known and not guessed.
+SPARE_BYTES = 128 * 1024
+SLICED_BYTES_PER_BYTE = 6
 
 
 def memory_budget(frame_bytes: int) -> int:
     """How many bytes of Python objects decoding a frame of that size may make, roughly."""
     return max(DECODED_BYTES_LEAST - FRAME_COPIES * frame_bytes, DECODED_BYTES_PER_BYTE * frame_bytes)
+
+
+def slicing_budget(frame_bytes: int) -> int:
+    """As `memory_budget`, for decoding in slices."""
+    return max(DECODED_BYTES_LEAST - SPARE_BYTES - frame_bytes, SLICED_BYTES_PER_BYTE * frame_bytes)
 
 
 _REQUIRED: Any = object()
@@ -189,6 +197,7 @@ class Struct(metaclass=StructType):
 
 
 Decoder: TypeAlias = Callable[[Buffer, int, int], Any]
+SlicingDecoder: TypeAlias = Callable[[Buffer, int, int], Generator[None, None, Any]]
 Encoder: TypeAlias = Callable[[Any, bytearray], list[Buffer]]
 SlicingEncoder: TypeAlias = Callable[[Any, bytearray], Generator[None, None, list[Buffer]]]
 
@@ -202,6 +211,7 @@ class Message(Struct):
     flexible: ClassVar[int]  # first flexible version; beyond `highest` when there is none
     decoders: ClassVar[dict[int, Decoder]]
     encoders: ClassVar[dict[int, Encoder]]
+    slicing_decoders: ClassVar[dict[int, SlicingDecoder]]
     slicing_encoders: ClassVar[dict[int, SlicingEncoder]]
 
     def __init_subclass__(cls, versions: tuple[int, int] | None = None, flexible: int | None = None) -> None:
@@ -210,6 +220,7 @@ class Message(Struct):
             cls.flexible = cls.highest + 1 if flexible is None else flexible
             cls.decoders = {}
             cls.encoders = {}
+            cls.slicing_decoders = {}
             cls.slicing_encoders = {}
 
     @classmethod
@@ -223,6 +234,19 @@ class Message(Struct):
             decoder = cls.decoders[version] = codegen.build_decoder(cls, cls._known(version), cls.flexible)
         try:
             message: Self = decoder(data, offset, memory_budget(len(data)))
+        except (struct.error, IndexError):
+            raise ProtocolError(f"{cls.__name__} v{version} ends too early") from None
+        return message
+
+    @classmethod
+    def decode_in_slices(cls, version: int, data: Buffer, offset: int = 0) -> Generator[None, None, Self]:
+        """As `decode`, with a stop every few hundred elements: others may have their turn there."""
+        decoder = cls.slicing_decoders.get(version)
+        if decoder is None:
+            decoder = codegen.build_slicing_decoder(cls, cls._known(version), cls.flexible)
+            cls.slicing_decoders[version] = decoder
+        try:
+            message: Self = yield from decoder(data, offset, slicing_budget(len(data)))
         except (struct.error, IndexError):
             raise ProtocolError(f"{cls.__name__} v{version} ends too early") from None
         return message

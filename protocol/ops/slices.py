@@ -10,14 +10,33 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop
 from collections import deque
-from collections.abc import Generator
-from typing import Protocol
+from collections.abc import Generator, Iterator
+from typing import Protocol, TypeVar
 
-__all__ = ["Owner", "Slices", "Work"]
+__all__ = ["Owner", "Slices", "Work", "at_once", "taken"]
 
 SLICE_S = 0.005
 
 Work = Generator[None, None, None]
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+
+def at_once(work: Generator[None, None, Result]) -> Result:
+    """What comes of work that is short: it is done now, without its stops."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            result: Result = done.value
+            return result
+
+
+def taken(items: list[Item]) -> Iterator[Item]:
+    """The items in their order, each let go of when it is come to, so that it is not held beside what is made of it."""
+    items.reverse()
+    while items:
+        yield items.pop()
 
 
 class Owner(Protocol):

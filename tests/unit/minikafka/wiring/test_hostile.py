@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from protocol.kafka.framing import frame_request
 from protocol.kafka.messages import configs as c
+from protocol.kafka.messages import groups as g
+from protocol.kafka.messages import produce as p
 from protocol.kafka.messages import topics as t
 from protocol.kafka.schema import Request
 from tests.unit.minikafka.wiring.test_broker import Broker, Client, broker, running  # noqa: F401
 
 NAMES = 250
+TURN_S = 0.050
+TRIES = 5
 
 
 def metadata_of(names: list[str]) -> Request:
@@ -56,3 +64,125 @@ async def test_a_request_for_the_same_configs_again_and_again_is_no_request(
             await client.ask(c.DescribeConfigsRequest(resources=[resource] * 25_000), 4)
     async with Client(one) as client:
         await client.ask(metadata_of(["still-there"]), 12)
+
+
+def names(count: int) -> list[str]:
+    return [f"a{number:05d}" for number in range(count)]
+
+
+def fetch_of(topics: list[p.FetchTopic], session_epoch: int) -> Request:
+    return p.FetchRequest(max_wait_ms=0, min_bytes=0, session_id=0, session_epoch=session_epoch, topics=topics)
+
+
+def fetched(partition: int) -> p.FetchPartition:
+    return p.FetchPartition(partition=partition, fetch_offset=123_456 + partition, partition_max_bytes=1 << 20)
+
+
+def new_session() -> Request:
+    return fetch_of([p.FetchTopic(topic="compacted", partitions=[fetched(at) for at in range(18_750)])], 0)
+
+
+def fetch_of_topics() -> Request:
+    topics = [p.FetchTopic(topic_id=at.to_bytes(16, "big"), partitions=[fetched(0)]) for at in range(20_000)]
+    return fetch_of(topics, -1)
+
+
+def offsets_of_topics() -> Request:
+    asked = [p.ListOffsetsPartition(partition_index=0, current_leader_epoch=0, timestamp=-1)]
+    return p.ListOffsetsRequest(topics=[p.ListOffsetsTopic(name=name, partitions=asked) for name in names(20_000)])
+
+
+def commits_of_topics() -> Request:
+    made = [g.OffsetCommitRequestPartition(partition_index=0, committed_offset=5, committed_metadata="")]
+    topics = [g.OffsetCommitRequestTopic(name=name, partitions=made) for name in names(20_000)]
+    return g.OffsetCommitRequest(group_id="g", topics=topics)
+
+
+def new_topics() -> Request:
+    topics = [
+        t.CreatableTopic(name=name, num_partitions=1, replication_factor=1, assignments=[], configs=[])
+        for name in names(20_000)
+    ]
+    return t.CreateTopicsRequest(topics=topics, timeout_ms=1)
+
+
+def new_partitions() -> Request:
+    topics = [t.CreatePartitionsTopic(name=name, count=3, assignments=None) for name in names(26_666)]
+    return t.CreatePartitionsRequest(topics=topics, timeout_ms=1)
+
+
+def coordinators() -> Request:
+    return g.FindCoordinatorRequest(key="", key_type=0, coordinator_keys=names(75_000))
+
+
+HOSTILE: dict[str, tuple[int, Callable[[], Request]]] = {
+    "a new fetch session": (12, new_session),
+    "a fetch of 20,000 topics": (13, fetch_of_topics),
+    "offsets of 20,000 topics": (7, offsets_of_topics),
+    "commits for 20,000 topics": (8, commits_of_topics),
+    "20,000 new topics": (4, new_topics),
+    "partitions for 26,666 topics": (0, new_partitions),
+    "metadata of 50,000 topics": (4, lambda: metadata_of(names(50_000))),
+    "the coordinators of 75,000 groups": (4, coordinators),
+}
+
+
+def converse(port: int, frame: bytes) -> bytes:
+    """The answer to a request, its size before it; what there is of it when the broker hangs up."""
+    got = bytearray()
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
+        client.sendall(frame)
+        while len(got) < 4 or len(got) < 4 + int.from_bytes(got[:4], "big"):
+            more = client.recv(1 << 20)
+            if not more:
+                break
+            got += more
+    return bytes(got)
+
+
+class Turns:
+    """How long the longest turn of the loop was, in time this thread had: neighbours on the machine do not count."""
+
+    def __init__(self) -> None:
+        self.longest_s = 0.0
+        self.is_over = False
+        self.began = time.thread_time()
+
+    def tick(self) -> None:
+        now = time.thread_time()
+        self.longest_s = max(self.longest_s, now - self.began)
+        self.began = now
+        if not self.is_over:
+            asyncio.get_running_loop().call_soon(self.tick)
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+async def test_nobody_waits_long_behind_one_request(
+    case: str,
+    tmp_path: Path,
+    running: list[Broker],  # noqa: F811
+) -> None:
+    """One client with one request of a megabyte could keep all the others waiting, and again and again; or an honest
+    one with twenty thousand topics is not served."""
+    one = broker(tmp_path, auto_create_topics_enable="false")
+    running.append(one)
+    await one.start()
+    async with Client(one) as client:
+        compacted = t.CreatableTopicConfig(name="cleanup.policy", value="compact")
+        topic = t.CreatableTopic(
+            name="compacted", num_partitions=1, replication_factor=1, assignments=[], configs=[compacted]
+        )
+        await client.ask(t.CreateTopicsRequest(topics=[topic]), 7)
+    version, make = HOSTILE[case]
+    frame = b"".join(frame_request(make(), version, 1, "hostile"))
+    assert len(frame) < 1.1 * (1 << 20)
+    tries: list[float] = []
+    while len(tries) < TRIES and (not tries or tries[-1] > TURN_S):
+        turns = Turns()
+        turns.tick()
+        answer = await asyncio.to_thread(converse, one.endpoints[0].port, frame)
+        turns.is_over = True
+        await asyncio.sleep(0)
+        assert len(answer) > 40, "it is answered"
+        tries.append(turns.longest_s)
+    assert min(tries) <= TURN_S, f"{min(tries) * 1000:.0f} ms"
