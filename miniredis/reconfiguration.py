@@ -42,6 +42,7 @@ class Reconfiguration:
             "requirepass": self._set_password,
             "maxclients": self._set_max_clients,
             "loglevel": self._set_log_level,
+            "maxmemory": self._set_max_memory,
             "dir": self._change_dir,
             "port": self._set_port,
             "bind": self._set_bind,
@@ -67,6 +68,16 @@ class Reconfiguration:
             self._listeners.max_clients = before
             return f"The operating system is not able to handle the specified number of clients, try with {allowed}"
         return None
+
+    def _set_max_memory(self, most: int) -> None:
+        """The change itself is seen to with the settings; keys go with the next command or tick."""
+        used = self._state.engine.memory.used_bytes()
+        if 0 < most < used:
+            self._log.warning(
+                f"WARNING: the new maxmemory value set via CONFIG SET ({most}) is smaller than the current memory "
+                f"usage ({used}). This will result in key eviction and/or the inability to accept new write commands "
+                "depending on the maxmemory-policy."
+            )
 
     def _set_log_level(self, name: str) -> None:
         self._log.level = _LEVELS[name]

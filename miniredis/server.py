@@ -135,6 +135,8 @@ class Server:
         self.log.notice("Server initialized")
         await self._load()
         self.following.start()
+        state = self.state
+        state.interpreter_bytes = max(0, self.process.resident_bytes() - self.engine.memory.used_bytes())
         self.timekeeper.start()
 
     async def _load(self) -> None:

@@ -64,6 +64,8 @@ class Timekeeper:
         is_unfinished = False
         if not self._state.mode & BUSY_SCRIPT:
             is_unfinished = self._clear()
+            self._engine.memory.tick()
+            is_unfinished |= self._engine.memory.is_unfinished
             for chore in self.chores:
                 chore()
         self._sample()

@@ -1,8 +1,9 @@
 """INFO: what there is to know about the running server, in Redis's sections and under Redis's names.
 
 Fields of what this server does not do (clusters, defragmentation, I/O threads …) are there with the value Redis gives
-when it does not do it either: tools look for them. Python cannot tell what its allocator holds apart from what the
-process occupies: `used_memory` is the resident memory, and the ratios built upon the difference are 1.
+when it does not do it either: tools look for them. `used_memory` is counted (engine/memory.py): keys, values, buffers
+and scripts, without the interpreter; what the process occupies altogether is `used_memory_rss`, and fragmentation is
+what neither that nor the interpreter explains.
 """
 
 from __future__ import annotations
@@ -136,22 +137,23 @@ def _clients(call: Call) -> Fields:
 
 def _memory(call: Call) -> Fields:
     state = call.state
-    used = state.process.resident_bytes()
-    peak = max(used, state.process.peak_resident_bytes())
-    startup = min(state.startup_bytes or used, used)
+    memory = state.engine.memory
+    used, resident = memory.used_bytes(), state.process.resident_bytes()
+    peak, overhead = memory.peak_bytes, memory.overhead_bytes()
+    dataset = used - overhead
     total = state.process.total_memory_bytes()
-    maxmemory = state.config["maxmemory"]
-    dataset = used - startup
+    maxmemory = state.settings.maxmemory
+    explained = used + state.interpreter_bytes
     return {
         "used_memory": used,
         "used_memory_human": human(used),
-        "used_memory_rss": used,
-        "used_memory_rss_human": human(used),
+        "used_memory_rss": resident,
+        "used_memory_rss_human": human(resident),
         "used_memory_peak": peak,
         "used_memory_peak_human": human(peak),
         "used_memory_peak_perc": f"{used * 100 / peak:.2f}%",
-        "used_memory_overhead": startup,
-        "used_memory_startup": startup,
+        "used_memory_overhead": overhead,
+        "used_memory_startup": memory.startup_bytes(),
         "used_memory_dataset": dataset,
         "used_memory_dataset_perc": f"{dataset * 100 / used:.2f}%",
         "allocator_allocated": used,
@@ -168,15 +170,15 @@ def _memory(call: Call) -> Fields:
         "allocator_frag_bytes": 0,
         "allocator_rss_ratio": "1.00",
         "allocator_rss_bytes": 0,
-        "rss_overhead_ratio": "1.00",
-        "rss_overhead_bytes": 0,
-        "mem_fragmentation_ratio": "1.00",
-        "mem_fragmentation_bytes": 0,
+        "rss_overhead_ratio": f"{resident / used:.2f}",
+        "rss_overhead_bytes": resident - used,
+        "mem_fragmentation_ratio": f"{resident / explained:.2f}",
+        "mem_fragmentation_bytes": resident - explained,
         "mem_not_counted_for_evict": 0,
         "mem_replication_backlog": 0,
         "mem_total_replication_buffers": 0,
         "mem_clients_slaves": 0,
-        "mem_clients_normal": sum([client.pending_bytes + client.buffered_bytes for client in state.clients.values()]),
+        "mem_clients_normal": memory.client_bytes(),
         "mem_cluster_links": 0,
         "mem_aof_buffer": state.appending.file.waiting_bytes,
         "mem_allocator": "libc",
@@ -290,6 +292,7 @@ def _loading(loading: Loading, now_s: int) -> Fields:
 def _stats(call: Call) -> Fields:
     state = call.state
     stale_percent, time_caps, expiry_us = state.expiry_told()
+    short_ms, present_short_ms = state.engine.memory.short_ms()
     synchronizations = state.replication.primary.statistics
     keyspace, observer, rates, traffic = state.keyspace, state.observer, state.rates, state.traffic
     return {
@@ -313,11 +316,11 @@ def _stats(call: Call) -> Fields:
         "expired_stale_perc": f"{stale_percent:.2f}",
         "expired_time_cap_reached_count": time_caps,
         "expire_cycle_cpu_milliseconds": expiry_us // 1000,
-        "evicted_keys": 0,
+        "evicted_keys": keyspace.evicted_keys,
         "evicted_clients": 0,
         "evicted_scripts": state.engine.scripts.evicted,
-        "total_eviction_exceeded_time": 0,
-        "current_eviction_exceeded_time": 0,
+        "total_eviction_exceeded_time": short_ms,
+        "current_eviction_exceeded_time": present_short_ms,
         "keyspace_hits": keyspace.hits,
         "keyspace_misses": keyspace.misses,
         "pubsub_channels": len(state.pubsub.channels),

@@ -1,7 +1,7 @@
 """MEMORY: what values and the server take in RAM.
 
-Sizes are those of this server's own objects, not of a real Redis's: what INFO and the system say of the process is the
-sum they add up to.
+Sizes are those of this server's own objects, not of a real Redis's. What is in use is counted (engine/memory.py),
+without the interpreter; what the process occupies altogether, the system says.
 """
 
 from __future__ import annotations
@@ -10,15 +10,13 @@ from typing import Final
 
 from miniredis.engine.call import SYNTAX_ERROR, Call
 from miniredis.engine.registry import READONLY, command, container
+from miniredis.keyspace.counting import DEADLINE_BYTES, INTEGER_BYTES, PLACES_BYTES
 from miniredis.keyspace.db import Db
 from miniredis.keyspace.value import Value
 from protocol.resp.values import OK, Failure, Reply, Verbatim
 
-# What the table takes for a key beside the key's own object: an entry of a shard's dict, a slot in each of its lists.
-ENTRY_BYTES: Final = 90
 # The head of a `bytes` object with its final NUL; the allocator gives out multiples of 16.
 BYTES_OVERHEAD: Final = 33
-INTEGER_BYTES: Final = 32
 BYTEARRAY_OVERHEAD: Final = 57
 # Below this much there is nothing to say about a server's memory.
 SMALL_SERVER_BYTES: Final = 64 * 1024 * 1024
@@ -59,25 +57,25 @@ def memory_usage(call: Call) -> Reply:
     value = call.db.table.get(key)
     if value is None:
         return None
-    return ENTRY_BYTES + rounded(BYTES_OVERHEAD + len(key)) + value_bytes(value)
+    return PLACES_BYTES + rounded(BYTES_OVERHEAD + len(key)) + value_bytes(value)
 
 
 @command("MEMORY|STATS", since="4.0.0", tips=("nondeterministic_output", *_SHARDS))
 def memory_stats(call: Call) -> Reply:
     """Return where the memory goes."""
     state = call.state
-    used = state.process.resident_bytes()
-    peak = max(used, state.process.peak_resident_bytes())
-    startup = min(state.startup_bytes or used, used)
+    memory = state.engine.memory
+    used, resident = memory.used_bytes(), state.process.resident_bytes()
+    peak, explained = memory.peak_bytes, used + state.interpreter_bytes
     dbs = [db for db in state.dbs if len(db)]
     keys = sum(map(len, dbs))
-    tables = sum(len(db) + db.deadlines.size for db in dbs) * ENTRY_BYTES
-    buffers = sum(client.pending_bytes + client.buffered_bytes for client in state.clients.values())
+    tables = sum(len(db) * PLACES_BYTES + db.deadlines.size * DEADLINE_BYTES for db in dbs)
+    buffers = memory.client_bytes()
     scripts = state.engine.scripts
     kept, functions = scripts.size_bytes, scripts.functions.size_bytes
-    overhead = min(startup + tables + buffers + kept + functions, used)
+    overhead = min(memory.startup_bytes() + tables + buffers + kept + functions, used)
     found: dict[Reply, Reply] = {
-        b"peak.allocated": peak, b"total.allocated": used, b"startup.allocated": startup,
+        b"peak.allocated": peak, b"total.allocated": used, b"startup.allocated": memory.startup_bytes(),
         b"replication.backlog": 0, b"clients.slaves": 0, b"clients.normal": buffers, b"cluster.links": 0,
         b"aof.buffer": 0, b"lua.caches": kept, b"functions.caches": functions,
     }  # fmt: skip
@@ -86,22 +84,22 @@ def memory_stats(call: Call) -> Reply:
     found |= {
         b"overhead.db.hashtable.lut": tables, b"overhead.db.hashtable.rehashing": 0, b"overhead.total": overhead,
         b"db.dict.rehashing.count": 0, b"keys.count": keys,
-        b"keys.bytes-per-key": (used - startup) // keys if keys else 0,
+        b"keys.bytes-per-key": used // keys if keys else 0,
         b"dataset.bytes": used - overhead,
-        b"dataset.percentage": (used - overhead) * 100 / max(used - startup, 1),
+        b"dataset.percentage": (used - overhead) * 100 / used,
         b"peak.percentage": used * 100 / peak,
         b"allocator.allocated": used, b"allocator.active": used, b"allocator.resident": used, b"allocator.muzzy": 0,
         b"allocator-fragmentation.ratio": 1.0, b"allocator-fragmentation.bytes": 0, b"allocator-rss.ratio": 1.0,
-        b"allocator-rss.bytes": 0, b"rss-overhead.ratio": 1.0, b"rss-overhead.bytes": 0, b"fragmentation": 1.0,
-        b"fragmentation.bytes": 0,
+        b"allocator-rss.bytes": 0, b"rss-overhead.ratio": resident / used, b"rss-overhead.bytes": resident - used,
+        b"fragmentation": resident / explained, b"fragmentation.bytes": resident - explained,
     }  # fmt: skip
     return found
 
 
 def _tables(db: Db) -> Reply:
     return {
-        b"overhead.hashtable.main": len(db) * ENTRY_BYTES,
-        b"overhead.hashtable.expires": db.deadlines.size * ENTRY_BYTES,
+        b"overhead.hashtable.main": len(db) * PLACES_BYTES,
+        b"overhead.hashtable.expires": db.deadlines.size * DEADLINE_BYTES,
     }
 
 
@@ -109,9 +107,8 @@ def _tables(db: Db) -> Reply:
 def memory_doctor(call: Call) -> Reply:
     """Tell in words what is wrong with the memory, if anything is."""
     state = call.state
-    used = state.process.resident_bytes()
-    peak = state.process.peak_resident_bytes()
-    buffers = sum(client.pending_bytes + client.buffered_bytes for client in state.clients.values())
+    memory = state.engine.memory
+    used, peak, buffers = memory.used_bytes(), memory.peak_bytes, memory.client_bytes()
     found: list[str] = []
     if peak > used * 1.5:
         found.append("Peak: this server once took more than one and a half times what it takes now.")

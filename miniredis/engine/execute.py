@@ -40,6 +40,7 @@ from miniredis.engine.client import (
     Client,
 )
 from miniredis.engine.journal import TO_AOF, TO_REPLICAS
+from miniredis.engine.memory import Memory
 from miniredis.engine.observe import Command
 from miniredis.engine.plain import TIMED_ALONE_US, TIMED_TOGETHER, Plain
 from miniredis.engine.registry import (
@@ -54,6 +55,7 @@ from miniredis.engine.registry import (
 from miniredis.engine.scripts import Scripts
 from miniredis.engine.state import BUSY_SCRIPT, MONITORED, PAUSED_ALL, PAUSED_WRITES, State
 from miniredis.keyspace.blocked import Waiter
+from miniredis.keyspace.counting import NO_LIMIT
 from miniredis.keyspace.db import EXPIRES, HIDES, IGNORES
 from protocol.resp.values import BLOCKED, NOTHING, NULL_ARRAY, OK, QUEUED, Failure, Many, Push, Reply, Spoken
 
@@ -66,6 +68,15 @@ _LOOKED_AT_CLOSELY: Final = LIMITED_USER | NO_TOUCH | TRACKING
 
 # How an HTTP request that a browser was tricked into sending begins: its sender must not get any further.
 _HTTP_WORDS: Final = (b"post", b"host:")
+
+
+class Obeyed(Client):
+    """The primary of a replica (upstream.py)."""
+
+    __slots__ = ()
+
+    def tell_error(self, name: bytes, text: bytes) -> None:
+        """A command it sent has failed here."""
 
 
 class Engine:
@@ -87,7 +98,9 @@ class Engine:
         self.flushing: list[Waiter] = []  # wait until all is freed that is to be
         self._is_serving = False
         self._is_resuming = False
+        self._obeyed: Obeyed | None = None  # whose commands are being run, where it is our primary
         self.scripts = Scripts(self)
+        self.memory = Memory(self)
         self.plain = Plain(self)
 
     def _learn(self) -> None:
@@ -181,6 +194,8 @@ class Engine:
         if command is None and argv[0].lower() in _HTTP_WORDS:
             client.drop_attacker()
             return
+        if self.keyspace.limit_bytes != NO_LIMIT:
+            self.memory.look()
         failure = self._objection(client, command, argv)
         if failure is not None:
             self._reject(client, command, failure)
@@ -304,13 +319,14 @@ class Engine:
         """Expired keys to the journal, touched keys to WATCH and tracking, events to their subscribers."""
         keyspace = self.keyspace
         state = self.state
-        keyspace.pending = False
+        # What is in the midst of a transaction or script is judged when that is complete.
+        keyspace.pending = keyspace.limit_bytes != NO_LIMIT and self.memory.judge() and self.depth > 0
         if keyspace.deletions:
             deletions, keyspace.deletions = keyspace.deletions, []
-            if self.journal.is_heard:
-                verb = b"UNLINK" if state.settings.lazyfree_lazy_expire else b"DEL"
-                for index, key in deletions:
-                    self.journal.add(index, [verb, key])
+            self._tell_removed(deletions, is_lazy=state.settings.lazyfree_lazy_expire)
+        if keyspace.evictions:
+            evictions, keyspace.evictions = keyspace.evictions, []
+            self._tell_removed(evictions, is_lazy=state.settings.lazyfree_lazy_eviction)
         if keyspace.field_deletions:
             fields, keyspace.field_deletions = keyspace.field_deletions, []
             if self.journal.is_heard:
@@ -325,6 +341,13 @@ class Engine:
             if state.pubsub is not None:
                 for _, event, index, key in events:
                     self._publish_event(event, index, key)
+
+    def _tell_removed(self, keys: list[tuple[int, bytes]], *, is_lazy: bool) -> None:
+        """To the journal, what the server removed of its own: (database, key)."""
+        if self.journal.is_heard:
+            verb = b"UNLINK" if is_lazy else b"DEL"
+            for index, key in keys:
+                self.journal.add(index, [verb, key])
 
     def _publish_event(self, event: bytes, index: int, key: bytes) -> None:
         mask = self.keyspace.events_mask
@@ -342,6 +365,8 @@ class Engine:
 
     def count_failure(self, command: Command, failure: Failure) -> None:
         command.failed += 1
+        if self._obeyed is not None:
+            self._obeyed.tell_error(command.spec.name, failure.text)
         if not failure.is_counted:
             self.observer.count_error(failure)
 
@@ -647,7 +672,7 @@ class Engine:
         if self.unblocked:
             self.resume_unblocked()
 
-    def obey(self, primary: Client, commands: list[list[bytes]]) -> int:
+    def obey(self, primary: Obeyed, commands: list[list[bytes]]) -> int:
         """Run what a primary sent: how much was taken. What a replica refuses its clients does not concern it, and for
         it no key has expired. Clients that it wakes go on when that holds no more."""
         state, keyspace = self.state, self.keyspace
@@ -655,9 +680,11 @@ class Engine:
         state.mode &= ~lifted
         keyspace.expiry_rule = IGNORES
         is_resuming, self._is_resuming = self._is_resuming, True
+        self._obeyed = primary
         try:
             return self.plain.run(primary, commands)
         finally:
+            self._obeyed = None
             self._is_resuming = is_resuming
             if state.is_replica:  # it may have told us not to be
                 state.mode |= lifted
@@ -671,6 +698,8 @@ class Engine:
         replies: list[Reply] = []
         for argv in argvs:
             self._begin(call)
+            if self.keyspace.limit_bytes != NO_LIMIT:
+                self.memory.look()
             command = self.lookup(argv)
             failure = self._objection(client, command, argv)
             if failure is not None:

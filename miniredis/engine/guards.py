@@ -87,7 +87,7 @@ OF_REPLICA: Final = READ_ONLY_REPLICA | STALE_REPLICA | OUT_OF_MEMORY | DISK_ERR
 
 def refuses(spec: Spec) -> int:
     """The mode bits that send this command down the slow path."""
-    bits = UNUSUAL | MONITORED | PAUSED_ALL
+    bits = UNUSUAL | MONITORED | PAUSED_ALL | OUT_OF_MEMORY  # before any command room is made
     flags = spec.flags
     for rule in RULES:
         if _applies(rule, flags, flags):

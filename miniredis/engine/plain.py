@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from miniredis.engine.client import CLOSING, HOLDING, Client
 from miniredis.engine.observe import Command
+from miniredis.engine.state import OUT_OF_MEMORY
 from protocol.resp.encoder import encode
 from protocol.resp.parser import OTHER, one_command_each
 from protocol.resp.values import OK, Failure, Reply, Status
@@ -122,6 +123,8 @@ class Plain:
                     reply = failure
                 if keyspace.pending or call.effects is not None:
                     engine.conclude(call, command)
+                    if state.mode & OUT_OF_MEMORY:
+                        most = 0  # whether it may go on is to be asked again
                 elif db.dirty:
                     if engine.journal.is_heard:
                         engine.conclude(call, command)
@@ -191,6 +194,7 @@ class Plain:
         name = b""
         refuses = words = now = 0
         started = 0.0
+        is_alone = False
         try:
             for client, argv in pairs:
                 if argv[0] != name or len(argv) != words or client.mode & refuses:
@@ -213,9 +217,18 @@ class Plain:
                     started = ended or engine.look_at_clock()
                     now = keyspace.now
                     name = argv[0]
-                    words = len(argv) if command.is_brief else 0  # what may take long is timed alone
+                    words = len(argv)
+                    is_alone = not command.is_brief  # what may take long is timed alone
                     refuses = command.refuses & _OF_CLIENT | HOLDING
                     run = command.run
+                elif is_alone:
+                    assert call is not None
+                    assert command is not None
+                    ended = engine.look_at_clock()
+                    engine.count(call.session, command, call.argv, 1, ended - started)
+                    since = first + len(answers)
+                    started = ended
+                    now = keyspace.now
                 call = client.call
                 assert call is not None
                 call.argv = argv
@@ -238,6 +251,8 @@ class Plain:
                     if engine.unblocked:
                         engine.resume_unblocked()
                         words = 0  # whatever they did: everything is asked again
+                    elif state.mode & OUT_OF_MEMORY:
+                        words = 0
                     first = at + 1
                     continue
                 if call.effects is not None:

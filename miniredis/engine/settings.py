@@ -49,8 +49,13 @@ class Settings:
     latency_tracking: bool = True
     latency_tracking_info_percentiles: tuple[float, ...] = (50.0, 99.0, 99.9)
     lazyfree_lazy_expire: bool = False
+    lazyfree_lazy_eviction: bool = False
     lazyfree_lazy_server_del: bool = False
+    maxmemory: int = 0
     maxmemory_policy: str = "noeviction"
+    maxmemory_samples: int = 5
+    maxmemory_eviction_tenacity: int = 10
+    replica_ignore_maxmemory: bool = True
     lfu_log_factor: int = 10
     lfu_decay_time: int = 1
     dir: str = "."

@@ -83,6 +83,7 @@ class State:
         self.checks_sums = True  # DEBUG SET-SKIP-CHECKSUM-VALIDATION
         self.list_plain_from = 0  # DEBUG QUICKLIST-PACKED-THRESHOLD
         self.sanitized_payloads = 0  # payloads of RESTORE that sanitize-dump-payload asked to check
+        self.interpreter_bytes = 0  # resident memory once the server was ready, without what is counted
         self.port = 0
         self.listening: list[tuple[str, tuple[str, ...], int]] = []  # (kind, addresses, port) of each listener
         # Set by the wiring.

@@ -327,7 +327,7 @@ class Db:
                 kind = type(value)
                 if type(former) is kind:
                     if kind is bytes:
-                        grown += len(value) - len(former)
+                        grown += len(value) - len(former)  # type: ignore[arg-type]
                     held[slot] = value
                     shard.clocks[slot] = clock
                     continue
@@ -382,7 +382,7 @@ class Db:
         return True
 
     def take(self, key: bytes) -> Value | None:
-        """Remove a key without an event, and give out its value, which may go on under another from then on. Touches."""
+        """Remove a key without an event, and give out its value, which may then go on under another. Touches."""
         if self.deadlines.size:
             self.deadlines.remove(key)
         if self.volatile:

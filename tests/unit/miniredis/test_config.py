@@ -124,9 +124,9 @@ def test_a_bad_configuration_is_refused_in_the_same_words(arguments: list[str]) 
 
 def test_a_value_that_nothing_reads_is_told() -> None:
     """An operator would believe that a setting works."""
-    config = loaded("--maxmemory", "1gb", "--appendonly", "no", "--io-threads", "1")
-    assert config.ignored == ["maxmemory"]
-    assert config["maxmemory"] == 0
+    config = loaded("--maxmemory-clients", "1gb", "--appendonly", "no", "--io-threads", "1")
+    assert config.ignored == ["maxmemory-clients"]
+    assert config["maxmemory-clients"] == 0
 
 
 def test_start_with_a_bad_configuration() -> None:
@@ -572,6 +572,24 @@ def _stream_nodes(name: str, value: str) -> Callable[[Client], None]:
     return show
 
 
+def _max_memory(client: Client) -> None:
+    client("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    client.set("maxmemory", "1")
+    assert client("SET", "k", "v") == "OOM command not allowed when used memory > 'maxmemory'."
+    client.set("maxmemory", "0")
+    assert client("SET", "k", "v") == "OK"
+
+
+def _lazy_eviction(client: Client) -> None:
+    for name, value in (("lazyfree-lazy-eviction", "yes"), ("maxmemory-policy", "allkeys-random")):
+        client.set(name, value)
+    client("SADD", "large", *map(str, range(-5000, 5000)))
+    client.set("maxmemory", "1")
+    assert until(lambda: client("EXISTS", "large") == "0")
+    for name in ("maxmemory", "lazyfree-lazy-eviction", "maxmemory-policy"):
+        client.set(name, {"maxmemory": "0", "maxmemory-policy": "noeviction"}.get(name, "no"))
+
+
 EFFECTS: dict[str, Callable[[Client], None]] = {
     "active-expire-effort": _active_expire_effort,
     "bind": _bind,
@@ -595,6 +613,8 @@ EFFECTS: dict[str, Callable[[Client], None]] = {
     "list-max-listpack-size": _encoding("list-max-listpack-size", "2", "RPUSH l a b c", "listpack", "quicklist"),
     "loglevel": _log_level,
     "maxclients": _max_clients,
+    "lazyfree-lazy-eviction": _lazy_eviction,
+    "maxmemory": _max_memory,
     "maxmemory-policy": _policy,
     "notify-keyspace-events": _events,
     "port": _port,
@@ -619,8 +639,11 @@ EFFECTS: dict[str, Callable[[Client], None]] = {
     "zset-max-listpack-value": _encoding("zset-max-listpack-value", "3", "ZADD z 1 abcdef", "listpack", "skiplist"),
 }
 
-# Who may come in from elsewhere cannot be tried from here: tests/unit/miniredis/test_session.py hands in addresses.
-ELSEWHERE = {"protected-mode"}
+# Who may come in from elsewhere cannot be tried from here: tests/unit/miniredis/test_session.py hands in addresses. Nor
+# how good and how long an eviction is, and what a replica leaves alone: test_eviction.py.
+ELSEWHERE = {
+    "protected-mode", "maxmemory-samples", "maxmemory-eviction-tenacity", "replica-ignore-maxmemory",
+}  # fmt: skip
 
 
 def test_every_directive_that_can_be_changed_is_tried() -> None:

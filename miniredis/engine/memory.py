@@ -1,0 +1,146 @@
+"""maxmemory: what is in use, when it is too much, and what is done then.
+
+    used = what keys and values count for (keyspace/counting.py)             the moment's
+         + their deadlines, clients' buffers, scripts and functions           as of the last tick, or of the last INFO
+
+What the interpreter itself takes is not part of it: a limit of a few megabytes means the same as in Redis.
+
+    a unit grows the data beyond the limit ──► OUT_OF_MEMORY in State.mode ──► the next command takes the long way:
+    `make_room` evicts as long as the policy and maxmemory-eviction-tenacity allow; then, if memory is still short,
+        nothing to evict   commands that need memory are refused, and eviction is tried again before each
+        out of time        commands go on, and the timekeeper evicts in slices of its own meanwhile
+
+Law: what a unit does – a transaction, a script – is never stopped half way, and nothing is evicted in the midst of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from miniredis.engine.client import REPLICA
+from miniredis.engine.state import BUSY_SCRIPT, LOADING, OUT_OF_MEMORY, PAUSED_ALL, PAUSED_WRITES
+from miniredis.keyspace.counting import CLIENT_BYTES, DB_BYTES, DEADLINE_BYTES, NO_LIMIT
+from miniredis.keyspace.evict import ENOUGH, HELPLESS, POLICIES, UNFINISHED, Evictor, patience_s
+
+if TYPE_CHECKING:
+    from miniredis.engine.execute import Engine
+
+
+class Memory:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._state = engine.state
+        self._keyspace = engine.keyspace
+        self.evictor = Evictor(engine.keyspace, engine.state.clock.monotonic)
+        self._short_since = 0.0  # monotonic; 0: memory suffices
+        self._short_s = 0.0  # how long it has not, before
+        self.peak_bytes = 0
+        self.is_unfinished = False  # eviction goes on with the next tick
+        engine.state.memory_changed = self.set_limit
+
+    # What there is.
+
+    def overhead_bytes(self) -> int:
+        """What is no key and no value."""
+        state = self._state
+        deadlines = sum([db.deadlines.size for db in state.dbs]) * DEADLINE_BYTES
+        return self.startup_bytes() + deadlines + self.client_bytes() + self.script_bytes()
+
+    def startup_bytes(self) -> int:
+        """Of databases without keys."""
+        return len(self._state.dbs) * DB_BYTES
+
+    def client_bytes(self) -> int:
+        """Of clients, with what they sent or are sent, and is not yet worked on or taken."""
+        clients = [each for each in self._state.clients.values() if not each.mode & REPLICA]
+        return sum([each.pending_bytes + each.buffered_bytes for each in clients]) + len(clients) * CLIENT_BYTES
+
+    def script_bytes(self) -> int:
+        scripts = self._engine.scripts
+        return scripts.size_bytes + scripts.functions.size_bytes
+
+    def used_bytes(self) -> int:
+        """INFO's used_memory."""
+        used = self._keyspace.settle_count() + self.overhead_bytes()
+        if used > self.peak_bytes:
+            self.peak_bytes = used
+        return used
+
+    def short_ms(self) -> tuple[int, int]:
+        """How long memory has been short altogether, and in the present case."""
+        present = self._state.clock.monotonic() - self._short_since if self._short_since else 0.0
+        return int((self._short_s + present) * 1000), int(present * 1000)
+
+    # What may be.
+
+    def set_limit(self) -> None:
+        """`maxmemory` or the overhead has changed."""
+        state, keyspace = self._state, self._keyspace
+        most = state.settings.maxmemory
+        is_ignored = not most or (state.is_replica and state.settings.replica_ignore_maxmemory)
+        keyspace.limit_bytes = NO_LIMIT if is_ignored else most - self.overhead_bytes()
+        keyspace.share_limit(keyspace.settle_count())
+        if not self.judge():
+            self._suffices()
+
+    def judge(self) -> bool:
+        """Whether the data is beyond the limit; State.mode says so unless a unit is not complete."""
+        if self._keyspace.settle_count() <= self._keyspace.limit_bytes:
+            return False
+        if self._engine.depth == 0:
+            self._state.mode |= OUT_OF_MEMORY
+        return True
+
+    def look(self) -> None:
+        """Before a command."""
+        if self._keyspace.opened:
+            self.judge()
+        if self._state.mode & OUT_OF_MEMORY:
+            self.make_room()
+
+    def tick(self) -> None:
+        """Buffers count as they are now; an eviction that had to stop goes on."""
+        if self._state.settings.maxmemory:
+            self._engine.begin_unit()
+            self.set_limit()
+            if self._state.mode & OUT_OF_MEMORY:
+                self.make_room()
+        self.used_bytes()
+
+    def make_room(self) -> None:
+        """Evict, if that is allowed; say in State.mode whether memory is short all the same. As a unit of its own."""
+        engine, state, keyspace = self._engine, self._state, self._keyspace
+        if state.mode & (BUSY_SCRIPT | LOADING | PAUSED_ALL | PAUSED_WRITES):
+            return
+        settings = state.settings
+        started = state.clock.monotonic()
+        outcome = self.evictor.evict(
+            POLICIES[settings.maxmemory_policy], settings.maxmemory_samples,
+            patience_s(settings.maxmemory_eviction_tenacity),
+        )  # fmt: skip
+        if keyspace.pending:
+            engine.hand_out_facts()
+        if engine.journal.is_heard:
+            engine.journal.commit(as_transaction=False)
+        ended = state.clock.monotonic()
+        state.latency.watch(b"eviction-cycle", int((ended - started) * 1e6), keyspace.now)
+        self.is_unfinished = outcome == UNFINISHED
+        if outcome == ENOUGH:
+            self._suffices()
+        elif not self._short_since:
+            self._short_since = ended
+        if outcome == HELPLESS:
+            state.mode |= OUT_OF_MEMORY
+        else:
+            state.mode &= ~OUT_OF_MEMORY
+
+    def _suffices(self) -> None:
+        self._state.mode &= ~OUT_OF_MEMORY
+        self.is_unfinished = False
+        if self._short_since:
+            self._short_s += self._state.clock.monotonic() - self._short_since
+            self._short_since = 0.0
+
+    def forget_statistics(self) -> None:
+        self._short_s = self._short_since = 0.0
+        self.peak_bytes = 0
