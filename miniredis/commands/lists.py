@@ -25,7 +25,7 @@ from miniredis.keyspace.db import WRONG_TYPE
 from miniredis.keyspace.notify import LIST
 from miniredis.structures.chunks import List
 from protocol.resp.numbers import INT64_MAX
-from protocol.resp.values import NULL_ARRAY, OK, Failure, Reply
+from protocol.resp.values import NULL_ARRAY, OK, Alike, Failure, Reply
 
 ZERO_RANK: Final = (
     "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... "
@@ -267,7 +267,8 @@ def lrange(call: Call) -> Reply:
     values = call.db.typed(call.argv[1], List)
     if values is None:
         return []
-    return values.slice(*clipped(start, stop, len(values)))
+    found = values.slice(*clipped(start, stop, len(values)))
+    return Alike(found) if found and values.width >= 0 else found
 
 
 @command(

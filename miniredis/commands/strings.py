@@ -210,7 +210,7 @@ def getex(call: Call) -> Reply:
             call.replicate(b"PERSIST", key)
         return value
     instant = instant_ms(call, unit, amount_at)
-    if unit in (b"EXAT", b"PXAT") and instant <= call.now:
+    if unit in (b"EXAT", b"PXAT") and call.has_passed(instant):
         _drop(call, key, b"UNLINK" if call.settings.lazyfree_lazy_expire else b"DEL")
         return value
     db.expire_at(key, instant)
@@ -492,10 +492,7 @@ def msetnx(call: Call) -> Reply:
 def _set_all(call: Call) -> None:
     db, argv = call.db, call.argv
     keys = argv[1::2]
-    # What is an integer is short, and begins with "-" or a digit.
-    values = [
-        compact(value) if len(value) <= INTEGER_MAX_BYTES and value[:1] <= b"9" else value for value in argv[2::2]
-    ]
+    values = [compact(value) if value < b":" else value for value in argv[2::2]]  # digits and "-" come before it
     if db.deadlines.size or db.keyspace.events_mask:
         for key, value in zip(keys, values, strict=True):
             db.expire_if_due(key)

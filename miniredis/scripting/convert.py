@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from protocol.resp.numbers import format_double
 from protocol.resp.values import (
+    Alike,
     Attributed,
     BigNumber,
     Double,
@@ -191,7 +192,7 @@ class Builder:
             return None if resp == 3 else False
         if kind is Status:
             return self.table({b"ok": reply.text})
-        if kind is list or kind is Push or kind is tuple:
+        if kind is list or kind is Alike or kind is Push or kind is tuple:
             return self.array(reply, resp)
         if kind is bool:
             return reply if resp == 3 else int(reply)

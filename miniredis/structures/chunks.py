@@ -21,6 +21,9 @@ from miniredis.structures.chain import ESTIMATED_OVERHEAD, LIVE_RUNS, Chain
 from miniredis.structures.packed import entry_size
 from miniredis.structures.runs import MAX_FILL, UNLIMITED, Run, limits, remove_equal, shrunk_limits
 
+# Of `width`: lengths that no element has.
+UNSET: Final = -2
+MIXED: Final = -1
 # An element that begins with it may be a number.
 MINUS: Final = 0x2D
 # What CPython takes beside the packed bytes: the object head of an element and its pointer; a run; a list.
@@ -32,7 +35,7 @@ LIST_BYTES: Final = 200
 class List(Chain):
     """A sequence of byte strings. Indices are taken as given, from 0; negative ones are the caller's business."""
 
-    __slots__ = ("_items",)
+    __slots__ = ("_items", "width")
 
     type_name: ClassVar[bytes] = b"list"
 
@@ -41,6 +44,7 @@ class List(Chain):
         to itself, 0: where it would not fit into any other."""
         super().__init__(depth, plain_from)
         self._items: list[bytes] = []  # the run of a small list; empty once chained
+        self.width = UNSET  # the length that all elements have, as far as is known
 
     # What it is
 
@@ -79,6 +83,7 @@ class List(Chain):
         twin._count_limit = self._count_limit
         twin._depth = self._depth
         twin._plain_from = self._plain_from
+        twin.width = self.width
         return twin
 
     def dissolve(self, most: int) -> bool:
@@ -114,6 +119,7 @@ class List(Chain):
         """A list of runs as they were written down; a single packed one within the limits is a small list again,
         unless it is to stay a chain."""
         built = cls(depth)
+        built.width = MIXED
         built._packed = sum([run.size for run in runs])
         most_bytes, most_count = limits(limit)
         if len(runs) == 1 and not (is_chained or runs[0].is_plain):
@@ -148,8 +154,11 @@ class List(Chain):
             runs = self._chain(limit)
         # A plain run is larger than any limit, so that this asks for both: room, and a run that takes elements.
         most = -1 if self._plain_from else self._size_limit - ESTIMATED_OVERHEAD
+        width = self.width
         for value in values:
             length = len(value)
+            if length != width:
+                width = self._widen(length)
             head = runs[0] if runs else None
             if head is not None and head.size + length <= most and len(head.live) < self._count_limit:
                 # Short text, by far the most, without a call.
@@ -177,8 +186,11 @@ class List(Chain):
             runs = self._chain(limit)
         # A plain run is larger than any limit, so that this asks for both: room, and a run that takes elements.
         most = -1 if self._plain_from else self._size_limit - ESTIMATED_OVERHEAD
+        width = self.width
         for value in values:
             length = len(value)
+            if length != width:
+                width = self._widen(length)
             tail = runs[-1] if runs else None
             if tail is not None and tail.size + length <= most and len(tail.live) < self._count_limit:
                 # Short text, by far the most, without a call.
@@ -385,10 +397,19 @@ class List(Chain):
             return 0
         added = 0
         for value in values:
+            if len(value) != self.width:
+                self._widen(len(value))
             added += entry_size(value)
         return added
 
+    def _widen(self, length: int) -> int:
+        """An element of another length than `width` comes."""
+        self.width = length if self.width == UNSET else MIXED
+        return self.width
+
     def _admit_or_chain(self, value: bytes, limit: int) -> None:
+        if len(value) != self.width:
+            self._widen(len(value))
         if self._runs is None and not self._admit((value,), limit):
             self._chain(limit)
 

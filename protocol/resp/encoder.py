@@ -5,7 +5,7 @@
     int        :5\\r\\n                     :5\\r\\n
     None       $-1\\r\\n                    _\\r\\n
     NullArray  *-1\\r\\n                    _\\r\\n
-    list       *2\\r\\n…                    *2\\r\\n…
+    list       *2\\r\\n…                    *2\\r\\n…       Alike and tuple as well
     dict       *4\\r\\n… (flat)             %2\\r\\n…
     set        *2\\r\\n…                    ~2\\r\\n…
     Pairs      *4\\r\\n… (flat)             *2\\r\\n*2\\r\\n…*2\\r\\n…
@@ -26,6 +26,7 @@ from typing import Any, Final
 
 from protocol.resp.numbers import format_double
 from protocol.resp.values import (
+    Alike,
     Attributed,
     BigNumber,
     Blocked,
@@ -70,6 +71,8 @@ def encode(value: Reply, proto: int) -> bytes:
         return b",%b\r\n" % text if proto == 3 else _BULKS[len(text)] + text + b"\r\n"
     if value is None:
         return NULL[proto]
+    if kind is Alike:
+        return _alike(value)
     if kind is list and value and type(value[0]) is bytes:
         try:
             return _strings(value)
@@ -85,12 +88,16 @@ def _strings(values: list[bytes]) -> bytes:
     are strings: whatever else is in a reply has no length, or cannot be joined to them."""
     sizes = set(map(len, values))
     if len(sizes) == 1:
-        line = b"$%d\r\n" % sizes.pop()
-        return b"*%d\r\n%b%b\r\n" % (len(values), line, (b"\r\n" + line).join(values))
+        return _alike(values)
     if max(sizes) < _SMALL:
         lines = _BULKS_BEHIND
         return b"*%d%b\r\n" % (len(values), b"".join([lines[len(value)] + value for value in values]))
     return b"*%d\r\n%b" % (len(values), b"".join([b"$%d\r\n%b\r\n" % (len(value), value) for value in values]))
+
+
+def _alike(values: list[bytes]) -> bytes:
+    line = b"$%d\r\n" % len(values[0])
+    return b"*%d\r\n%b%b\r\n" % (len(values), line, (b"\r\n" + line).join(values))
 
 
 def encode_command(argv: Sequence[bytes]) -> bytes:
@@ -147,6 +154,10 @@ def _double(parts: list[bytes], value: float, proto: int) -> None:
 def _own_double(parts: list[bytes], value: Double, proto: int) -> None:
     text = value.text
     parts.append(b",%b\r\n" % text if proto == 3 else b"$%d\r\n%b\r\n" % (len(text), text))
+
+
+def _array_alike(parts: list[bytes], value: Alike, proto: int) -> None:
+    parts.append(_alike(value))
 
 
 def _array(parts: list[bytes], value: Sequence[Any], proto: int) -> None:
@@ -233,6 +244,7 @@ _WRITERS: Final[dict[type, Writer]] = {
     float: _double,
     Double: _own_double,
     tuple: _array,
+    Alike: _array_alike,
     dict: _map,
     Map: _map_of_pairs,
     set: _set,

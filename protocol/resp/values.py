@@ -90,6 +90,12 @@ class Members(list[Any]):
     __slots__ = ()
 
 
+class Alike(list[bytes]):
+    """Strings, at least one, that are known to be equally long: an array."""
+
+    __slots__ = ()
+
+
 class Pairs(list[Any]):
     """(first, second) tuples: one flat array in RESP2, an array of two-element arrays in RESP3 (ZRANGE WITHSCORES …).
 

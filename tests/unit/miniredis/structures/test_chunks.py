@@ -21,6 +21,8 @@ def check_accounts(values: List) -> None:
         assert run.items or values.encoding == b"listpack"
     assert sum(len(run.items) for run in runs) == len(values)
     assert values._packed == sum(run.size for run in runs)
+    # An answer is written by this length: were it wrong, the client would read nonsense from there on.
+    assert values.width < 0 or {len(item) for run in runs for item in run.items} <= {values.width}
 
 
 def expand(text: str) -> bytes:
@@ -195,3 +197,18 @@ def test_folded_runs_are_the_same_list(seed: int) -> None:
             live = [not run._folded for run in ours.runs()]
             assert all(live[: depth or LIVE_RUNS] + live[-(depth or LIVE_RUNS) :])
     assert ours.slice(2, len(plain)) == plain[2:]
+
+
+@pytest.mark.parametrize("limit", [-2, 3])
+def test_a_list_knows_that_its_elements_are_equally_long(limit: int) -> None:
+    """LRANGE of ids and tokens, all of one length, looks at each of them before it answers."""
+    values = List()
+    values.push_tail([b"aaa", b"bbb"], limit)
+    values.push_head([b"ccc"] * 9, limit)
+    assert values.width == 3
+    assert values.copy().width == 3
+    assert values.set(1, b"four", limit)
+    assert values.width < 0
+    assert values.remove(b"four", 0, limit) == 1
+    assert values.width < 0, "nobody has looked whether all are again"
+    check_accounts(values)
