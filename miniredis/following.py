@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from protocol.ops.process import Process
 
 TICK_S: Final = 1.0
+HURRIES_A_TICK: Final = 3
 # Bytes of a payload that are written before the medium is asked to have them.
 SYNC_EVERY_BYTES: Final = 8 * 1024 * 1024
 # A load gives way to others after so long.
@@ -84,7 +85,8 @@ class Following:
         self._file_name = ""
         self._unsynced_bytes = 0
         self._is_beside = False  # the data set does not go through dbfilename
-        self._began_at = self._heard_at = 0.0  # loop time: of the last attempt; of the last sign of life in it
+        self._heard_at = 0.0  # loop time of the last sign of life, where there is no link to tell it
+        self._hurries = 0  # attempts since the last tick that were made at once
         self._down_since_s: int | None = None  # seconds since 1970
         replication.become_replica = lambda host, port, takes_over: self.follow(host, port, takes_over=takes_over)
         replication.become_primary = self.promote
@@ -211,6 +213,7 @@ class Following:
 
     def _tick(self) -> None:
         self._arm()
+        self._hurries = 0
         state = self.link_state
         link = self._link
         heard_at = link.last_heard_at if link is not None else self._heard_at
@@ -239,7 +242,7 @@ class Following:
     def _connect(self) -> None:
         self._log.notice(f"Connecting to MASTER {self._host}:{self.port}")
         self.link_state = b"connecting"
-        self._began_at = self._heard_at = self._loop.time()
+        self._heard_at = self._loop.time()
         self._task = self._loop.create_task(self._dial())
         self._log.notice("MASTER <-> REPLICA sync started")
 
@@ -282,14 +285,16 @@ class Following:
         self._remove_file()
 
     def _fail(self) -> None:
-        """An attempt came to nothing: try again, at once if the last attempt is not that young."""
+        """An attempt came to nothing: try again."""
         self._abandon()
         self._again()
 
     def _again(self) -> None:
+        """At once, a few times a second: who takes us and drops us again is no reason to keep busy."""
         self.link_state = b"connect"
         self._judge()
-        if self._loop.time() - self._began_at >= TICK_S:
+        if self._hurries < HURRIES_A_TICK:
+            self._hurries += 1
             self._connect()
 
     def _lose_stream(self, *, is_known: bool = True) -> None:

@@ -16,16 +16,16 @@ Laws:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from miniredis.engine.client import CLOSING, IN_MULTI, PRIMARY, Client
+from miniredis.engine.client import CLOSING, IN_MULTI, PRIMARY
+from miniredis.engine.execute import Engine, Obeyed
 from miniredis.engine.state import BUSY_SCRIPT, PAUSED_ALL, PAUSED_WRITES
 from protocol.resp.encoder import encode_command
 from protocol.resp.numbers import INT64_MAX
 from protocol.resp.parser import Parser
 
 if TYPE_CHECKING:
-    from miniredis.engine.execute import Engine
     from miniredis.keyspace.db import Db
     from protocol.net.connection import Connection
 
@@ -36,10 +36,9 @@ RETRY_S: Final = 0.02
 SHOWN_BYTES: Final = 128
 
 _WAITING: Final = BUSY_SCRIPT | PAUSED_ALL | PAUSED_WRITES
-_ERROR: Final = ord("-")
 
 
-class Upstream(Client):
+class Upstream(Obeyed):
     """`forward` gets the applied bytes; `broke` is told why the stream cannot be followed any further."""
 
     __slots__ = (
@@ -138,7 +137,12 @@ class Upstream(Client):
         call = self.call
         assert call is not None
         call.deny_blocking = True
-        taken = self._engine.obey(self, commands)
+        taken = -1
+        try:
+            taken = self._engine.obey(self, commands)
+        finally:
+            if taken < 0:  # a fault of ours: nobody knows how far it came
+                self.broke("Fault while a command of the master was run: its stream cannot be followed any further")
         if self.mode & CLOSING:
             return
         if taken < len(commands):
@@ -190,18 +194,13 @@ class Upstream(Client):
 
     def flush(self) -> None:
         """Answers end here."""
-        for reply in self.out:
-            if reply[0] == _ERROR:
-                self._tell_error(reply)
         self.out.clear()
 
-    def _tell_error(self, reply: bytes) -> None:
-        text = reply[1:-2][:SHOWN_BYTES].decode("utf-8", "replace")
-        call: Any = self.call
-        name = call.argv[0][:SHOWN_BYTES].decode("utf-8", "replace") if call is not None and call.argv else ""
+    def tell_error(self, name: bytes, text: bytes) -> None:
+        shown = text[:SHOWN_BYTES].decode("utf-8", "replace")
         self._log(
-            f"== CRITICAL == This replica is sending an error to its master: '{text}' after processing the command "
-            f"'{name}'"
+            f"== CRITICAL == This replica is sending an error to its master: '{shown}' after processing the command "
+            f"'{name.decode()}'"
         )
 
     # As a client.
