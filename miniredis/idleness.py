@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ COMMANDS_BEFORE_COLLECTION: Final = 100_000
 # So many containers more than when the collector last looked are data. It would walk through them, and through all that
 # lists hold (33 ms for a sorted set of a million members), to find no garbage: they are put out of its sight.
 YOUNG_MOST: Final = 1000
+# Few containers may be large. With more in them than this (it takes 4 ms) they are not walked through either.
+REFERENCES_MOST: Final = 100_000
 # Freed memory is given back at such a time too, when something was written or so much has come and gone; and since it
 # may take 60 ms per GB in use, only after so many times what it took last.
 TRAFFIC_BEFORE_RELEASE_BYTES: Final = 16 * 1024 * 1024
@@ -63,7 +66,10 @@ class Idleness:
         elif now - self._busy_at > IDLE_BEFORE_COLLECTION_S:
             if calls - self._calls_collected > COMMANDS_BEFORE_COLLECTION:
                 self._calls_collected = calls
-                gc.collect()
+                if _references() > REFERENCES_MOST:
+                    gc.freeze()
+                else:
+                    gc.collect()
             if now >= self._release_from:
                 self._release_memory(now)
 
@@ -77,3 +83,8 @@ class Idleness:
         started = state.clock.monotonic()
         self._process.release_memory()
         self._release_from = now + RELEASE_PATIENCE * (state.clock.monotonic() - started)
+
+
+def _references() -> int:
+    """About how many a full collection would follow."""
+    return sum([len(some) for some in gc.get_objects() if type(some) in (list, dict, set, tuple, deque)])

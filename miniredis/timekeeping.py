@@ -79,7 +79,7 @@ class Timekeeper:
         state, engine = self._state, self._engine
         engine.begin_unit()
         is_unfinished = state.expires_actively and self._expire()
-        if state.keyspace.waste.free():
+        if state.keyspace.waste.free(state.clock.monotonic):
             is_unfinished = True
         elif engine.flushing:
             engine.release_flushing()

@@ -76,7 +76,8 @@ def _leaves_freeing(call: Call) -> bool:
 
 def _freed(call: Call) -> Reply:
     """A little is freed at once. A client of ours waits for more; a transaction, a script or a primary does not."""
-    if call.deny_blocking or call.origin != Origin.CLIENT or not call.db.keyspace.waste.free():
+    is_left = call.db.keyspace.waste.free(call.state.clock.monotonic)
+    if call.deny_blocking or call.origin != Origin.CLIENT or not is_left:
         return OK
     return call.state.engine.wait_for_freeing(call)
 

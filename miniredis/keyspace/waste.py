@@ -9,6 +9,7 @@ Law: what is added is nobody else's. A value that lives on under another key is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from miniredis.keyspace.value import Value
@@ -27,9 +28,11 @@ LEAST: Final = 4096
 # Of pieces of memory, where freeing later was asked for: Redis's bound.
 LEAST_TOLD: Final = 64
 
-# Elements freed at a time, and so many times a tick: 2 ms.
-_STEP: Final = 1000
-_STEPS: Final = 5
+# Elements freed at a time, and so many times a tick at the most: 1 ms. The last ones may take ten times as long each,
+# because whole arenas of memory become free with them; so the time is looked at in between.
+_STEP: Final = 200
+_STEPS: Final = 25
+_LONGEST_S: Final = 0.003
 
 
 class Waste:
@@ -37,20 +40,22 @@ class Waste:
 
     `freed` counts those objects – values, and keys of tables – that a command left to be freed later (INFO)."""
 
-    __slots__ = ("_tables_told", "_values_told", "freed", "tables", "values")
+    __slots__ = ("_tables_told", "_values_told", "_wholes", "freed", "tables", "values")
 
     def __init__(self) -> None:
         self.values: list[Dissolving] = []
         self._values_told: list[bool] = []  # of each: whether it is counted
         self.tables: list[Table[Value] | Table[int]] = []
         self._tables_told: list[bool] = []
+        self._wholes: list[tuple[object, int]] = []  # and as how many objects each counts
         self.freed = 0
 
     @property
     def pending(self) -> int:
         """Counted objects that are still to be freed."""
         tables = zip(self.tables, self._tables_told, strict=True)
-        return sum(self._values_told) + sum([table.size for table, is_told in tables if is_told])
+        told = sum(self._values_told) + sum([table.size for table, is_told in tables if is_told])
+        return told + sum([count for _, count in self._wholes])
 
     def add(self, value: Value, *, is_told: bool = False) -> None:
         """A value just taken from the table: kept here if it is large, or else forgotten. `is_told`: it was to be freed
@@ -59,19 +64,31 @@ class Waste:
             self.values.append(value)
             self._values_told.append(is_told)
 
+    def add_whole(self, what: object, pieces: int, count: int) -> None:
+        """Something of so many pieces that cannot be taken apart here: an interpreter with its scripts."""
+        if pieces > LEAST_TOLD:
+            self._wholes.append((what, count))
+
     def add_table(self, table: Table[Value] | Table[int], *, is_told: bool = False) -> None:
         """A table that no database has any more. One with few keys is freed at once: who flushes often, a few keys each
         time, would leave more than the ticks free."""
+        if not table.size:
+            return
         is_small = table.size <= LEAST
         self.tables.append(table)
         self._tables_told.append(is_told)
         while is_small and self.tables and self.tables[-1] is table:
             self._free_keys()
 
-    def free(self) -> bool:
-        """A tick's worth; whether there is more."""
+    def free(self, monotonic: Callable[[], float] = float) -> bool:
+        """A tick's worth, by count, and by the clock if one is given (s); whether there is more."""
         values, tables = self.values, self.tables
+        until = monotonic() + _LONGEST_S
+        if self._wholes:
+            self.freed += self._wholes.pop()[1]
         for _ in range(_STEPS):
+            if monotonic() >= until:
+                break
             if values:
                 if not values[-1].dissolve(_STEP):
                     values.pop()
@@ -79,8 +96,8 @@ class Waste:
             elif tables:
                 self._free_keys()
             else:
-                return False
-        return bool(values or tables)
+                break
+        return bool(values or tables or self._wholes)
 
     def _free_keys(self) -> None:
         """Some of the last table: a key counts when its value is freed as well."""

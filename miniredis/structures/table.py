@@ -221,10 +221,13 @@ class Table(Generic[V]):
     def dissolve(self, most: int) -> list[V]:
         """Let go of up to `most` keys of a table that nobody needs any more, one shard at a time; their values."""
         shards = self.shards
-        while shards and not shards[-1].keys:
+        if self.size <= most:
+            rest = [value for shard in shards for value in shard.values]
+            shards.clear()
+            self.size = 0
+            return rest
+        while not shards[-1].keys:
             shards.pop()
-        if not shards:
-            return []
         shard = shards[-1]
         values = shard.values[-most:]
         del shard.keys[-most:], shard.values[-most:]
