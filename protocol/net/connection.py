@@ -116,6 +116,11 @@ class Turn:
             self._before_flush()
         self._flush()
 
+    def prepare(self) -> None:
+        """Something is about to leave before the turn's end: what has to come before it comes now."""
+        if self._before_flush is not None and not self._may_hurry():
+            self._before_flush()
+
     def work(self) -> None:
         """Work on what was gathered, now."""
         readers, self._readers = self._readers, []
@@ -144,7 +149,7 @@ class Turn:
                 connection._queue = []
                 connection.transport.write(queue[0])
             else:
-                connection.flush()
+                connection._send()
 
 
 class Connection(asyncio.BaseProtocol):
@@ -270,12 +275,17 @@ class Connection(asyncio.BaseProtocol):
         """Hand `data` to the kernel at once, behind what is queued."""
         if self._queue:
             self._queue.append(data)
-            self.flush()
+            self._send()
         else:
             self.transport.write(data)
 
     def flush(self) -> None:
-        """Hand the queue to the kernel now. The turn calls this; so may a server that is going down."""
+        """Hand the queue to the kernel now: the connection is to be closed, or the server goes down."""
+        if self._queue:
+            self._turn.prepare()
+            self._send()
+
+    def _send(self) -> None:
         queue = self._queue
         if not queue:
             return

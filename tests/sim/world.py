@@ -291,8 +291,10 @@ class SimClock(Clock):
 class SimProcess(Process):
     """A process that is the same in every run."""
 
+    _pid = 1
+
     def pid(self) -> int:
-        return 1
+        return self._pid
 
     def resident_bytes(self) -> int:
         return 64 << 20
@@ -317,7 +319,11 @@ class SimProcess(Process):
         heard: Callable[[bytes], None], ended: Callable[[int], None],
     ) -> Child:  # fmt: skip
         """The child does its work at once, on what there is; its parent hears of it a moment later."""
-        return SimChild(loop, work, heard, ended)
+        self._pid = 2
+        try:
+            return SimChild(loop, work, heard, ended)
+        finally:
+            self._pid = 1
 
 
 class SimChild(Child):
