@@ -55,6 +55,17 @@ def test_each_kind_is_freed_in_pieces(kind: str, count: int) -> None:
     assert len(value) == 0
 
 
+def test_freeing_stops_by_the_clock() -> None:
+    """The last members of millions take whole arenas of memory with them: a tick's count of them would take 20 ms."""
+    world = World()
+    value = filled("set", 3 * LEAST)
+    world.client.db.put(b"k", value)
+    world("DEL k")
+    instants = iter(range(1000))
+    assert world.state.keyspace.waste.free(lambda: next(instants) / 1000)  # every look at it takes 1 ms
+    assert 2 * LEAST < len(value) < 3 * LEAST
+
+
 @pytest.mark.parametrize("line", ["SET k v", "MSET k v", "RENAME small k", "COPY small k REPLACE", "SUNIONSTORE k s"])
 def test_what_another_value_replaces_is_freed_in_pieces(line: str) -> None:
     """Overwriting a large value would stall the server as deleting it did."""

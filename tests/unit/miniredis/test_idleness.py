@@ -1,0 +1,52 @@
+"""Broken if a server that nobody asks anything stops for long to look for garbage."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from miniredis.idleness import COMMANDS_BEFORE_COLLECTION, IDLE_BEFORE_COLLECTION_S, REFERENCES_MOST, Idleness
+from protocol.ops.logs import Logger
+from protocol.ops.process import Process
+from tests.unit.miniredis.world import World
+
+
+class Still(Process):
+    def release_memory(self) -> None:
+        """The test's memory is not the server's."""
+
+
+@pytest.fixture(autouse=True)
+def out_of_sight() -> Iterator[None]:
+    """What the test runner has made is not looked at."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+def idle_after_work() -> None:
+    world = World()
+    idleness = Idleness(world.state, Still(), Logger(lambda level, line: line), now=0.0)
+    world.state.observer.commands[0].calls = COMMANDS_BEFORE_COLLECTION + 1
+    idleness.watch(1.0)
+    idleness.watch(1.0 + 2 * IDLE_BEFORE_COLLECTION_S)
+
+
+def test_large_lists_are_not_walked_through() -> None:
+    """The rosters of one hash of five million fields are a few hundred lists: 200 ms to follow what they hold."""
+    held = [[b"name"] * (REFERENCES_MOST // 10) for _ in range(11)]
+    before = gc.get_freeze_count()
+    idle_after_work()
+    assert gc.get_freeze_count() - before >= len(held)
+
+
+def test_garbage_is_collected() -> None:
+    """Cycles that something left all the same would never be freed."""
+    before = gc.get_freeze_count()
+    collections = gc.get_stats()[2]["collections"]
+    idle_after_work()
+    assert gc.get_stats()[2]["collections"] == collections + 1
+    assert gc.get_freeze_count() <= before
