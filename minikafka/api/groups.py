@@ -78,7 +78,7 @@ from protocol.kafka.messages.groups import (
     SyncGroupRequest,
 )
 from protocol.kafka.schema import each
-from protocol.ops.slices import at_once, taken
+from protocol.ops.slices import begun, taken
 
 NO_NODE = (-1, "", -1)
 GROUP, TRANSACTION, SHARE = 0, 1, 2  # FindCoordinator's key types
@@ -252,8 +252,7 @@ def leave_group(broker: Context, request: LeaveGroupRequest) -> Any:
 def offset_commit(broker: Context, request: OffsetCommitRequest) -> Any:
     """Store offsets for the partitions that exist; the others are answered here."""
     broker.allow(Operation.READ, Resource.GROUP, request.group_id)
-    work = _committing(broker, request)
-    return work if len(request.topics) > TOPICS_A_STEP else at_once(work)
+    return begun(_committing(broker, request))
 
 
 def _committing(broker: Context, request: OffsetCommitRequest) -> Generator[None, None, Any]:

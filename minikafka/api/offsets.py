@@ -48,7 +48,7 @@ from protocol.kafka.messages.produce import (
     OffsetForLeaderTopicResult,
 )
 from protocol.kafka.schema import each
-from protocol.ops.slices import at_once, taken
+from protocol.ops.slices import begun, taken
 
 LATEST, EARLIEST, MAX_TIMESTAMP, EARLIEST_LOCAL, LATEST_TIERED, EARLIEST_PENDING_UPLOAD = -1, -2, -3, -4, -5, -6
 SINCE = {LATEST: 1, EARLIEST: 1, MAX_TIMESTAMP: 7, EARLIEST_LOCAL: 8, LATEST_TIERED: 9, EARLIEST_PENDING_UPLOAD: 11}
@@ -70,8 +70,7 @@ def list_offsets(
     broker: Context, request: ListOffsetsRequest
 ) -> ListOffsetsResponse | Generator[None, None, ListOffsetsResponse]:
     """Find offsets by time, or the ends of a log."""
-    work = _listed(broker, request)
-    return work if len(request.topics) > TOPICS_A_SLICE else at_once(work)
+    return begun(_listed(broker, request))
 
 
 def _listed(broker: Context, request: ListOffsetsRequest) -> Generator[None, None, ListOffsetsResponse]:
@@ -209,8 +208,7 @@ def _epoch_end(broker: Context, topic: str, asked: OffsetForLeaderPartition) -> 
 @api(DeleteRecordsRequest, 0, 2)
 def delete_records(broker: Context, request: DeleteRecordsRequest) -> Any:
     """Drop everything before given offsets."""
-    work = _deleting(broker, request)
-    return work if sum(len(topic.partitions) for topic in request.topics) > PARTITIONS_A_SLICE else at_once(work)
+    return begun(_deleting(broker, request))
 
 
 def _deleting(

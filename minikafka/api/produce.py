@@ -46,7 +46,8 @@ from protocol.kafka.messages.produce import (
     TopicProduceData,
     TopicProduceResponse,
 )
-from protocol.ops.slices import at_once
+from protocol.kafka.schema import each
+from protocol.ops.slices import begun
 
 ACKS_ALL = -1
 NO_ACKS = 0
@@ -78,14 +79,13 @@ def produce(
     broker: Context, request: ProduceRequest
 ) -> ProduceResponse | Future[ProduceResponse] | Generator[None, None, Any] | None:
     """Append record batches. A partition named twice is written and answered once: what was named last counts."""
-    working = appending(broker, request)
-    return working if count_partitions(request) > PARTITIONS_A_SLICE else at_once(working)
+    return begun(appending(broker, request))
 
 
 def appending(
     broker: Context, request: ProduceRequest
 ) -> Generator[None, None, ProduceResponse | Future[ProduceResponse] | None]:
-    """The whole request, with a stop every `PARTITIONS_A_SLICE`."""
+    """The whole request, with a stop every `PARTITIONS_A_SLICE` and where many records are looked at."""
     pending: list[tuple[PartitionProduceResponse, Partition, int]] = []
     response = ProduceResponse(responses=[])
     leaders: set[int] = set()
@@ -116,7 +116,7 @@ def appending(
                     raise refusal
                 partition = broker.replicas.partition(name, data.index)
                 check(broker, name, acks)
-                answer, end = append(partition, data, acks, version)
+                answer, end = yield from append(partition, data, acks, version)
             except KafkaError as error:
                 answer = refused(data.index, error)
                 if isinstance(error, REFUSED_BY_LOG) and not isinstance(error, MalformedRequest):
@@ -185,7 +185,7 @@ def check(broker: Context, name: str, acks: int) -> None:
 
 def append(
     partition: Partition, data: PartitionProduceData, acks: int, version: int
-) -> tuple[PartitionProduceResponse, int]:
+) -> Generator[None, None, tuple[PartitionProduceResponse, int]]:
     """One partition's batch into its log; the answer, and up to where it must be committed."""
     records = data.records
     if not isinstance(records, memoryview) or len(records) < HEADER_SIZE:
@@ -198,7 +198,10 @@ def append(
     if flags & TRANSACTIONAL:
         # Nothing can have told this partition of a transaction: there is no transaction coordinator here yet.
         raise InvalidTxnState("Record was not part of an ongoing transaction")
-    appended = partition.append_as_leader(records, acks=acks)
+    admitted = None
+    if partition.log.looks_into_batches:
+        admitted = yield from partition.admit(records, acks=acks)
+    appended = partition.append_as_leader(records, acks=acks, admitted=admitted)
     answer = PartitionProduceResponse(
         index=data.index,
         base_offset=appended.first_offset,
@@ -215,9 +218,10 @@ def refused(index: int, error: KafkaError) -> PartitionProduceResponse:
         answer.error_message = error.detail
     elif isinstance(error, InvalidRecords | InvalidTimestamps):
         answer.error_message = error.detail
-        answer.record_errors = [
-            BatchIndexAndErrorMessage(batch_index=at, batch_index_error_message=why) for at, why in error.record_errors
-        ]
+        answer.record_errors = each(
+            error.record_errors,
+            lambda one: BatchIndexAndErrorMessage(batch_index=one[0], batch_index_error_message=one[1]),
+        )
     return answer
 
 

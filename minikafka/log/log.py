@@ -15,7 +15,7 @@ Law 4: a read costs one `pread`, whatever it returns: where the last reads ended
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from enum import IntEnum
 from functools import partial
 from typing import NamedTuple
@@ -27,7 +27,7 @@ from minikafka.log.producers import NO_PRODUCER, sequence_after
 from minikafka.log.recovery import recover, replay
 from minikafka.log.segment import FoundTimestamp, Segment
 from minikafka.log.syncing import SyncedLog
-from minikafka.log.validate import LEAST_RECORD_BYTES, MAX_CODEC, Admitted, admit, admit_own
+from minikafka.log.validate import LEAST_RECORD_BYTES, MAX_CODEC, Admitted, admit, admit_in_slices, admit_own
 from protocol.checksums import crc32c
 from protocol.disk.files import Buffer
 from protocol.kafka.batch import (
@@ -152,16 +152,31 @@ class Log(SyncedLog):
 
     # ── append ──
 
-    def append(self, batches: Buffer, *, leader_epoch: int, now_ms: int, origin: Origin = Origin.CLIENT) -> Appended:
+    def admit(self, batch: memoryview, now_ms: int) -> Generator[None, None, Admitted]:
+        """Check a client's batch before it is appended, in slices. Raises the KafkaError it is refused with."""
+        if self.failure is not None:
+            raise KafkaStorageError(self.failure)
+        return admit_in_slices(batch, self.config, now_ms, self.name)
+
+    def append(
+        self,
+        batches: Buffer,
+        *,
+        leader_epoch: int,
+        now_ms: int,
+        origin: Origin = Origin.CLIENT,
+        admitted: Admitted | None = None,
+    ) -> Appended:
         """Put batches at the end of the log. CLIENT and COORDINATOR bring one batch, which gets its offsets and epoch
-        here; REPLICATION and RAFT bring any number that carry theirs and go on at the log's end.
+        here; REPLICATION and RAFT bring any number that carry theirs and go on at the log's end. `admitted` is a
+        client's batch that has been checked.
 
         Raises the KafkaError the batch is refused with; KafkaStorageError when it could not be written.
         """
         if self.failure is not None:
             raise KafkaStorageError(self.failure)
         try:
-            appended = self._append(batches, leader_epoch, now_ms, origin)
+            appended = self._append(batches, leader_epoch, now_ms, origin, admitted)
         except OSError as error:  # files were cut back: the log is as it was
             self._was_refused = True
             self._health.refused(self.name, error)
@@ -171,7 +186,9 @@ class Log(SyncedLog):
             self._health.took()
         return appended
 
-    def _append(self, batches: Buffer, leader_epoch: int, now_ms: int, origin: Origin) -> Appended:
+    def _append(
+        self, batches: Buffer, leader_epoch: int, now_ms: int, origin: Origin, admitted: Admitted | None
+    ) -> Appended:
         view = batches if type(batches) is memoryview else memoryview(batches)
         if origin >= Origin.REPLICATION:
             return self._append_given(view)
@@ -179,7 +196,8 @@ class Log(SyncedLog):
             first_offset = self.append_usual(view, leader_epoch, now_ms)
             if first_offset >= 0:
                 return Appended(first_offset, self.log_end_offset - 1, -1, False, len(view))
-            admitted = admit(view, self.config, now_ms, self.name)
+            if admitted is None:
+                admitted = admit(view, self.config, now_ms, self.name)
             if admitted.header.producer_id > NO_PRODUCER:
                 seen = self.producers.duplicate_of(admitted.header)
                 if seen is not None:
@@ -193,7 +211,7 @@ class Log(SyncedLog):
         nothing was done: `append` says what is wrong, or does what is rare. Whatever `admit` and `Producers.check`
         would refuse or look closer at is unusual; a test holds this method to that."""
         size, config = len(batch), self.config
-        if size < HEADER_SIZE or self._looks_into_batches or self.failure is not None or self._was_refused:
+        if size < HEADER_SIZE or self.looks_into_batches or self.failure is not None or self._was_refused:
             return -1
         (
             base_offset, length, _, magic, checksum, attributes, delta, base_timestamp, max_timestamp,
@@ -345,7 +363,7 @@ class Log(SyncedLog):
     def reconfigure(self, config: LogConfig) -> None:
         """Obey other numbers from now on; what is fixed at a segment's making follows with the next segment."""
         self.config = config
-        self._looks_into_batches = config.looks_into_batches
+        self.looks_into_batches = config.looks_into_batches
         self.producers.expiration_ms = config.producer_expiration_ms
         for segment in self.segments:
             segment.index_interval_bytes = config.index_interval_bytes

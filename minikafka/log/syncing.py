@@ -38,7 +38,7 @@ class SyncedLog:
     ) -> None:
         self.directory = directory
         self.config = config
-        self._looks_into_batches = config.looks_into_batches
+        self.looks_into_batches = config.looks_into_batches
         self.log_start_offset = 0
         self.log_end_offset = 0
         self.high_watermark = 0

@@ -13,7 +13,7 @@ Law 1: record bytes are never copied. What changes is the header: offset and lea
 Law 2: a batch is taken or refused as a whole; refused records are named one by one (KIP-467).
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
 from minikafka.log.config import FOREVER, LogConfig
@@ -40,6 +40,7 @@ from protocol.kafka.errors import (
 )
 from protocol.kafka.primitives import ProtocolError
 from protocol.kafka.records import Record, Skimmed, recompressed_batch, skim, unfold_to_look_at, walk
+from protocol.ops.slices import at_once
 
 __all__ = [
     "Admitted",
@@ -49,6 +50,7 @@ __all__ = [
     "UnknownMagic",
     "UnreadableRecords",
     "admit",
+    "admit_in_slices",
     "admit_own",
 ]
 
@@ -59,6 +61,7 @@ LEAST_RECORD_BYTES = 7  # of a record: size, attributes, two deltas, key and val
 
 # What one batch may cost where its records are walked. Clients that send larger ones split them when told so.
 WALKED_RECORDS = 200_000
+WALKED_AT_ONCE = 1024  # some milliseconds
 WALKED_BYTES = 8 << 20  # decompressed, and where a topic takes larger batches than usual:
 WALKED_PER_BYTE = 8  # so many times the largest
 
@@ -107,6 +110,13 @@ class Admitted(NamedTuple):
 
 def admit(batch: memoryview, config: LogConfig, now_ms: int, partition: str = "") -> Admitted:
     """Check one batch of a producer for a partition of that name. Raises the KafkaError it is refused with."""
+    return at_once(admit_in_slices(batch, config, now_ms, partition))
+
+
+def admit_in_slices(
+    batch: memoryview, config: LogConfig, now_ms: int, partition: str = ""
+) -> Generator[None, None, Admitted]:
+    """As `admit`, with a stop after every few thousand records where those are looked at."""
     header = _single(batch)
     if header.length + LENGTH_FROM > config.max_batch_bytes:
         raise MessageTooLarge(
@@ -126,7 +136,7 @@ def admit(batch: memoryview, config: LogConfig, now_ms: int, partition: str = ""
         or (config.compression is not None and config.compression != codec)
         or config.walks_records
     ):
-        return _admit_closely(batch, header, config, now_ms, partition)
+        return (yield from _admit_closely(batch, header, config, now_ms, partition))
     return Admitted(header, batch, b"")
 
 
@@ -182,7 +192,9 @@ def _check_client(header: BatchHeader) -> None:
 # ── the records themselves ──
 
 
-def _admit_closely(batch: memoryview, header: BatchHeader, config: LogConfig, now_ms: int, partition: str) -> Admitted:
+def _admit_closely(
+    batch: memoryview, header: BatchHeader, config: LogConfig, now_ms: int, partition: str
+) -> Generator[None, None, Admitted]:
     codec = header.attributes & CODEC_MASK
     changes_codec = config.compression is not None and config.compression != codec
     if not config.stamps_append_time or config.is_compacted or changes_codec or config.walks_records:
@@ -190,11 +202,11 @@ def _admit_closely(batch: memoryview, header: BatchHeader, config: LogConfig, no
             raise MessageTooLarge(f"A batch of {header.count} records, more than the {WALKED_RECORDS} looked through")
         try:
             unfolded = unfold_to_look_at(batch, max(WALKED_BYTES, WALKED_PER_BYTE * config.max_batch_bytes))
-            skimmed = skim(unfolded, header)
+            skimmed = yield from skim(unfolded, header)
             if skimmed is not None and _is_plain(skimmed, header, config, now_ms):
                 greatest = skimmed.greatest_timestamp
             else:
-                greatest = _check_records(walk(unfolded, header), header, config, now_ms, partition)
+                greatest = yield from _check_records(walk(unfolded, header), header, config, now_ms, partition)
         except BeyondLimit as error:
             raise MessageTooLarge(str(error)) from None
         except ProtocolError:  # nothing a producer makes: Kafka does not know what to make of it either
@@ -225,9 +237,10 @@ def _is_plain(seen: Skimmed, header: BatchHeader, config: LogConfig, now_ms: int
 
 def _check_records(
     records: Iterator[Record], header: BatchHeader, config: LogConfig, now_ms: int, partition: str
-) -> int:
+) -> Generator[None, None, int]:
     """The greatest timestamp of a batch's records, which must be as many as it says."""
     errors: RecordErrors = []
+    no_key = f"Compacted topic cannot accept message without key in topic partition {partition}"
     is_timestamp = False
     greatest, found = NO_TIMESTAMP, 0
     for at, record in enumerate(records):
@@ -237,10 +250,12 @@ def _check_records(
         if at == 0 or record.timestamp > greatest:
             greatest = record.timestamp
         if config.is_compacted and record.key is None:
-            errors.append((at, f"Compacted topic cannot accept message without key in topic partition {partition}"))
+            errors.append((at, no_key))
         elif why := _timestamp_error(record, header, config, now_ms):
             errors.append((at, why))
             is_timestamp = True
+        if found % WALKED_AT_ONCE == 0:
+            yield
     if found != header.count:
         raise InvalidRecord(f"Incorrect declared batch size: {header.count} records declared, others found")
     if errors:

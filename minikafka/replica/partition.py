@@ -9,9 +9,10 @@ Law 4: what is above the high watermark is nobody's to read but followers'.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 from minikafka.log.log import Appended, Log, Origin
+from minikafka.log.validate import Admitted
 from minikafka.replica.waiters import Parked, Waiters
 from protocol.disk.files import Buffer
 from protocol.kafka.errors import (
@@ -155,8 +156,13 @@ class Partition:
 
     # ── append ──
 
-    def append_as_leader(self, batches: Buffer, *, acks: int = ACKS_ALL) -> Appended:
-        """A producer's batch. Raises the KafkaError it is refused with."""
+    def admit(self, batch: memoryview, *, acks: int) -> Generator[None, None, Admitted]:
+        """Check a producer's batch in slices, so that `append_as_leader` need not. Raises the KafkaError it is refused
+        with."""
+        self._check_appendable(acks)
+        return self.log.admit(batch, self._clock.wall_ms())
+
+    def _check_appendable(self, acks: int) -> None:
         if not self.is_leader:
             raise NotLeaderOrFollower
         if acks == ACKS_ALL and len(self.isr) < self.min_insync:
@@ -164,7 +170,12 @@ class Partition:
                 f"The size of the current ISR {len(self.isr)} is insufficient to satisfy the min.isr requirement of "
                 f"{self.min_insync} for partition {self.name}"
             )
-        appended = self.log.append(batches, leader_epoch=self.leader_epoch, now_ms=self._clock.wall_ms())
+
+    def append_as_leader(self, batches: Buffer, *, acks: int = ACKS_ALL, admitted: Admitted | None = None) -> Appended:
+        """A producer's batch. Raises the KafkaError it is refused with."""
+        self._check_appendable(acks)
+        now_ms = self._clock.wall_ms()
+        appended = self.log.append(batches, leader_epoch=self.leader_epoch, now_ms=now_ms, admitted=admitted)
         if not appended.is_duplicate:
             self._appended()
         return appended

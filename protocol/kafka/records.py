@@ -14,7 +14,7 @@ Law 2: `each_record` holds one record at a time; only who asks for a list pays f
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias, cast
 
 from protocol.checksums import crc32c
@@ -65,6 +65,7 @@ _CONTROL_KEY = struct.Struct(">hh")
 _END_MARKER = struct.Struct(">hi")
 # Beyond that timestamps are nobody's, and their differences need not fit: such records keep the base they came with.
 _FAR_TIMESTAMP = 1 << 62
+SKIMMED_AT_ONCE = 4096  # records, some milliseconds
 _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
 _SINGLE = [bytes((value,)) for value in range(128)]  # varints of one byte
 
@@ -160,19 +161,35 @@ class Skimmed(NamedTuple):
     has_null_key: bool
 
 
-def skim(data: bytes, header: BatchHeader) -> Skimmed | None:
-    """What `walk` would find, without making records: five times as fast. None where there is none, or where `walk`
-    would raise (which says what is wrong)."""
-    try:
-        return _skim(data, header)
-    except (IndexError, ProtocolError):
-        return None
-
-
-def _skim(data: bytes, header: BatchHeader) -> Skimmed | None:
+def skim(data: bytes, header: BatchHeader) -> Generator[None, None, Skimmed | None]:
+    """What `walk` would find, without making records: five times as fast, and with a stop now and then. None where
+    there is none, or where `walk` would raise (which says what is wrong)."""
     at, end, count, has_null_key = 0, len(data), 0, False
     least, greatest = 1 << 64, -1 << 64
-    while at < end:
+    try:
+        while at < end:
+            if count:
+                yield
+            at, found, low, high, has_null = _skim(data, at, end)
+            count += found
+            has_null_key = has_null_key or has_null
+            least, greatest = min(least, low), max(greatest, high)
+    except (IndexError, ProtocolError):
+        return None
+    if not count:
+        return None
+    if header.attributes & LOG_APPEND_TIME:
+        return Skimmed(count, header.max_timestamp, header.max_timestamp, has_null_key)
+    return Skimmed(count, header.base_timestamp + least, header.base_timestamp + greatest, has_null_key)
+
+
+def _skim(data: bytes, at: int, end: int) -> tuple[int, int, int, int, bool]:
+    """Some records from `at` on: where the next begins, how many they are, the least and the greatest difference of
+    their timestamps to the batch's, and whether one has no key."""
+    has_null_key, left = False, SKIMMED_AT_ONCE
+    least, greatest = 1 << 64, -1 << 64
+    while at < end and left:
+        left -= 1
         size = data[at]
         if size < 0x80:
             at += 1
@@ -181,7 +198,7 @@ def _skim(data: bytes, header: BatchHeader) -> Skimmed | None:
             size, at = read_varint(data, at)
         stop = at + size
         if size < 0 or stop > end:
-            return None
+            raise ProtocolError("a record that is none")
         at += 1  # attributes
         delta = data[at]
         if delta < 0x80:
@@ -212,23 +229,18 @@ def _skim(data: bytes, header: BatchHeader) -> Skimmed | None:
         if size > 0:
             at += size
         if at >= stop:
-            return None
+            raise ProtocolError("a record that is none")
         if data[at]:
             at = _headers(data, at, stop)[1]
         else:
             at += 1
         if at != stop:
-            return None
-        count += 1
+            raise ProtocolError("a record that is none")
         if delta > greatest:
             greatest = delta
         if delta < least:
             least = delta
-    if not count:
-        return None
-    if header.attributes & LOG_APPEND_TIME:
-        return Skimmed(count, header.max_timestamp, header.max_timestamp, has_null_key)
-    return Skimmed(count, header.base_timestamp + least, header.base_timestamp + greatest, has_null_key)
+    return at, SKIMMED_AT_ONCE - left, least, greatest, has_null_key
 
 
 def _bytes(data: bytes, at: int, stop: int) -> tuple[bytes | None, int]:

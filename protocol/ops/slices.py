@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from typing import Protocol, TypeVar
 
-__all__ = ["Owner", "Slices", "Work", "at_once", "taken"]
+__all__ = ["Owner", "Slices", "Work", "at_once", "begun", "taken"]
 
 SLICE_S = 0.005
 
@@ -30,6 +30,16 @@ def at_once(work: Generator[None, None, Result]) -> Result:
         except StopIteration as done:
             result: Result = done.value
             return result
+
+
+def begun(work: Generator[None, None, Result]) -> Result | Generator[None, None, Result]:
+    """What comes of work, if that is there before its first stop; else the work, to be gone on with."""
+    try:
+        next(work)
+    except StopIteration as done:
+        result: Result = done.value
+        return result
+    return work
 
 
 def taken(items: list[Item]) -> Iterator[Item]:

@@ -15,6 +15,7 @@ from protocol.kafka.messages import configs as c
 from protocol.kafka.messages import groups as g
 from protocol.kafka.messages import produce as p
 from protocol.kafka.messages import topics as t
+from protocol.kafka.records import build_batch
 from protocol.kafka.schema import Request
 from tests.unit.minikafka.wiring.test_broker import Broker, Client, broker, running  # noqa: F401
 
@@ -115,6 +116,14 @@ def coordinators() -> Request:
     return g.FindCoordinatorRequest(key="", key_type=0, coordinator_keys=names(75_000))
 
 
+def tiny_records(key: bytes | None) -> Request:
+    records = build_batch([(1, key, b"")] * 100_000)
+    data = p.PartitionProduceData(index=0, records=records)
+    return p.ProduceRequest(
+        acks=1, timeout_ms=1000, topic_data=[p.TopicProduceData(name="compacted", partition_data=[data])]
+    )
+
+
 HOSTILE: dict[str, tuple[int, Callable[[], Request]]] = {
     "a new fetch session": (12, new_session),
     "a fetch of 20,000 topics": (13, fetch_of_topics),
@@ -124,6 +133,8 @@ HOSTILE: dict[str, tuple[int, Callable[[], Request]]] = {
     "partitions for 26,666 topics": (0, new_partitions),
     "metadata of 50,000 topics": (4, lambda: metadata_of(names(50_000))),
     "the coordinators of 75,000 groups": (4, coordinators),
+    "100,000 tiny records": (9, lambda: tiny_records(b"k")),
+    "100,000 records without a key": (9, lambda: tiny_records(None)),
 }
 
 

@@ -1,9 +1,10 @@
 """Long work in slices of the loop."""
 
 import asyncio
+from collections.abc import Generator
 
 from protocol.ops import slices
-from protocol.ops.slices import Slices, Work
+from protocol.ops.slices import Slices, Work, at_once, begun, taken
 
 
 class Client:
@@ -87,3 +88,30 @@ async def test_a_work_that_fails_stops_no_other() -> None:
     assert done == ["other"]
     assert told == ["as it must be seen"]
     assert slices.SLICE_S < 0.05
+
+
+def two_stops() -> Generator[None, None, str]:
+    yield
+    yield
+    return "done"
+
+
+def no_stop() -> Generator[None, None, str]:
+    if False:
+        yield
+    return "done"
+
+
+def test_short_work_is_done_at_once() -> None:
+    """What takes no second slice would be put by and answered a turn later; or what takes one, cut short."""
+    assert begun(no_stop()) == "done"
+    work = begun(two_stops())
+    assert not isinstance(work, str)
+    assert at_once(work) == at_once(two_stops()) == "done"
+
+
+def test_what_is_taken_is_let_go_of() -> None:
+    """A long request would be held beside all that is made of it."""
+    items = [1, 2, 3]
+    seen = [(item, len(items)) for item in taken(items)]
+    assert seen == [(1, 2), (2, 1), (3, 0)]
