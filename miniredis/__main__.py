@@ -140,7 +140,7 @@ def make_log(config: Config, disk: Disk, clock: Clock, process: Process) -> Logg
         def write(line: str) -> None:
             file.append(line.encode("utf-8", "replace") + b"\n")
 
-    render = redis_line(clock, process.pid(), lambda: "M")
+    render = redis_line(clock, process.pid(), lambda: "S" if config["replicaof"] else "M")
     return Logger(render, level=levels.get(config["loglevel"], Level.NOTICE), write=write)
 
 

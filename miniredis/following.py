@@ -416,9 +416,7 @@ class Following:
             self._file = self._disk.open(self._file_name)
             self._file.truncate(0)
         except OSError as error:
-            self._log.warning(
-                f"Opening the temp file needed for MASTER <-> REPLICA synchronization: {error.strerror}"
-            )
+            self._log.warning(f"Opening the temp file needed for MASTER <-> REPLICA synchronization: {error.strerror}")
             self._abandon()
             self.link_state = b"connect"
         self._unsynced_bytes = 0
@@ -465,9 +463,7 @@ class Following:
                 await self._put_in_place()
             is_good = await self._replace()
         except OSError as error:
-            self._log.warning(
-                f"Failed trying to write the DB in MASTER <-> REPLICA synchronization: {error.strerror}"
-            )
+            self._log.warning(f"Failed trying to write the DB in MASTER <-> REPLICA synchronization: {error.strerror}")
             is_good = False
         self._task = None
         if not is_good:
@@ -570,9 +566,7 @@ class Following:
             self._file = None
             return
         if not self._is_beside:
-            self._log.notice(
-                "Removing the RDB file obtained from the master. This replica has persistence disabled"
-            )
+            self._log.notice("Removing the RDB file obtained from the master. This replica has persistence disabled")
         self._remove_file()
 
     def _clear(self, dbs: list[Db]) -> None:

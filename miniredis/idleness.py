@@ -6,6 +6,8 @@ import gc
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from miniredis.engine.client import PRIMARY, REPLICA
+
 if TYPE_CHECKING:
     from miniredis.engine.state import State
     from protocol.ops.logs import Logger
@@ -50,9 +52,11 @@ class Idleness:
         self.collect(now)
 
     def _close_clients(self, before: float) -> None:
-        """Connections on which nothing came for `timeout` seconds; who waits or listens is not idle."""
+        """Connections on which nothing came for `timeout` seconds. Who waits or listens is not idle, nor is a
+        replica, or our primary."""
         for client in list(self._state.clients.values()):
             is_waiting = client.blocked is not None or client.subscriptions or client in self._state.observer.monitors
+            is_waiting = is_waiting or bool(client.mode & (PRIMARY | REPLICA))
             if client.last_active_at < before and not is_waiting:
                 self._log.verbose("Closing idle client")
                 client.kill()

@@ -257,6 +257,8 @@ class Engine:
                 text = failure.text.removeprefix(b"ERR ")
                 failure.text = b"EXECABORT Transaction discarded because of: " + text
         self.observer.count_error(failure)
+        if self._obeyed is not None:
+            self._obeyed.tell_error(command.spec.name if command is not None else b"?", failure.text)
         if client.mode & IN_MULTI:
             client.mode |= DIRTY_EXEC
 

@@ -314,7 +314,7 @@ class Snapshots:
 
     def tick(self) -> None:
         """Save where it is time to."""
-        if self.children.kind:
+        if self.children.kind or self.loading is not None:
             return
         now = self._now_s()
         may_try = self.is_last_good or now - self.last_try_s > RETRY_S

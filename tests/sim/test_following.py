@@ -1,0 +1,276 @@
+"""Our server as a replica in a world of virtual time: of one of ours, and of primaries that mean harm."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from miniredis.config import CommandLine, Config
+from miniredis.server import Server
+from protocol.checksums import crc64
+from protocol.ops.logs import Logger
+from protocol.resp.encoder import encode_command
+from tests.sim.disk import SimDisk
+from tests.sim.world import SimClock, SimLoop, SimProcess, run
+
+PRIMARY, REPLICA = 7000, 7001
+ID = b"a" * 40
+MARK = b"f" * 40
+
+
+async def start(world: SimLoop, port: int, *options: str) -> Server:
+    disk = SimDisk(Random(world.seed + port))
+    config = Config(read_file=disk.read, list_directory=disk.list, is_directory=disk.is_dir, directory="/")
+    arguments = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--repl-diskless-sync-delay", "0", *options]
+    config.load(CommandLine(arguments), stdin=bytes)
+    server = Server(
+        world, config, disk=disk, clock=SimClock(world), random=Random(world.seed), secrets=Random(world.seed + port),
+        process=SimProcess(),
+        log=Logger(lambda level, text: text, write=lambda line: world.note(f"log {port}", line)),
+    )  # fmt: skip
+    await server.start()
+    return server
+
+
+async def ask(port: int, *lines: str) -> list[bytes]:
+    """First lines of the answers."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    transport, _ = await loop.create_connection(lambda: asyncio.StreamReaderProtocol(reader), "127.0.0.1", port)
+    answers = []
+    for line in lines:
+        transport.write(line.encode() + b"\r\n")
+        answer = await reader.readline()
+        if answer.startswith(b"$") and answer != b"$-1\r\n":
+            answer = await reader.readexactly(int(answer[1:]) + 2)
+        answers.append(answer.rstrip())
+    transport.close()
+    return answers
+
+
+def lines_of(world: SimLoop, port: int) -> str:
+    return "\n".join(what for _, kind, what in world.trace if kind == f"log {port}")
+
+
+async def until(what: str, condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    for _ in range(int(seconds * 20)):
+        if condition():
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"never came: {what}")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_link_that_breaks_at_any_time(seed: int) -> None:
+    """After some break the replica would have a write twice, or not at all, or half a transaction."""
+
+    async def main(world: SimLoop) -> None:
+        primary, replica = await start(world, PRIMARY), await start(world, REPLICA)
+        chance = Random(seed)
+        await ask(REPLICA, f"REPLICAOF 127.0.0.1 {PRIMARY}")
+        for _ in range(12):
+            for _ in range(chance.randrange(1, 20)):
+                kind = chance.choice(["INCR n", "RPUSH l x", "SELECT 1", "SET s v PX 40", "APPEND s w", "XADD x * a b"])
+                lines = ["MULTI", kind, "INCR n", "EXEC"] if chance.random() < 0.3 else [kind, "INCR n"]
+                reader = asyncio.StreamReader()
+                protocol = asyncio.StreamReaderProtocol(reader)
+                transport, _ = await world.create_connection(lambda it=protocol: it, "127.0.0.1", PRIMARY)  # type: ignore[misc]
+                transport.write("".join(line + "\r\n" for line in lines).encode())
+                await reader.readline()
+                transport.close()
+            for client in list(primary.state.clients.values()):
+                if client in primary.state.replication.primary.followers and chance.random() < 0.7:
+                    client.kill()
+            await asyncio.sleep(chance.random() * 2)
+        history, followed = primary.state.history, replica.state.history
+        await until("the same place", lambda: history.offset == followed.offset and history.id == followed.id)
+        await asyncio.sleep(1)
+        for mine, theirs in zip(primary.state.dbs, replica.state.dbs, strict=True):
+            assert list(mine.table) == list(theirs.table)
+            for key in (b"n", b"s"):
+                assert mine.table.get(key) == theirs.table.get(key)
+            for key in (b"l", b"x"):
+                one, other = mine.table.get(key), theirs.table.get(key)
+                assert (one is None) == (other is None)
+                if one is not None:
+                    assert len(one) == len(other)  # type: ignore[arg-type]
+        assert primary.state.replication.primary.statistics.partial_good > 0
+        await replica.stop()
+        await primary.stop()
+
+    run(seed, main)
+
+
+# ── primaries that mean harm ───────────────────────────────────────────────────────────────────────────
+
+
+def rdb(*pairs: tuple[bytes, bytes]) -> bytes:
+    body = b"REDIS0010\xfe\x00"
+    for key, value in pairs:
+        body += b"\x00" + bytes([len(key)]) + key + bytes([len(value)]) + value
+    body += b"\xff"
+    return body + crc64(body).to_bytes(8, "little")
+
+
+WHOLE = rdb((b"new", b"1"), (b"more", b"2"))
+FULL = b"+FULLRESYNC " + ID + b" 100\r\n"
+
+
+class Harm(asyncio.Protocol):
+    """A primary that answers PSYNC with these bytes, and the greetings as it should or with `greeting`."""
+
+    def __init__(self, answer: bytes, greeting: bytes = b"+OK\r\n") -> None:
+        self.answer = answer
+        self.greeting = greeting
+        self.said = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.said += data
+        if b"PSYNC" in data:
+            self.transport.write(self.answer)
+        elif b"PSYNC" not in self.said:
+            self.transport.write(self.greeting * data.count(b"*"))
+
+
+def full(payload: bytes, then: bytes = b"") -> bytes:
+    return FULL + b"$%d\r\n" % len(payload) + payload + then
+
+
+OLD = b"kept"
+HARMS = {
+    "an endless line": (b"x" * 5000, OLD),
+    "no line end": (b"+FULLRESYNC", OLD),
+    "an answer of another kind": (b":1\r\n", OLD),
+    "an id too short": (b"+FULLRESYNC abc 100\r\n", OLD),
+    "an offset that is none": (b"+FULLRESYNC " + ID + b" 1e9\r\n", OLD),
+    "an offset beyond all": (b"+FULLRESYNC " + ID + b" " + b"9" * 40 + b"\r\n", OLD),
+    "no payload": (FULL + b"+OK\r\n", OLD),
+    "a length beyond all": (FULL + b"$" + b"9" * 60 + b"\r\n", OLD),
+    "a negative length": (FULL + b"$-1\r\n", OLD),
+    "a length that lies": (FULL + b"$999999\r\n" + WHOLE, OLD),
+    "a mark that never comes": (FULL + b"$EOF:" + MARK + b"\r\n" + WHOLE, OLD),
+    "an error instead": (FULL + b"-ERR no\r\n", OLD),
+    "an endless announcement": (FULL + b"y" * 100_000, OLD),
+    "no data set": (full(b"hello world, this is no rdb"), None),
+    "a data set cut short": (full(WHOLE[:20]), None),
+    "a wrong sum": (full(WHOLE[:-1] + b"\x00"), None),
+    "a count that lies": (full(b"REDIS0010\xfe\x00\x01\x01l\x81" + b"\xff" * 8 + b"\xff" * 9), None),
+    "a key twice": (full(rdb((b"a", b"1"), (b"a", b"2"))), None),
+    "databases beyond all": (full(b"REDIS0010\xfe\x7f\xff\x00\x01a\x011\xff" + b"\0" * 8), None),
+}
+
+
+@pytest.mark.parametrize("name", HARMS)
+def test_what_cannot_be_a_synchronization(name: str) -> None:
+    """A primary could make us serve half a data set, forget ours for nothing, or fill our memory."""
+    answer, kept = HARMS[name]
+
+    async def main(world: SimLoop) -> None:
+        await world.create_server(lambda: Harm(answer), "127.0.0.1", PRIMARY)
+        replica = await start(world, REPLICA, "--repl-timeout", "5")
+        await ask(REPLICA, "SET old kept", f"REPLICAOF 127.0.0.1 {PRIMARY}")
+        following = replica.following
+        await asyncio.sleep(12)
+        assert following.stream is None
+        assert await ask(REPLICA, "GET old", "GET new", "GET a") == [kept or b"$-1", b"$-1", b"$-1"]
+        assert sum(len(db) for db in replica.state.dbs) == (1 if kept else 0)
+        told = lines_of(world, REPLICA)
+        assert told.count("MASTER <-> REPLICA sync started") > 1, "it was not tried again"
+        assert told.count("MASTER <-> REPLICA sync started") < 60, "it was tried without a pause"
+        await replica.stop()
+
+    run(1, main)
+
+
+@pytest.mark.parametrize(
+    ("stream", "line"),
+    [
+        (b"*1\r\n$-5\r\n", "Protocol error from master: invalid bulk length"),
+        (b"*99999999999\r\n", "Protocol error from master: invalid multibulk length"),
+        (b"*1\r\n:5\r\n", "Protocol error from master: expected '$', got ':'"),
+        (b"z" * 70_000, "Protocol error from master: too big inline request"),
+    ],
+)
+def test_what_cannot_be_a_stream(stream: bytes, line: str) -> None:
+    """We would follow what is no stream, or go on from a place in it that is none."""
+
+    async def main(world: SimLoop) -> None:
+        harms: list[Harm] = []
+
+        def accept() -> Harm:
+            harms.append(Harm(full(WHOLE, encode_command([b"SET", b"x", b"1"]) + stream)))
+            return harms[-1]
+
+        await world.create_server(accept, "127.0.0.1", PRIMARY)
+        replica = await start(world, REPLICA)
+        await ask(REPLICA, f"REPLICAOF 127.0.0.1 {PRIMARY}")
+        await until("an end", lambda: line in lines_of(world, REPLICA))
+        await until("another try", lambda: len(harms) > 1 and b"PSYNC" in harms[1].said)
+        assert encode_command([b"PSYNC", b"?", b"-1"]) in harms[1].said
+        await replica.stop()
+
+    run(2, main)
+
+
+def test_a_transaction_that_never_ends_is_bounded() -> None:
+    """A primary could fill our memory with commands that it never lets us run."""
+
+    async def main(world: SimLoop) -> None:
+        stream = encode_command([b"MULTI"]) + encode_command([b"SET", b"k", b"v" * 100_000]) * 30
+        await world.create_server(lambda: Harm(full(WHOLE, stream)), "127.0.0.1", PRIMARY)
+        replica = await start(world, REPLICA, "--client-query-buffer-limit", "2mb")
+        await ask(REPLICA, f"REPLICAOF 127.0.0.1 {PRIMARY}")
+        await until("an end", lambda: "longer than client-query-buffer-limit" in lines_of(world, REPLICA))
+        await replica.stop()
+
+    run(3, main)
+
+
+def test_commands_that_fail_are_told_and_the_rest_is_run() -> None:
+    """A difference between primary and replica would show nowhere."""
+
+    async def main(world: SimLoop) -> None:
+        bad = [[b"SET", b"k"], [b"NOSUCH", b"x"], [b"LPUSH", b"new", b"x"], [b"BLPOP", b"none", b"0"]]
+        stream = b"".join(map(encode_command, [*bad, [b"SET", b"after", b"1"]]))
+        await world.create_server(lambda: Harm(full(WHOLE, stream)), "127.0.0.1", PRIMARY)
+        replica = await start(world, REPLICA)
+        await ask(REPLICA, f"REPLICAOF 127.0.0.1 {PRIMARY}")
+        await until("the link", lambda: replica.following.stream is not None)
+        await asyncio.sleep(0.1)
+        assert await ask(REPLICA, "GET after") == [b"1"]
+        assert replica.state.history.offset == 100 + len(stream)
+        told = lines_of(world, REPLICA)
+        assert "== CRITICAL == This replica is sending an error to its master: 'WRONGTYPE" in told
+        assert "after processing the command 'set'" in told
+        await replica.stop()
+
+    run(4, main)
+
+
+def test_a_silent_primary_is_left() -> None:
+    """A replica would wait for ever on a primary that is gone without a word."""
+
+    async def main(world: SimLoop) -> None:
+        accepted: list[Harm] = []
+
+        def accept() -> Harm:
+            accepted.append(Harm(full(WHOLE), greeting=b"" if len(accepted) == 1 else b"+OK\r\n"))
+            return accepted[-1]
+
+        await world.create_server(accept, "127.0.0.1", PRIMARY)
+        replica = await start(world, REPLICA, "--repl-timeout", "3")
+        await ask(REPLICA, f"REPLICAOF 127.0.0.1 {PRIMARY}")
+        await until("the first end", lambda: "MASTER timeout: no data nor PING" in lines_of(world, REPLICA))
+        await until("the second", lambda: "Timeout connecting to the MASTER" in lines_of(world, REPLICA))
+        acknowledged = encode_command([b"REPLCONF", b"ACK", b"100"])
+        assert accepted[0].said.count(acknowledged) >= 2, "a replica says how far it is every second"
+        await replica.stop()
+
+    run(5, main)
