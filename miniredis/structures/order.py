@@ -130,8 +130,24 @@ class Order:
 
     def take_out(self, score: float, member: bytes) -> bytes:
         """Remove an entry that is there; the member as it was kept."""
-        tops = self.tops
+        spot, place = self._find(score, member)
+        column = self.columns[spot]
+        chunk = self.chunks[spot]
         self.size -= 1
+        held = chunk.pop(place)
+        del column[place]
+        if len(chunk) < _CHUNK_LEAST and (len(self.chunks) > 1 or not chunk):
+            self._join(spot)
+            return held
+        if place == len(chunk):
+            self._cap_again(spot)
+        if self.tree is not None:
+            self._count(spot, -1)
+        return held
+
+    def _find(self, score: float, member: bytes) -> tuple[int, int]:
+        """Chunk, and place within it, of an entry that is there."""
+        tops = self.tops
         spot = bisect_left(tops, score)
         if tops[spot] == score:
             spot = bisect_left(self.lasts, member, spot, bisect_right(tops, score, spot))
@@ -142,17 +158,7 @@ class Order:
             place += 1
             if chunk[place] != member:
                 place = bisect_left(chunk, member, place, bisect_right(column, score, place))
-        held = chunk.pop(place)
-        del column[place]
-        if len(chunk) < _CHUNK_LEAST and (len(tops) > 1 or not chunk):
-            self._join(spot)
-            return held
-        if place == len(chunk):
-            tops[spot] = column[-1]
-            self.lasts[spot] = chunk[-1]
-        if self.tree is not None:
-            self._count(spot, -1)
-        return held
+        return spot, place
 
     # ── many entries ───────────────────────────────────────────────────────────────────────────────────
     # The same again without what is rare, which is left to the methods above: a call for each would cost a third more.
@@ -264,17 +270,7 @@ class Order:
 
     def rank(self, score: float, member: bytes) -> int:
         """How many entries come before this one, which is there."""
-        tops = self.tops
-        spot = bisect_left(tops, score)
-        if tops[spot] == score:
-            spot = bisect_left(self.lasts, member, spot, bisect_right(tops, score, spot))
-        column = self.columns[spot]
-        chunk = self.chunks[spot]
-        place = bisect_left(column, score)
-        if chunk[place] != member:
-            place += 1
-            if chunk[place] != member:
-                place = bisect_left(chunk, member, place, bisect_right(column, score, place))
+        spot, place = self._find(score, member)
         return self._before(spot) + place
 
     def at(self, rank: int) -> Entry:
