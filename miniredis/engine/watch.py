@@ -13,6 +13,7 @@ class Watches:
     def __init__(self, keyspace: Keyspace) -> None:
         self.keyspace = keyspace
         self.watchers: dict[tuple[int, bytes], dict[Client, None]] = {}  # by number of the database, and key
+        keyspace.watched = self.watchers
         self.trackers = 0  # clients with CLIENT TRACKING: they too heed touches
 
     def watch(self, client: Client, db: Db, key: bytes) -> None:

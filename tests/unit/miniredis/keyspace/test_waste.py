@@ -55,6 +55,17 @@ def test_each_kind_is_freed_in_pieces(kind: str, count: int) -> None:
     assert len(value) == 0
 
 
+def test_a_flush_touches_what_is_watched_and_nothing_else() -> None:
+    """One client that watches one key would make FLUSHALL of five million keys stall everybody for seconds."""
+    world = World()
+    fill(world)
+    world("WATCH key:5 missing")
+    keyspace = world.state.keyspace
+    keyspace.touched.clear()
+    world.client.db.clear()
+    assert keyspace.touched == [(world.client.db, b"key:5")]
+
+
 def test_freeing_stops_by_the_clock() -> None:
     """The last members of millions take whole arenas of memory with them: a tick's count of them would take 20 ms."""
     world = World()
