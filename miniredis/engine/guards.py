@@ -63,6 +63,7 @@ _MISCONF: Final = (
     "snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB "
     "error."
 )
+MASTERDOWN: Final = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
 
 RULES: Final = (
     Rule(UNAUTHENTICATED, "NOAUTH Authentication required.", lacking=registry.NO_AUTH),
@@ -73,8 +74,7 @@ RULES: Final = (
     Rule(TOO_FEW_REPLICAS, "NOREPLICAS Not enough good replicas to write.", having=registry.WRITE),
     Rule(READ_ONLY_REPLICA, "READONLY You can't write against a read only replica.", having=registry.WRITE),
     Rule(SUBSCRIBED, "", lacking=registry.IN_SUBSCRIBER),  # names the command
-    Rule(STALE_REPLICA, "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
-         lacking=registry.STALE),
+    Rule(STALE_REPLICA, MASTERDOWN, lacking=registry.STALE),
     Rule(LOADING, "LOADING Redis is loading the dataset in memory", lacking=registry.LOADING),
     Rule(BUSY_SCRIPT, "", lacking=registry.ALLOW_BUSY),  # names the way out
     Rule(REPLICA, "ERR Replica can't interact with the keyspace", having=_KEYSPACE),
