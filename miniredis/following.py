@@ -136,7 +136,7 @@ class Following:
         was_primary = not self.host
         if self.stream is not None:
             self._drop_stream()
-        self._engine.unblock_everybody()
+        self._engine.waiting.unblock_everybody()
         self._abandon()
         self.host, self.port, self._takes_over = host, port, takes_over
         if was_primary:

@@ -45,7 +45,7 @@ class Replicas:
         )  # fmt: skip
         self.replication = Replication(state.history, self.primary)
         self.replication.failover = Failover(
-            self.primary, state.clock.monotonic, log, pause=self._pause, unpause=engine.unpause,
+            self.primary, state.clock.monotonic, log, pause=self._pause, unpause=engine.waiting.unpause,
             hand_over=self._hand_over, take_back=lambda: self.replication.become_primary(),
         )  # fmt: skip
         self.primary.acknowledged_told = self.replication.failover.look
@@ -68,14 +68,14 @@ class Replicas:
             failover = self.replication.failover
             failover.look()
             self.primary.second(may_ping=not (failover.is_under_way and self._is_paused()))
-            self._engine.resume_unblocked()
+            self._engine.waiting.resume_unblocked()
 
     def _synced(self) -> None:
         """What was written is on the medium. Those who waited for it go on after this turn: what they do next has to
         be written before they are answered."""
         self.primary.synced(self._file.synced_offset)
-        if self._engine.unblocked:
-            self._loop.call_soon(self._engine.resume_unblocked)
+        if self._engine.waiting.unblocked:
+            self._loop.call_soon(self._engine.waiting.resume_unblocked)
 
     def _judge(self) -> None:
         """Whether writes are refused for want of replicas."""
@@ -94,7 +94,7 @@ class Replicas:
         return bool(self._state.mode & (PAUSED_ALL | PAUSED_WRITES))
 
     def _pause(self) -> None:
-        self._engine.pause(NEVER, writes_only=True)
+        self._engine.waiting.pause(NEVER, writes_only=True)
 
     def _hand_over(self, target: Target) -> None:
         self.replication.become_replica(target.host.encode(), target.port, True)

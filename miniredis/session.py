@@ -196,8 +196,8 @@ class Session(Client):
             self.backlog = left
             if self.blocked is not None:
                 self.wait()
-        if self.engine.unblocked:
-            self.engine.resume_unblocked()
+        if self.engine.waiting.unblocked:
+            self.engine.waiting.resume_unblocked()
 
     def drop_attacker(self) -> None:
         self.log(

@@ -65,6 +65,7 @@ class Timekeeper:
         if not self._state.mode & BUSY_SCRIPT:
             is_unfinished = self._clear()
             self._engine.memory.tick()
+            self._engine.tracking.broadcast()
             is_unfinished |= self._engine.memory.is_unfinished
             for chore in self.chores:
                 chore()
@@ -81,8 +82,8 @@ class Timekeeper:
         is_unfinished = state.expires_actively and self._expire()
         if state.keyspace.waste.free(state.clock.monotonic):
             is_unfinished = True
-        elif engine.flushing:
-            engine.release_flushing()
+        elif engine.waiting.flushing:
+            engine.waiting.release_flushing()
         engine.end_unit()
         return is_unfinished
 
@@ -119,7 +120,7 @@ class Timekeeper:
 
     def arm_deadline(self) -> None:
         """Keep the timer at the earliest deadline of whoever is blocked."""
-        if self._engine.flushing and self._timers["tick"].when() > self._loop.time() + HURRIED_TICK_S:
+        if self._engine.waiting.flushing and self._timers["tick"].when() > self._loop.time() + HURRIED_TICK_S:
             self._call_later("tick", HURRIED_TICK_S, self._tick)
         deadline = self._state.blocked.next_deadline()
         if deadline is not None and ("deadline" not in self._timers or deadline < self._deadline_ms):
@@ -131,7 +132,7 @@ class Timekeeper:
             self._call_later("deadline", BUSY_RETRY_S, self._reach_deadline)
             return
         del self._timers["deadline"]
-        self._engine.release_expired(self._engine.begin_unit())
+        self._engine.waiting.release_expired(self._engine.begin_unit())
         self._engine.end_unit()
         self.arm_deadline()
 
@@ -148,5 +149,5 @@ class Timekeeper:
         elif self._engine.begin_unit() < self._state.paused_until:
             self.arm_pause()
         else:
-            self._engine.unpause()
+            self._engine.waiting.unpause()
             self._engine.end_unit()

@@ -140,6 +140,8 @@ _FLAGS: Final[tuple[tuple[Callable[[Client], bool], str], ...]] = (
     (lambda client: bool(client.mode & IN_MULTI), "x"),
     (lambda client: client.blocked is not None, "b"),
     (lambda client: bool(client.mode & TRACKING), "t"),
+    (lambda client: bool(client.mode & TRACKING and client.tracking.is_broken), "R"),
+    (lambda client: bool(client.mode & TRACKING and client.tracking.is_broadcast), "B"),
     (lambda client: bool(client.mode & DIRTY_CAS), "d"),
     (lambda client: bool(client.mode & CLOSING), "c"),
     (lambda client: client.peer.startswith("/"), "U"),
@@ -183,7 +185,7 @@ def client_line(state: State, client: Client, now_ms: int) -> bytes:
         "events": "r",
         "cmd": _text(current.spec.name) if current is not None else "NULL",
         "user": "(superuser)" if client.user is None else _text(client.user.name),
-        "redir": -1,
+        "redir": client.tracking.redirect if client.mode & TRACKING else -1,
         "resp": client.resp,
         "lib-name": _text(client.lib_name),
         "lib-ver": _text(client.lib_ver),
@@ -327,14 +329,14 @@ def client_pause(call: Call) -> Reply:
         writes_only = mode == b"WRITE"
     elif len(call.argv) > 4:
         raise wrong_subcommand(call)
-    call.state.engine.pause(call.now + timeout_ms(call, 2), writes_only=writes_only)
+    call.state.engine.waiting.pause(call.now + timeout_ms(call, 2), writes_only=writes_only)
     return OK
 
 
 @command("CLIENT|UNPAUSE", _ADMIN, since="6.2.0", complexity="O(N) where N is the number of paused clients")
 def client_unpause(call: Call) -> Reply:
     """End a pause."""
-    call.state.engine.unpause()
+    call.state.engine.waiting.unpause()
     return OK
 
 
@@ -350,7 +352,7 @@ def client_unblock(call: Call) -> Reply:
     elif len(call.argv) > 4:
         raise wrong_subcommand(call)
     target = call.state.clients.get(call.integer(2))
-    return int(target is not None and call.state.engine.unblock(target, with_error=with_error))
+    return int(target is not None and call.state.engine.waiting.unblock(target, with_error=with_error))
 
 
 @command("CLIENT|NO-EVICT enabled=<ON | OFF>", _ADMIN, since="7.0.0")

@@ -163,7 +163,8 @@ def reset(call: Call) -> Reply:
     call.select(state.dbs[0])
     session.resp = call.resp = 2
     session.become(state.access.default, is_stranger=not state.access.is_open)
-    state.engine.discard(session)
+    state.engine.transactions.discard(session)
+    state.engine.tracking.stop(session)
     state.pubsub.forget(session)
     session.mark_listening()
     session.name = b""

@@ -106,7 +106,7 @@ def function_flush(call: Call) -> Reply:
         raise wrong_subcommand(call)
     if len(call.argv) == 3 and call.option(2) not in (b"ASYNC", b"SYNC"):
         raise Failure("ERR FUNCTION FLUSH only supports SYNC|ASYNC option")
-    call.state.engine.scripts.functions.flush()
+    call.state.engine.scripts.functions.flush(is_lazy=call.argv[-1].upper() == b"ASYNC")
     _changed(call)
     return OK
 

@@ -116,6 +116,7 @@ def _clients(call: Call) -> Fields:
     state = call.state
     clients = state.clients.values()
     listening = [client for client in clients if client.channels or client.patterns or client.shard_channels]
+    unready = state.engine.waiting
     waiting = [db.waiting for db in state.dbs]
     queues = [queue for keys in waiting for queue in keys.values()]
     return {
@@ -124,8 +125,8 @@ def _clients(call: Call) -> Fields:
         "maxclients": state.settings.maxclients,
         "client_recent_max_input_buffer": max([client.buffered_bytes for client in clients], default=0),
         "client_recent_max_output_buffer": max([client.pending_bytes for client in clients], default=0),
-        "blocked_clients": len(state.blocked) + len(state.engine.postponed) + len(state.engine.flushing),
-        "tracking_clients": 0,
+        "blocked_clients": len(state.blocked) + len(unready.postponed) + len(unready.flushing),
+        "tracking_clients": state.engine.tracking.clients,
         "pubsub_clients": len(listening),
         "watching_clients": len([client for client in clients if client.watched]),
         "clients_in_timeout_table": len([waiter for waiter in state.blocked.waiters if waiter.deadline]),
@@ -336,9 +337,9 @@ def _stats(call: Call) -> Fields:
         "active_defrag_key_misses": 0,
         "total_active_defrag_time": 0,
         "current_active_defrag_time": 0,
-        "tracking_total_keys": 0,
-        "tracking_total_items": 0,
-        "tracking_total_prefixes": 0,
+        "tracking_total_keys": state.engine.tracking.keys,
+        "tracking_total_items": state.engine.tracking.items,
+        "tracking_total_prefixes": state.engine.tracking.prefixes,
         "unexpected_error_replies": 0,
         "total_error_replies": observer.error_replies,
         "dump_payload_sanitizations": state.sanitized_payloads,

@@ -117,7 +117,7 @@ class Migration:
             is_over = reply is not BLOCKED
             return reply
 
-        self._call.state.engine.settle_late(self._waiter, self._call, conclude)
+        self._call.state.engine.waiting.settle_late(self._waiter, self._call, conclude)
         return is_over
 
     def _settle(self, call: Call, answers: list[Reply], trouble: str) -> Reply:

@@ -116,7 +116,7 @@ def script_flush(call: Call) -> Reply:
     """Forget every script."""
     if len(call.argv) > 3 or (len(call.argv) == 3 and call.option(2) not in (b"ASYNC", b"SYNC")):
         raise Failure("ERR SCRIPT FLUSH only support SYNC|ASYNC option")
-    call.state.engine.scripts.flush()
+    call.state.engine.scripts.flush(is_lazy=call.argv[-1].upper() == b"ASYNC")
     return OK
 
 

@@ -79,7 +79,7 @@ def _freed(call: Call) -> Reply:
     is_left = call.db.keyspace.waste.free(call.state.clock.monotonic)
     if call.deny_blocking or call.origin != Origin.CLIENT or not is_left:
         return OK
-    return call.state.engine.wait_for_freeing(call)
+    return call.state.engine.waiting.wait_for_freeing(call)
 
 
 @command("SWAPDB index1:integer index2:integer", WRITE | FAST, since="4.0.0", acl=("keyspace", "dangerous"),

@@ -47,15 +47,15 @@ def exec_(call: Call) -> Reply:
     if state.watches.is_expired(client):
         client.mode |= DIRTY_CAS
     if client.mode & DIRTY_EXEC:
-        state.engine.discard(client)
+        state.engine.transactions.discard(client)
         raise Failure("EXECABORT Transaction discarded because of previous errors.")
     if client.mode & DIRTY_CAS:
-        state.engine.discard(client)
+        state.engine.transactions.discard(client)
         return NULL_ARRAY
     engine = state.engine
     if any(command.flags & OUTLASTS for command, _ in client.queue):
-        return engine.outlast(call, lambda: engine.run_transaction(call))
-    return engine.run_transaction(call)
+        return engine.waiting.outlast(call, lambda: engine.transactions.run(call))
+    return engine.transactions.run(call)
 
 
 @command("DISCARD", _ANY_TIME | FAST | UNQUEUED, since="2.0.0", complexity="O(N)")
@@ -64,7 +64,7 @@ def discard(call: Call) -> Reply:
     client = call.session
     if not client.mode & IN_MULTI:
         raise Failure("ERR DISCARD without MULTI")
-    call.state.engine.discard(client)
+    call.state.engine.transactions.discard(client)
     return OK
 
 

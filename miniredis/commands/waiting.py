@@ -62,7 +62,7 @@ def _wait(call: Call, wish: Wish, patience_ms: int) -> Reply:
     session.blocked = waiter
     state.blocked.add(waiter)
     engine = state.engine
-    acknowledgements.wait(waiter, wish, lambda tally: engine.serve(waiter, _answer(wish, tally)))
+    acknowledgements.wait(waiter, wish, lambda tally: engine.waiting.serve(waiter, _answer(wish, tally)))
     primary.request_acks()
     return BLOCKED
 

@@ -19,8 +19,7 @@ Laws:
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from miniredis.engine import guards
@@ -30,7 +29,6 @@ from miniredis.engine.client import (
     DIRTY_CAS,
     DIRTY_EXEC,
     IN_MULTI,
-    LIMITED_USER,
     NO_TOUCH,
     REPLICA,
     REPLY_OFF,
@@ -42,7 +40,7 @@ from miniredis.engine.client import (
 from miniredis.engine.journal import TO_AOF, TO_REPLICAS
 from miniredis.engine.memory import Memory
 from miniredis.engine.observe import Command
-from miniredis.engine.plain import TIMED_ALONE_US, TIMED_TOGETHER, Plain
+from miniredis.engine.plain import Plain
 from miniredis.engine.registry import (
     ADMIN,
     FAST,
@@ -53,18 +51,16 @@ from miniredis.engine.registry import (
     UNQUEUED,
 )
 from miniredis.engine.scripts import Scripts
-from miniredis.engine.state import BUSY_SCRIPT, MONITORED, PAUSED_ALL, PAUSED_WRITES, State
-from miniredis.keyspace.blocked import Waiter
+from miniredis.engine.state import MONITORED, State
+from miniredis.engine.transactions import Transactions
+from miniredis.engine.waiting import Waiting
 from miniredis.keyspace.counting import NO_LIMIT
-from miniredis.keyspace.db import EXPIRES, HIDES, IGNORES
-from protocol.resp.values import BLOCKED, NOTHING, NULL_ARRAY, OK, QUEUED, Failure, Many, Push, Reply, Spoken
+from miniredis.keyspace.db import HIDES, IGNORES
+from protocol.resp.values import BLOCKED, NOTHING, QUEUED, Failure, Many, Push, Reply
 
 # The clock is looked at again after so long: commands of one pipeline, and of clients read in one turn, mostly share an
 # instant, as they do in Redis.
 INSTANT_S: Final = 0.0001
-
-# Of whom each command in a transaction is looked at alone.
-_LOOKED_AT_CLOSELY: Final = LIMITED_USER | NO_TOUCH | TRACKING
 
 # How an HTTP request that a browser was tricked into sending begins: its sender must not get any further.
 _HTTP_WORDS: Final = (b"post", b"host:")
@@ -93,12 +89,9 @@ class Engine:
         state.mode |= guards.LOOK_TWICE
         self._stale_at = float("-inf")  # monotonic: from then on the clock is looked at again
         self.depth = 0  # inside EXEC or a script: effects wait for the outer unit
-        self.unblocked: deque[Client] = deque()  # may go on with what they sent meanwhile
-        self.postponed: dict[Client, None] = {}  # wait for the end of CLIENT PAUSE
-        self.flushing: list[Waiter] = []  # wait until all is freed that is to be
-        self._is_serving = False
-        self._is_resuming = False
         self._obeyed: Obeyed | None = None  # whose commands are being run, where it is our primary
+        self.waiting = Waiting(self)
+        self.transactions = Transactions(self)
         self.scripts = Scripts(self)
         self.memory = Memory(self)
         self.plain = Plain(self)
@@ -124,10 +117,7 @@ class Engine:
         """A client is gone: nothing may remember it."""
         state = self.state
         client.mode |= CLOSING
-        if client.blocked is not None:
-            state.blocked.remove(client.blocked)
-            client.blocked = None
-        self.postponed.pop(client, None)
+        self.waiting.forget(client)
         if client.follower is not None:
             state.replication.primary.leave(client)
             client.follower = None
@@ -158,7 +148,7 @@ class Engine:
             client.out += client.late
             client.late.clear()
         if self.keyspace.ready:
-            self.serve_ready()
+            self.waiting.serve_ready()
 
     def look_at_clock(self) -> float:
         """The monotonic time. The instant of the next unit (`keyspace.now`) is told when the last one is stale."""
@@ -172,7 +162,7 @@ class Engine:
         self._stale_at = monotonic + INSTANT_S
         self.keyspace.tell_time(self.state.clock.wall_ms())
 
-    def _begin(self, call: Call) -> None:
+    def begin(self, call: Call) -> None:
         """A unit of its own, away from the plain case."""
         self._tell_time(self.state.clock.monotonic())
         call.now = self.keyspace.now
@@ -199,15 +189,15 @@ class Engine:
         failure = self._objection(client, command, argv)
         if failure is not None:
             self._reject(client, command, failure)
-            self._answer(client, failure)
+            self.answer(client, failure)
             return
         assert command is not None
         if guards.is_paused(self.state, client, command, argv):
-            self._postpone(client, call, argv)
+            self.waiting.postpone(client, call, argv)
             return
         reply = self._queue_or_perform(client, call, command, argv)
         if reply is not BLOCKED:
-            self._answer(client, reply)
+            self.answer(client, reply)
 
     def _queue_or_perform(self, client: Client, call: Call, command: Command, argv: list[bytes]) -> Reply:
         if client.mode & IN_MULTI and not command.flags & UNQUEUED:
@@ -216,7 +206,7 @@ class Engine:
             return QUEUED
         return self.perform(client, call, command, argv)
 
-    def _answer(self, client: Client, reply: Reply) -> None:
+    def answer(self, client: Client, reply: Reply) -> None:
         """Send a reply, unless CLIENT REPLY has switched it off; what is pushed is heard all the same."""
         mode = client.mode
         if not mode & (REPLY_OFF | REPLY_SKIP | REPLY_SKIP_NEXT | REPLICA):
@@ -253,7 +243,7 @@ class Engine:
         if command is not None:
             command.rejected += 1
             if command.spec.name == b"exec":
-                self.discard(client)
+                self.transactions.discard(client)
                 text = failure.text.removeprefix(b"ERR ")
                 failure.text = b"EXECABORT Transaction discarded because of: " + text
         self.observer.count_error(failure)
@@ -372,290 +362,6 @@ class Engine:
         if not failure.is_counted:
             self.observer.count_error(failure)
 
-    # Transactions.
-
-    def discard(self, client: Client) -> None:
-        """Leave the transaction and forget what was queued and watched."""
-        client.queue = []
-        client.mode &= ~(IN_MULTI | DIRTY_CAS | DIRTY_EXEC)
-        self.state.watches.unwatch(client)
-
-    def run_transaction(self, call: Call) -> list[Reply]:
-        """The queued commands as one unit; errors of one do not stop the others."""
-        client = call.session
-        state = self.state
-        queue, client.queue = client.queue, []  # the client may go away before a long script in it has ended
-        exec_argv = call.argv
-        state.watches.unwatch(client)
-        call.deny_blocking = True
-        self.depth += 1
-        replies: list[Reply] = []
-        spoken, since = client.resp, 0
-        at = 0
-        try:
-            while at < len(queue):
-                command, argv = queue[at]
-                if command.is_brief and not (state.mode & MONITORED or client.mode & _LOOKED_AT_CLOSELY):
-                    at = self._perform_alike(client, call, queue, at, replies)
-                    continue
-                at += 1
-                denied = state.access.check(client.user, command.spec, argv) if state.access is not None else None
-                if denied is not None:
-                    self.observer.count_error(denied)
-                    replies.append(denied)
-                else:
-                    replies.append(self.perform(client, call, command, argv))
-                if client.resp != spoken:  # HELLO: what was answered before it is in the protocol of before
-                    replies[since:-1] = [Spoken(reply, spoken) for reply in replies[since:-1]]
-                    spoken, since = client.resp, len(replies) - 1
-        finally:
-            self.depth -= 1
-            call.deny_blocking = False
-            self.discard(client)
-            call.argv = exec_argv
-        return replies
-
-    def _perform_alike(
-        self, client: Client, call: Call, queue: list[tuple[Command, list[bytes]]], start: int, replies: list[Reply]
-    ) -> int:  # fmt: skip
-        """What `perform` does, for calls of one brief command in a row, timed together. How far it got."""
-        state, keyspace, is_heard = self.state, self.keyspace, self.journal.is_heard
-        command = queue[start][0]
-        run = command.run
-        most = TIMED_TOGETHER if state.slow_us >= TIMED_ALONE_US else 1
-        at = start
-        started = state.clock.monotonic()
-        for queued, argv in queue[start : start + most]:
-            if queued is not command:
-                break
-            at += 1
-            call.argv = argv
-            db = call.db
-            try:
-                reply = run(call)
-            except Failure as failure:
-                failure.__traceback__ = failure.__context__ = None  # see plain.py
-                reply = failure
-                self.count_failure(command, failure)
-            if keyspace.pending or call.effects is not None or (db.dirty and is_heard):
-                self.conclude(call, command)
-            elif db.dirty:
-                state.dirty += db.dirty
-                db.dirty = 0
-            replies.append(reply)
-        self.count(client, command, call.argv, at - start, state.clock.monotonic() - started)
-        return at
-
-    # Work that may take longer than the loop waits for it: scripts, and transactions with scripts in them.
-
-    def outlast(self, call: Call, work: Callable[[], Reply]) -> Reply:
-        """Do it on the companion's side while the loop stands still. After busy-reply-threshold the loop goes on, in
-        a mode in which only few commands are allowed; the client waits, as if blocked, and `_end_late` answers it."""
-        companion = self.state.companion
-        # No second thread (tests); or we are on it already; or nobody waits for anything else.
-        if companion is None or companion.is_working or call.origin is Origin.AOF:
-            return work()
-        outcome: list[Reply] = []
-        faults: list[BaseException] = []
-
-        def carry_out() -> None:
-            try:
-                outcome.append(work())
-            except Failure as failure:
-                outcome.append(failure)
-            except BaseException as fault:  # a fault of ours goes on where somebody hears of it: in the loop's thread
-                faults.append(fault)
-
-        client, argv, threshold_ms = call.session, call.argv, self.state.settings.busy_reply_threshold
-        waiter = Waiter(client, call.db, {}, None, 0, argv)
-
-        def end_late() -> None:
-            self.state.mode &= ~BUSY_SCRIPT
-            if faults:
-                raise faults[0]
-            self._end_late(waiter, call, outcome[0])
-
-        if companion.run(carry_out, threshold_ms / 1000 if threshold_ms > 0 else None, end_late):
-            if faults:
-                raise faults[0]
-            return outcome[0]
-        self.state.mode |= BUSY_SCRIPT
-        self.scripts.warn_slow(threshold_ms)
-        client.blocked = waiter
-        return BLOCKED
-
-    def wait_for_freeing(self, call: Call) -> Reply:
-        """FLUSHALL: the client is answered when nothing is left to be freed."""
-        waiter = Waiter(call.session, call.db, {}, None, 0, call.argv)
-        call.session.blocked = waiter
-        self.flushing.append(waiter)
-        return BLOCKED
-
-    def release_flushing(self) -> None:
-        """Now nothing is left."""
-        flushing, self.flushing = self.flushing, []
-        for waiter in flushing:
-            if waiter.client.blocked is waiter:
-                self._release_unserved(waiter, OK)
-
-    def serve(self, waiter: Waiter, reply: Reply) -> None:
-        """What it waited for elsewhere than in the keyspace has come."""
-        if waiter.client.blocked is waiter:
-            self._release_unserved(waiter, reply)
-
-    def settle_late(self, waiter: Waiter, call: Call, work: Callable[[Call], Reply]) -> None:
-        """What a client waited for outside of here has come: do what is to be done with it, as a unit of its own.
-        The client is answered, or waits on if that is BLOCKED; it may be gone."""
-        self._begin(call)
-        call.argv = waiter.argv
-        reply = work(call)
-        if reply is not BLOCKED:
-            self._end_late(waiter, call, reply)
-            return
-        command = self.lookup(waiter.argv)
-        assert command is not None
-        self.conclude(call, command)
-
-    def _end_late(self, waiter: Waiter, call: Call, reply: Reply) -> None:
-        """What `perform` and `run` do after a command, for one that has outlasted their patience."""
-        client: Client = waiter.client
-        command = self.lookup(waiter.argv)
-        assert command is not None
-        call.argv = waiter.argv
-        self.conclude(call, command)
-        command.calls += 1
-        if isinstance(reply, Failure):
-            self.count_failure(command, reply)
-        if client.blocked is waiter:
-            self.release(client, reply)
-        if self.keyspace.ready:
-            self.serve_ready()
-        self.resume_unblocked()
-
-    # Those who wait.
-
-    def serve_ready(self) -> None:
-        """Run the commands of blocked clients again whose keys have become ready, until there are none."""
-        keyspace = self.keyspace
-        if self._is_serving or self.state.mode & BUSY_SCRIPT:
-            return  # a script's unit is not complete: they are served after it
-        self._is_serving = True
-        try:
-            while keyspace.ready:
-                ready, keyspace.ready = keyspace.ready, {}
-                for db, key in ready:
-                    for waiter in self.state.blocked.at(db, key):
-                        value = db.peek(key)
-                        if not waiter.is_done and (type(value) is waiter.kind or waiter.on_deletion):
-                            self._retry(waiter)
-        finally:
-            self._is_serving = False
-
-    def _retry(self, waiter: Waiter) -> None:
-        """A unit of its own: the blocked command once more, from the start."""
-        client: Client = waiter.client
-        call = client.call
-        assert call is not None
-        self.state.blocked.leave_keys(waiter)
-        command = self.lookup(waiter.argv)
-        assert command is not None
-        self._begin(call)
-        reply = self.perform(client, call, command, waiter.argv)
-        if reply is not BLOCKED:
-            self.release(client, reply)
-
-    def release(self, client: Client, reply: Reply) -> None:
-        """End a client's waiting with this answer; what it sent meanwhile is run soon."""
-        waiter = client.blocked
-        assert waiter is not None
-        self.state.blocked.remove(waiter)
-        client.blocked = None
-        self.unblocked.append(client)
-        self._answer(client, reply)
-
-    def release_expired(self, now: int) -> None:
-        """Those whose timeout has passed get the null their command answers then."""
-        for waiter in self.state.blocked.expired(now):
-            self._release_unserved(waiter, self._too_late(waiter))
-        self.resume_unblocked()
-
-    def _release_unserved(self, waiter: Waiter, reply: Reply) -> None:
-        command = self.lookup(waiter.argv)
-        assert command is not None
-        command.calls += 1
-        if isinstance(reply, Failure):
-            self.count_failure(command, reply)
-        self.release(waiter.client, reply)
-
-    def unblock(self, client: Client, *, with_error: bool) -> bool:
-        """CLIENT UNBLOCK: as if timed out, or with an error. Whether it was waiting for keys."""
-        waiter = client.blocked
-        if waiter is None or waiter not in self.state.blocked.waiters:
-            return False  # or it waits for the end of a pause, or of its own script
-        failure = Failure("UNBLOCKED client unblocked via CLIENT UNBLOCK")
-        self._release_unserved(waiter, failure if with_error else self._too_late(waiter))
-        return True
-
-    def unblock_everybody(self) -> None:
-        """This server becomes another's replica: who waits for keys here waits in vain, and is to look where to."""
-        for waiter in list(self.state.blocked.waiters):
-            text = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
-            self._release_unserved(waiter, Failure(text))
-            waiter.client.close_after_reply()
-
-    @staticmethod
-    def _too_late(waiter: Waiter) -> Reply:
-        reply: Reply = NULL_ARRAY if waiter.otherwise is None else waiter.otherwise()
-        return reply
-
-    def resume_unblocked(self) -> None:
-        """Let clients that no longer wait go on with what they sent meanwhile: one after the other, those too whom one
-        of them wakes. (One within the other, a chain of some hundred would be deeper than the stack.)"""
-        if self._is_resuming:
-            return
-        self._is_resuming = True
-        try:
-            while self.unblocked:
-                client = self.unblocked.popleft()
-                if not client.mode & CLOSING and not client.is_running:
-                    client.resume()
-        finally:
-            self._is_resuming = False
-
-    # CLIENT PAUSE.
-
-    def pause(self, until_ms: int, *, writes_only: bool) -> None:
-        """Let clients wait until then; a pause under way gets the stricter mode and the later end."""
-        state = self.state
-        paused = state.mode & (PAUSED_ALL | PAUSED_WRITES)
-        state.mode |= PAUSED_WRITES if writes_only and not paused & PAUSED_ALL else PAUSED_ALL
-        state.paused_until = max(state.paused_until, until_ms) if paused else until_ms
-        if self.keyspace.expiry_rule == EXPIRES:
-            self.keyspace.expiry_rule = HIDES
-        state.pause_changed()
-
-    def unpause(self) -> None:
-        """Clients go on, in the order they came to wait."""
-        state = self.state
-        if not state.mode & (PAUSED_ALL | PAUSED_WRITES):
-            return
-        state.mode &= ~(PAUSED_ALL | PAUSED_WRITES)
-        state.paused_until = 0
-        if self.keyspace.expiry_rule == HIDES and not state.is_replica:
-            self.keyspace.expiry_rule = EXPIRES
-        state.pause_changed()
-        postponed, self.postponed = self.postponed, {}
-        for client in postponed:
-            waiter = client.blocked
-            assert waiter is not None
-            client.blocked = None
-            client.hold_first(waiter.argv)
-            self.unblocked.append(client)
-
-    def _postpone(self, client: Client, call: Call, argv: list[bytes]) -> None:
-        client.blocked = Waiter(client, call.db, {}, None, 0, argv)
-        self.postponed[client] = None
-
     # What runs by itself.
 
     def begin_unit(self) -> int:
@@ -670,9 +376,9 @@ class Engine:
         if self.journal.is_heard:
             self.journal.commit(as_transaction=False)
         if self.keyspace.ready:
-            self.serve_ready()
-        if self.unblocked:
-            self.resume_unblocked()
+            self.waiting.serve_ready()
+        if self.waiting.unblocked:
+            self.waiting.resume_unblocked()
 
     def obey(self, primary: Obeyed, commands: list[list[bytes]]) -> int:
         """Run what a primary sent: how much was taken. What a replica refuses its clients does not concern it, and for
@@ -681,17 +387,18 @@ class Engine:
         lifted = state.mode & guards.OF_REPLICA
         state.mode &= ~lifted
         keyspace.expiry_rule = IGNORES
-        is_resuming, self._is_resuming = self._is_resuming, True
+        waiting = self.waiting
+        is_resuming, waiting.is_resuming = waiting.is_resuming, True
         self._obeyed = primary
         try:
             return self.plain.run(primary, commands)
         finally:
             self._obeyed = None
-            self._is_resuming = is_resuming
+            waiting.is_resuming = is_resuming
             if state.is_replica:  # it may have told us not to be
                 state.mode |= lifted
                 keyspace.expiry_rule = HIDES
-            self.resume_unblocked()
+            self.waiting.resume_unblocked()
 
     def execute(self, client: Client, argvs: Iterable[list[bytes]]) -> list[Reply]:
         """Run commands for internal callers (a loading AOF, a primary's stream, tests): their replies as values."""
@@ -699,7 +406,7 @@ class Engine:
         assert call is not None
         replies: list[Reply] = []
         for argv in argvs:
-            self._begin(call)
+            self.begin(call)
             if self.keyspace.limit_bytes != NO_LIMIT:
                 self.memory.look()
             command = self.lookup(argv)
@@ -711,5 +418,5 @@ class Engine:
             assert command is not None
             replies.append(self._queue_or_perform(client, call, command, argv))
             if self.keyspace.ready:
-                self.serve_ready()
+                self.waiting.serve_ready()
         return replies

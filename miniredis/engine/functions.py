@@ -131,10 +131,13 @@ class Libraries:
             raise Failure("ERR Library not found")
         self._unlink([library])
 
-    def flush(self) -> None:
+    def flush(self, *, is_lazy: bool = False) -> None:
         """Everything is forgotten, the interpreter too."""
-        self.by_name.clear()
-        self.functions.clear()
+        if is_lazy:
+            functions = len(self.functions)
+            self.state.keyspace.waste.add_whole((self.sandbox, self.by_name, self.functions), functions, functions + 1)
+        self.by_name = {}
+        self.functions = {}
         self.sandbox = None
 
     def dump(self, *, is_compressed: bool) -> bytes:

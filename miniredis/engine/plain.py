@@ -160,8 +160,8 @@ class Plain:
             client.is_running = False
         if client.out:
             client.flush()
-        if engine.unblocked and client.blocked is None:
-            engine.resume_unblocked()
+        if engine.waiting.unblocked and client.blocked is None:
+            engine.waiting.resume_unblocked()
         return taken
 
     # Many clients.
@@ -248,8 +248,8 @@ class Plain:
                         answers.clear()
                     first = at
                     self._conclude_heard(client, call, command, reply)
-                    if engine.unblocked:
-                        engine.resume_unblocked()
+                    if engine.waiting.unblocked:
+                        engine.waiting.resume_unblocked()
                         words = 0  # whatever they did: everything is asked again
                     elif state.mode & OUT_OF_MEMORY:
                         words = 0

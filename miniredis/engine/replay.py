@@ -56,7 +56,7 @@ class Replay:
 
     def abandon(self) -> None:
         """What was begun with MULTI is not to be."""
-        self._engine.discard(self._client)
+        self._engine.transactions.discard(self._client)
 
     def begin(self) -> None:
         """Other commands come: what time it is."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from miniredis.engine import guards
 from miniredis.engine.call import Call, Origin
-from miniredis.engine.client import NO_TOUCH, Client
+from miniredis.engine.client import NO_TOUCH, TRACKING, Client
 from miniredis.engine.functions import Function, Libraries
 from miniredis.engine.journal import TO_AOF, TO_REPLICAS
 from miniredis.engine.registry import DENYOOM, MAY_REPLICATE, STALE, WRITE
@@ -161,9 +161,11 @@ class Scripts:
             script.chunk = self.sandbox.compile(script.body)
         return self.sandbox
 
-    def flush(self) -> None:
+    def flush(self, *, is_lazy: bool) -> None:
         """SCRIPT FLUSH: everything is forgotten, the interpreter too."""
-        self.known.clear()
+        if is_lazy:
+            self.state.keyspace.waste.add_whole((self.sandbox, self.known), len(self.known), len(self.known))
+        self.known = {}
         self.eval_count = self.size_bytes = 0
         self.sandbox = None
 
@@ -209,12 +211,14 @@ class Scripts:
     ) -> Reply:  # fmt: skip
         """Run it; the loop waits for a while (execute.py)."""
         self._object(script, ro=ro)
-        return self.engine.outlast(call, lambda: self._carry_out(call, script, keys, arguments, ro=ro))
+        return self.engine.waiting.outlast(call, lambda: self._carry_out(call, script, keys, arguments, ro=ro))
 
     def _object(self, script: Script | Function, *, ro: bool) -> None:
         """A script that declared what it does is refused before it begins."""
         mode, flags = self.state.mode, script.flags
         if flags & COMPATIBLE:
+            if mode & STALE_REPLICA:
+                raise Failure(guards.MASTERDOWN)
             return
         if mode & STALE_REPLICA and not flags & ALLOW_STALE:
             raise Failure(
@@ -333,7 +337,14 @@ class Scripts:
             run.has_written = True
         call = self._call
         call.resp = self.client.resp = self.resp
-        return engine.perform(self.client, call, command, argv)
+        reply = engine.perform(self.client, call, command, argv)
+        if run.client.mode & TRACKING:
+            engine.tracking.ran(run.client, command, argv)
+        return reply
+
+    def speaker(self, client: Client | None) -> Client | None:
+        """Whose command it is: of a script's, that of who runs the script."""
+        return self.running.client if client is self.client and self.running is not None else client
 
     def may_call(self, argv: list[bytes]) -> bool:
         command = self.engine.lookup(argv)

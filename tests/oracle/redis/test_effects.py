@@ -58,7 +58,7 @@ class Ours:
     def effects(self, argv: list[bytes]) -> list[list[bytes]]:
         self.engine.plain.run(self.client, [list(argv)])
         if self.client.blocked is not None:
-            self.engine.unblock(self.client, with_error=False)
+            self.engine.waiting.unblock(self.client, with_error=False)
         self.client.out.clear()
         data, self.sink.data = self.sink.data, b""
         return Parser().take(data) if data else []

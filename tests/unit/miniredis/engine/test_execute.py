@@ -109,10 +109,10 @@ def test_timeouts_answer_null_and_forget_the_waiter() -> None:
     world("BLPOP l 0.5", client=waiting)
     assert world.state.blocked.next_deadline() == world.clock.ms + 500
     world.later(499)
-    world.engine.release_expired(world.clock.ms)
+    world.engine.waiting.release_expired(world.clock.ms)
     assert waiting.out == []
     world.later(2)  # its last millisecond is over
-    world.engine.release_expired(world.clock.ms)
+    world.engine.waiting.release_expired(world.clock.ms)
     assert waiting.out == [b"*-1\r\n"]
     world("RPUSH l a")
     assert world("LLEN l") == 1
@@ -226,7 +226,7 @@ def test_who_waited_in_vain_is_counted() -> None:
     blpop = world.engine.commands[b"blpop"]
     assert world("BLPOP l 1") is BLOCKED
     world.later(2000)
-    world.engine.release_expired(world.engine.begin_unit())
+    world.engine.waiting.release_expired(world.engine.begin_unit())
     assert (blpop.calls, blpop.failed) == (1, 0)
     assert world("BLPOP l 0") is BLOCKED
     assert world(f"CLIENT UNBLOCK {world.client.id} ERROR", other) == 1
@@ -314,12 +314,12 @@ def test_pause_holds_writes_and_lets_them_go_in_order() -> None:
     """CLIENT PAUSE WRITE would let a write through, or lose it."""
     world = World()
     other = world.connect()
-    world.engine.pause(world.clock.ms + 100, writes_only=True)
+    world.engine.waiting.pause(world.clock.ms + 100, writes_only=True)
     assert world.send("GET a") == b"$-1\r\n"
     assert world.engine.plain.run(other, [[b"SET", b"a", b"1"]]) == 1
     assert other.out == []
     assert other.blocked is not None
-    world.engine.unpause()
+    world.engine.waiting.unpause()
     assert other.blocked is None
 
 

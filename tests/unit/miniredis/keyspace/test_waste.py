@@ -162,7 +162,7 @@ def test_who_flushes_waits_until_all_is_freed() -> None:
     waste = world.state.keyspace.waste
     while waste.free():
         pass
-    world.engine.release_flushing()
+    world.engine.waiting.release_flushing()
     assert client.out == [b"+OK\r\n"]
     assert client.blocked is None
     assert world.send("SET k v", "FLUSHALL", "MULTI", "FLUSHALL", "EXEC", client=client).endswith(b"+OK\r\n")
