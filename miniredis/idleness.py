@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gc
 from collections import deque
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from miniredis.engine.client import PRIMARY, REPLICA
 
 if TYPE_CHECKING:
+    import asyncio
+
     from miniredis.engine.state import State
     from protocol.ops.logs import Logger
     from protocol.ops.process import Process
@@ -24,7 +27,7 @@ YOUNG_MOST: Final = 1000
 # Few containers may be large. With more in them than this (it takes 4 ms) they are not walked through either.
 REFERENCES_MOST: Final = 100_000
 # Freed memory is given back at such a time too, when something was written or so much has come and gone; and since it
-# may take 60 ms per GB in use, only after so many times what it took last.
+# may take 60 ms per GB in use, aside in a thread, and only after so many times what it took last.
 TRAFFIC_BEFORE_RELEASE_BYTES: Final = 16 * 1024 * 1024
 RELEASE_PATIENCE: Final = 1000
 
@@ -32,11 +35,12 @@ RELEASE_PATIENCE: Final = 1000
 class Idleness:
     """Of one server. Times are the loop's, in seconds."""
 
-    def __init__(self, state: State, process: Process, log: Logger, now: float) -> None:
+    def __init__(self, state: State, process: Process, log: Logger, loop: asyncio.AbstractEventLoop) -> None:
         self._state = state
         self._process = process
         self._log = log
-        self._clients_at = self._busy_at = now
+        self._loop = loop
+        self._clients_at = self._busy_at = loop.time()
         self._calls_seen = self._calls_collected = 0
         self._traffic_released = self._dirty_released = 0
         self._release_from = 0.0
@@ -85,8 +89,12 @@ class Idleness:
         self._traffic_released = traffic
         self._dirty_released = state.dirty
         started = state.clock.monotonic()
-        self._process.release_memory()
-        self._release_from = now + RELEASE_PATIENCE * (state.clock.monotonic() - started)
+
+        def is_done(_: object) -> None:
+            self._release_from = now + RELEASE_PATIENCE * (state.clock.monotonic() - started)
+
+        self._release_from = inf
+        self._loop.run_in_executor(None, self._process.release_memory).add_done_callback(is_done)
 
 
 def _references() -> int:

@@ -84,7 +84,7 @@ class Server:
         )  # fmt: skip
         self.migrations = Migrations(loop, self.turn, state)
         self.timekeeper = Timekeeper(loop, self.engine)
-        self.idleness = Idleness(state, process, log, loop.time())
+        self.idleness = Idleness(state, process, log, loop)
         self.replicas = Replicas(
             self.engine, self.snapshots, self.appending, self.turn, config, loop=loop, disk=disk, log=log
         )

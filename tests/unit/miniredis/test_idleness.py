@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import Iterator
 
@@ -29,10 +30,13 @@ def out_of_sight() -> Iterator[None]:
 
 def idle_after_work() -> None:
     world = World()
-    idleness = Idleness(world.state, Still(), Logger(lambda level, line: line), now=0.0)
+    loop = asyncio.new_event_loop()
+    idleness = Idleness(world.state, Still(), Logger(lambda level, line: line), loop)
+    now = loop.time()
     world.state.observer.commands[0].calls = COMMANDS_BEFORE_COLLECTION + 1
-    idleness.watch(1.0)
-    idleness.watch(1.0 + 2 * IDLE_BEFORE_COLLECTION_S)
+    idleness.watch(now)
+    idleness.watch(now + 2 * IDLE_BEFORE_COLLECTION_S)
+    loop.close()
 
 
 def test_large_lists_are_not_walked_through() -> None:
