@@ -16,10 +16,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import gc
+from collections.abc import Callable
 from functools import partial
 from random import Random
 from typing import Any
 
+from minikafka.admission import Admission
 from minikafka.api.context import Services
 from minikafka.api.everything import table
 from minikafka.config import Settings
@@ -67,6 +69,7 @@ SHUTDOWN_ROUNDS = 3
 PROPERTIES_VERSIONS = ("0", "1")  # of meta.properties; Kafka wrote the first one before KRaft
 RESERVED_IDS = 100  # Uuids below this have a meaning of their own
 SNAPSHOT_CHECK_S = 60.0  # how often it is looked whether a snapshot is due by time
+MANY = 1 << 31  # connections of one listener: how many there may be is the admission's to say
 FILES_PER_CONNECTION_ROOM = 100_000  # descriptors asked of the system; it gives what it allows
 
 
@@ -441,15 +444,20 @@ class Broker:
 
     async def _listen(self) -> None:
         settings = self.settings
-        limit: int = settings.get("max.connections")
+        most_bytes: int = settings.get("socket.request.max.bytes")
+        admissions = {side: self._admission() for side in "BC"}
         for end in settings.listeners():
             side = "C" if end.name in settings.controller_listener_names else "B"
+            admission = admissions[side]
+            is_protected = end.name == settings.protected_listener
             accept = partial(
-                self._accept, end.name, side, {}, settings.get("socket.request.max.bytes"), self._idle_seconds()
+                self._accept, end.name, side, {}, most_bytes, partial(admission.enter, is_protected=is_protected)
             )
             port = end.port
             for host in BOTH_FAMILIES.get(end.host, (end.host,)):
-                listener = SocketListener(self.loop, self.turn, accept, max_connections=limit, is_lending=True)
+                listener = SocketListener(
+                    self.loop, self.turn, accept, max_connections=MANY, on_leave=admission.leave, is_lending=True
+                )
                 try:
                     await listener.open(host, port, backlog=settings.get("socket.listen.backlog.size"))
                 except OSError as error:
@@ -461,9 +469,10 @@ class Broker:
             self._bound.append(Endpoint(end.name, end.host, port))
         await self._open_console()
 
-    def _idle_seconds(self) -> float | None:
-        idle_ms: int = self.settings.get("connections.max.idle.ms")
-        return None if idle_ms < 0 else idle_ms / 1000
+    def _admission(self) -> Admission:
+        get, log = self.settings.get, self.log.named("minikafka.admission")
+        backlog = get("socket.listen.backlog.size")
+        return Admission(get("max.connections"), get("max.connections.per.ip"), backlog, log)
 
     def _accept(
         self,
@@ -471,14 +480,18 @@ class Broker:
         side: str,
         routes: dict[int, Route],
         max_bytes: int,
-        idle_s: float | None,
+        enter: Callable[[Connection, Callable[[], None]], None],
         connection: Connection,
     ) -> Session:
-        connection.set_idle_timeout(idle_s)
+        enter(connection, partial(self._admitted, connection))
+        return Session(connection, self.services, routes, name, side, max_bytes, self._scratch)
+
+    def _admitted(self, connection: Connection) -> None:
+        idle_ms: int = self.settings.get("connections.max.idle.ms")
+        connection.set_idle_timeout(None if idle_ms < 0 else idle_ms / 1000)
         if not self.is_serving:
             connection.pause_reading()
             self._early.append(connection)
-        return Session(connection, self.services, routes, name, side, max_bytes, self._scratch)
 
     async def _open_console(self) -> None:
         port = self.settings.own["console.port"]

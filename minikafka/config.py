@@ -110,6 +110,13 @@ class Settings:
         names: list[str] = self.get("controller.listener.names")
         return [name.upper() for name in names or ["CONTROLLER"]]
 
+    @property
+    def protected_listener(self) -> str:
+        """The listener of other brokers, if clients have one of their own; else none."""
+        name: str = self.get("inter.broker.listener.name") or self.get("security.inter.broker.protocol")
+        theirs = [end.name for end in self.listeners() if end.name not in self.controller_listener_names]
+        return name.upper() if len(theirs) > 1 else ""
+
     def listeners(self) -> list[Endpoint]:
         """Where to listen. Raises ConfigError for what cannot be served."""
         found = [_endpoint("listeners", text) for text in self.get("listeners")]

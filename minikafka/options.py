@@ -122,7 +122,7 @@ group.streams.min.session.timeout.ms | INT | 45000 | [1..] | - | -
 group.streams.num.standby.replicas | INT | 0 | [0..] | - | -
 group.streams.session.timeout.ms | INT | 45000 | [1..] | - | -
 initial.broker.registration.timeout.ms | INT | 60000 | - | - | -
-inter.broker.listener.name | STRING | ~ | - | - | -
+inter.broker.listener.name | STRING | ~ | - | - | config
 internal.metadata.delete.delay.millis+ | LONG | 60000 | - | - | -
 internal.metadata.log.segment.bytes+ | INT | ~ | - | - | -
 internal.metadata.max.batch.size.in.bytes+ | INT | 8388608 | - | - | -
@@ -172,8 +172,8 @@ log.roll.ms | LONG | ~ | - | cluster | log/config
 log.segment.bytes | INT | 1073741824 | [1048576..] | cluster | log/config
 log.segment.delete.delay.ms | LONG | 60000 | [0..] | cluster | log/config
 max.connection.creation.rate | INT | 2147483647 | [0..] | cluster | -
-max.connections | INT | 2147483647 | [0..] | cluster | broker
-max.connections.per.ip | INT | 2147483647 | [0..] | cluster | -
+max.connections | INT | 2147483647 | [0..] | cluster | admission
+max.connections.per.ip | INT | 2147483647 | [0..] | cluster | admission
 max.connections.per.ip.overrides | STRING |  | - | cluster | -
 max.incremental.fetch.session.cache.slots | INT | 1000 | [0..] | - | replica/manager
 max.request.partition.size.limit | INT | 2000 | [1..] | - | api/topics
@@ -307,7 +307,7 @@ sasl.oauthbearer.sub.claim.name | STRING | sub | - | - | -
 sasl.oauthbearer.token.endpoint.url | STRING | ~ | - | - | -
 sasl.server.callback.handler.class | CLASS | ~ | - | - | -
 sasl.server.max.receive.size | INT | 524288 | - | - | -
-security.inter.broker.protocol | STRING | PLAINTEXT | [PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL] | - | -
+security.inter.broker.protocol | STRING | PLAINTEXT | [PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL] | - | config
 security.providers | STRING | ~ | - | - | -
 server.max.startup.time.ms+ | LONG | 9223372036854775807 | [0..] | - | -
 share.coordinator.append.linger.ms | INT | -1 | [-1..] | - | -

@@ -16,8 +16,9 @@ __all__ = ["Listener"]
 class Listener:
     """One listening socket and the connections that came in by it.
 
-    `max_connections` may be changed at any time; a connection beyond it is told `refusal` and closed. With `is_lending`
-    the sessions are LendingSessions, with `is_gathering` GatheringSessions.
+    `max_connections` may be changed at any time; a connection beyond it is told `refusal` and closed. `on_leave` is
+    called with each one that is gone. With `is_lending` the sessions are LendingSessions, with `is_gathering`
+    GatheringSessions.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class Listener:
         *,
         max_connections: int = 10_000,
         refusal: bytes = b"",
+        on_leave: Callable[[Connection], None] | None = None,
         is_lending: bool = False,
         is_gathering: bool = False,
     ) -> None:
@@ -39,6 +41,7 @@ class Listener:
         self._turn = turn
         self._open_session = open_session
         self._refusal = refusal
+        self._on_leave = on_leave
         self._made = LendingConnection if is_lending else GatheringConnection if is_gathering else Connection
         self._server: asyncio.Server
         self._empty: asyncio.Future[None] | None = None
@@ -98,6 +101,8 @@ class Listener:
 
     def _leave(self, connection: Connection) -> None:
         self.connections.pop(connection, None)
+        if self._on_leave is not None:
+            self._on_leave(connection)
         if self._empty is not None and not self.connections and not self._empty.done():
             self._empty.set_result(None)
 
