@@ -131,6 +131,14 @@ class Chain:
             else:
                 run.fold(is_compressed)
 
+    def _lay_down(self, which: int) -> None:
+        """The same for one run: nothing has moved."""
+        runs = self._runs
+        assert runs is not None
+        edge = self._depth or LIVE_RUNS
+        if edge <= which < len(runs) - edge:
+            runs[which].fold(self._depth > 0)
+
     # Places
 
     def _locate(self, index: int) -> tuple[int, int]:
@@ -162,22 +170,25 @@ class Chain:
         assert runs is not None
         which, offset = self._locate(index)
         run = runs[which]
-        self._is_ruffled = True
         is_large = self._is_large(value)
         if not run.is_plain and not is_large:
             change = entry_size(value) - entry_size(run.items[offset])
             run.items[offset] = value
             run.size += change
             self._packed += change
+            self._lay_down(which)
         elif run.is_plain and is_large:
             self._packed += len(value) - run.size
             run.items[0] = value
             run.size = len(value)
+            self._lay_down(which)
         elif run.is_plain:
+            self._is_ruffled = True
             self._starts = None
             self._insert_beside(which, 0, value, after=True)
             self._drop(which)
         else:
+            self._is_ruffled = True
             self._starts = None
             self._replace_by_plain(which, offset, value)
 
