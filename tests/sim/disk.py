@@ -196,7 +196,7 @@ class SimDisk(Disk):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), directory) from None
 
     def absolute(self, path: str) -> str:
-        return os.path.normpath(os.path.join("/", path))
+        return os.path.normpath("/" + path.lstrip("/"))
 
     def current_dir(self) -> str:
         return "/"
