@@ -145,6 +145,7 @@ def _memory(call: Call) -> Fields:
     total = state.process.total_memory_bytes()
     maxmemory = state.settings.maxmemory
     explained = used + state.interpreter_bytes
+    backlog, beyond = memory.stream_bytes()
     return {
         "used_memory": used,
         "used_memory_human": human(used),
@@ -175,10 +176,10 @@ def _memory(call: Call) -> Fields:
         "rss_overhead_bytes": resident - used,
         "mem_fragmentation_ratio": f"{resident / explained:.2f}",
         "mem_fragmentation_bytes": resident - explained,
-        "mem_not_counted_for_evict": 0,
-        "mem_replication_backlog": 0,
-        "mem_total_replication_buffers": 0,
-        "mem_clients_slaves": 0,
+        "mem_not_counted_for_evict": beyond,
+        "mem_replication_backlog": backlog,
+        "mem_total_replication_buffers": backlog + beyond,
+        "mem_clients_slaves": beyond,
         "mem_clients_normal": memory.client_bytes(),
         "mem_cluster_links": 0,
         "mem_aof_buffer": state.appending.file.waiting_bytes,
@@ -216,7 +217,7 @@ def _persistence(call: Call) -> Fields:
     snapshots = state.snapshots
     now_s = state.clock.wall_ms() // 1000
     children = snapshots.children
-    is_saving = snapshots.is_under_way
+    is_saving = children.is_snapshot
     done, total = children.keys_done, children.keys_total
     copied_age_s = int(state.clock.monotonic() - children.copied_at) if children.copied_at else 0
     return {

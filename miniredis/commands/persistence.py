@@ -23,7 +23,7 @@ def _snapshots(call: Call) -> Any:
 def save(call: Call) -> Reply:
     """Write all databases to the disk; nobody is served meanwhile."""
     snapshots = _snapshots(call)
-    if snapshots.is_under_way:
+    if snapshots.children.is_snapshot:
         raise Failure("ERR Background save already in progress")
     if not snapshots.save():
         raise Failure("ERR")
@@ -37,7 +37,7 @@ def bgsave(call: Call) -> Reply:
     if len(call.argv) > 1 and (len(call.argv) > 2 or call.option(1) != b"SCHEDULE"):
         raise Failure(SYNTAX_ERROR)
     snapshots = _snapshots(call)
-    if snapshots.is_under_way:
+    if snapshots.children.is_snapshot:
         raise Failure("ERR Background save already in progress")
     # In the middle of a transaction no process is made.
     if call.deny_blocking or (snapshots.children.kind and len(call.argv) > 1):

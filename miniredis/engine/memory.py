@@ -44,7 +44,8 @@ class Memory:
         """What is no key and no value."""
         state = self._state
         deadlines = sum([db.deadlines.size for db in state.dbs]) * DEADLINE_BYTES
-        return self.startup_bytes() + deadlines + self.client_bytes() + self.script_bytes()
+        backlog, _ = self.stream_bytes()
+        return self.startup_bytes() + deadlines + self.client_bytes() + self.script_bytes() + backlog
 
     def startup_bytes(self) -> int:
         """Of databases without keys."""
@@ -55,13 +56,21 @@ class Memory:
         clients = [each for each in self._state.clients.values() if not each.mode & REPLICA]
         return sum([each.pending_bytes + each.buffered_bytes for each in clients]) + len(clients) * CLIENT_BYTES
 
+    def stream_bytes(self) -> tuple[int, int]:
+        """Of the effect stream: what is kept as a backlog, and what beyond it is still to go to replicas. The second is
+        no reason to evict: eviction makes more of it."""
+        backlog = self._state.history.backlog
+        if backlog is None:
+            return 0, 0
+        return min(len(backlog), backlog.size_bytes), max(len(backlog) - backlog.size_bytes, 0)
+
     def script_bytes(self) -> int:
         scripts = self._engine.scripts
         return scripts.size_bytes + scripts.functions.size_bytes
 
     def used_bytes(self) -> int:
         """INFO's used_memory."""
-        used = self._keyspace.settle_count() + self.overhead_bytes()
+        used = self._keyspace.settle_count() + self.overhead_bytes() + self.stream_bytes()[1]
         if used > self.peak_bytes:
             self.peak_bytes = used
         return used

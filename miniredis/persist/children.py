@@ -93,6 +93,11 @@ class Children:
         self.last_copied_bytes = {RDB: 0, AOF: 0, SYNC: 0}
 
     @property
+    def is_snapshot(self) -> bool:
+        """It writes one of all databases, wherever that goes."""
+        return self.kind in (RDB, SYNC)
+
+    @property
     def pid(self) -> int:
         assert self._child is not None
         return self._child.pid
