@@ -131,7 +131,7 @@ def test_no_mutable_module_state(name: str) -> None:
 
 # Where a fault of ours ends that only one client or thread is to suffer from, and how it is heard of all the same.
 BROAD = {
-    "miniredis/engine/execute.py": "a script's thread hands its fault to the loop, which raises it there",
+    "miniredis/engine/waiting.py": "a script's thread hands its fault to the loop, which raises it there",
     "miniredis/session.py": "the client whose command it was is closed, the loop's handler told; others are served",
     "minikafka/session.py": "answered as UNKNOWN_SERVER_ERROR, with the traceback in the log",
 }
