@@ -71,6 +71,7 @@ def run(arguments: list[str]) -> int:
     )
     try:
         config.load(CommandLine(arguments), stdin=sys.stdin.buffer.read)
+        config.file = config.file and disk.absolute(config.file)  # before `dir` makes it another
         disk.change_dir(config["dir"])
     except (ConfigError, OSError) as error:
         print(str(error).strip("\n"), file=sys.stderr)

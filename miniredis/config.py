@@ -16,6 +16,7 @@ from dataclasses import fields
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
+from miniredis.config_rewrite import rewrite
 from miniredis.directives import (
     DEPRECATED,
     FIXED,
@@ -126,6 +127,7 @@ class Config:
         self.ignored: list[str] = []  # directives given a value that nothing here reads
         self.apply: dict[str, Apply] = {}
         self.changed: Callable[[Settings], None] = lambda settings: None
+        self.write_file: Callable[[str, bytes], None] = lambda path, text: None  # whole or not at all
         self._includes = 0
         self._has_save = False
 
@@ -262,6 +264,16 @@ class Config:
                 for name in before:
                     self._put_into_effect(name, after)
                 raise _refused(option.name, problem)
+
+    def rewrite(self) -> None:
+        """CONFIG REWRITE: put what holds now into the file. Raises OSError."""
+        assert self.file
+        try:
+            text = self._read_file(self.file).decode("utf-8", "surrogateescape")
+        except FileNotFoundError:
+            text = ""
+        text = rewrite(text, self.options, self.values, self.find, quoted)
+        self.write_file(self.file, text.encode("utf-8", "surrogateescape"))
 
     def _choose(self, names: list[str], allows_protected: bool) -> list[Option]:
         chosen: list[Option] = []

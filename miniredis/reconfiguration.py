@@ -38,6 +38,7 @@ class Reconfiguration:
         self._disk = disk
         self._log = log
         config.changed = self._settings_changed
+        config.write_file = disk.write_atomically
         config.apply.update({
             "requirepass": self._set_password,
             "maxclients": self._set_max_clients,

@@ -7,7 +7,7 @@ from typing import Final
 from miniredis.commands.shared import ALL_NODES
 from miniredis.engine.call import Call
 from miniredis.engine.registry import ADMIN, LOADING, NOSCRIPT, STALE, command, container
-from protocol.resp.values import OK, Reply
+from protocol.resp.values import OK, Failure, Reply
 
 _ADMIN: Final = ADMIN | NOSCRIPT | LOADING | STALE
 
@@ -38,4 +38,19 @@ def config_set(call: Call) -> Reply:
 def config_resetstat(call: Call) -> Reply:
     """Begin anew with counting what INFO tells."""
     call.state.reset_statistics()
+    return OK
+
+
+@command("CONFIG|REWRITE", _ADMIN, since="2.8.0", tips=ALL_NODES)
+def config_rewrite(call: Call) -> Reply:
+    """Put the directives as they are now into the configuration file."""
+    config = call.state.config
+    if not config.file:
+        raise Failure("ERR The server is running without a config file")
+    try:
+        config.rewrite()
+    except OSError as error:
+        call.state.log(f"CONFIG REWRITE failed: {error.strerror}")
+        raise Failure(f"ERR Rewriting config file: {error.strerror}") from None
+    call.state.log("CONFIG REWRITE executed with success.")
     return OK
