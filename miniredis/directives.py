@@ -321,7 +321,7 @@ OPTIONS: Final = (
     Option("tls-session-cache-size", Kind.INTEGER, "20480", low=0, high=INT_MAX),
     Option("tls-session-cache-timeout", Kind.INTEGER, "300", low=0, high=INT_MAX),
     Option("tls-session-caching", Kind.YES_NO, "yes"),
-    Option("tracking-table-max-keys", Kind.INTEGER, "1000000", low=0, high=INT64_MAX),
+    Option("tracking-table-max-keys", Kind.INTEGER, "1000000", low=0, high=INT64_MAX, is_read=True),
     Option("unixsocket", Kind.TEXT, "", flags=FIXED, is_read=True),
     Option("unixsocketperm", Kind.OCTAL, "0", low=0, high=0o777, flags=FIXED, is_read=True),
     Option("use-exit-on-panic", Kind.YES_NO, "no", flags=HIDDEN),

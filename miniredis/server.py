@@ -229,6 +229,7 @@ class Server:
         self.state.traffic.turns += 1
         if self.state.keyspace.limit_bytes != NO_LIMIT and self.state.keyspace.opened:
             self.engine.memory.judge()
+        self.engine.tracking.broadcast()
         for sink in self.state.journal.sinks:
             sink.flush()
         self.replicas.primary.flush_forwarded()

@@ -38,6 +38,7 @@ from miniredis.commands import (  # noqa: F401  for what they declare
     streams,
     strings,
     strings_conditional,
+    tracking,
     transactions,
     vector_sets,
     waiting,

@@ -44,7 +44,6 @@ from miniredis.engine.plain import Plain
 from miniredis.engine.registry import (
     ADMIN,
     FAST,
-    READONLY,
     SKIP_MONITOR,
     SKIP_SLOWLOG,
     TOUCHES_ARBITRARY_KEYS,
@@ -52,6 +51,7 @@ from miniredis.engine.registry import (
 )
 from miniredis.engine.scripts import Scripts
 from miniredis.engine.state import MONITORED, State
+from miniredis.engine.tracking import Tracking
 from miniredis.engine.transactions import Transactions
 from miniredis.engine.waiting import Waiting
 from miniredis.keyspace.counting import NO_LIMIT
@@ -94,6 +94,7 @@ class Engine:
         self.transactions = Transactions(self)
         self.scripts = Scripts(self)
         self.memory = Memory(self)
+        self.tracking = Tracking(state)
         self.plain = Plain(self)
 
     def _learn(self) -> None:
@@ -122,6 +123,7 @@ class Engine:
             state.replication.primary.leave(client)
             client.follower = None
         state.watches.unwatch(client)
+        self.tracking.stop(client)
         client.queue.clear()
         self.observer.monitors.pop(client, None)
         if not self.observer.monitors:
@@ -144,11 +146,14 @@ class Engine:
 
     def follow_up(self, client: Client) -> None:
         """Between two commands of a client: messages behind its last reply, others whose keys became ready."""
+        self._tell_late(client)
+        if self.keyspace.ready:
+            self.waiting.serve_ready()
+
+    def _tell_late(self, client: Client) -> None:
         if client.late:
             client.out += client.late
             client.late.clear()
-        if self.keyspace.ready:
-            self.waiting.serve_ready()
 
     def look_at_clock(self) -> float:
         """The monotonic time. The instant of the next unit (`keyspace.now`) is told when the last one is stale."""
@@ -186,6 +191,7 @@ class Engine:
             return
         if self.keyspace.limit_bytes != NO_LIMIT:
             self.memory.look()
+            self._tell_late(client)  # of keys that went before its command
         failure = self._objection(client, command, argv)
         if failure is not None:
             self._reject(client, command, failure)
@@ -274,8 +280,8 @@ class Engine:
         if state.mode & MONITORED and not command.flags & (SKIP_MONITOR | ADMIN) and not is_repeated:
             self.observer.feed_monitors(client, call.db.index, argv, state.clock.wall_us())
         self.conclude(call, command)
-        if client.mode & TRACKING and command.flags & READONLY:
-            client.tracking.remember(command.spec, argv)
+        if client.mode & TRACKING:
+            self.tracking.ran(client, command, argv)
         if reply is not BLOCKED:
             self.count(client, command, argv, 1, elapsed_s)
             if isinstance(reply, Failure):
@@ -288,7 +294,7 @@ class Engine:
         journal = self.journal
         db = call.db
         if self.keyspace.pending:
-            self.hand_out_facts()
+            self.hand_out_facts(call.session)
         dirty = db.dirty
         if dirty:
             state.dirty += dirty
@@ -307,8 +313,9 @@ class Engine:
             if state.history.offset != before:
                 call.session.written_at = state.history.offset
 
-    def hand_out_facts(self) -> None:
-        """Expired keys to the journal, touched keys to WATCH and tracking, events to their subscribers."""
+    def hand_out_facts(self, current: Client | None = None) -> None:
+        """Expired keys to the journal, touched keys to WATCH and tracking, events to their subscribers. `current`: the
+        client whose command it was."""
         keyspace = self.keyspace
         state = self.state
         # What is in the midst of a transaction or script is judged when that is complete.
@@ -328,6 +335,13 @@ class Engine:
             touched, keyspace.touched = keyspace.touched, []
             for db, key in touched:
                 state.watches.touched(db, key)
+            if self.tracking.clients:
+                current = self.scripts.speaker(current)
+                for _, key in touched:
+                    self.tracking.touched(key, current)
+        if keyspace.is_flushed:
+            keyspace.is_flushed = False
+            self.tracking.flushed()
         if keyspace.events:
             events, keyspace.events = keyspace.events, []
             if state.pubsub is not None:

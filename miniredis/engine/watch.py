@@ -32,6 +32,10 @@ class Watches:
                 if not watching:
                     del self.watchers[(db.index, key)]
         client.watched.clear()
+        self.heed()
+
+    def heed(self) -> None:
+        """Touches are remembered as long as anybody asks."""
         self.keyspace.heeds_touches = bool(self.watchers) or self.trackers > 0
 
     def touched(self, db: Db, key: bytes) -> None:

@@ -43,8 +43,8 @@ class Keyspace:
     """What the databases of one server share."""
 
     __slots__ = (
-        "clock", "dbs", "deletions", "events", "events_mask", "evicted_keys", "evictions",
-        "expired_fields", "expired_keys", "expiry_rule", "field_deletions", "heeds_touches", "hits", "is_lfu",
+        "clock", "dbs", "deletions", "events", "events_mask", "evicted_keys", "evictions", "expired_fields",
+        "expired_keys", "expiry_rule", "field_deletions", "heeds_touches", "hits", "is_flushed", "is_lfu",
         "leaves_clock", "lfu_decay_time", "lfu_log_factor", "limit_bytes", "misses", "now", "opened", "pending",
         "plain_clock", "random", "ready", "resting", "touched", "waste", "watched",
     )  # fmt: skip
@@ -65,6 +65,7 @@ class Keyspace:
         self.events: list[tuple[int, bytes, int, bytes]] = []  # (class, event, db index, key)
         self.heeds_touches = False  # somebody watches or tracks
         self.touched: list[tuple[Db, bytes]] = []
+        self.is_flushed = False  # some database was emptied, and tracking clients are to hear of it
         self.watched: Collection[tuple[int, bytes]] = ()  # (db index, key): in whose touch somebody takes an interest
         self.deletions: list[tuple[int, bytes]] = []  # (db index, key) expired: propagated as DEL
         self.field_deletions: list[tuple[int, bytes, bytes]] = []  # (db index, key, field) expired: told as HDEL
@@ -435,6 +436,8 @@ class Db:
         for index, key in keyspace.watched:  # and not all keys there are: tracking clients hear of the flush itself
             if index == self.index and key in self.table:
                 self.touch(key)
+        if keyspace.heeds_touches:
+            keyspace.is_flushed = keyspace.pending = True
         for key in self.waiting:
             self.wake(key)
         keyspace.settle_count()
