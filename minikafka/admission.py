@@ -42,17 +42,18 @@ class Admission:
         self._by_address: dict[str, int] = {}
         self._log = log
 
-    def enter(self, connection: Connection, begin: Callable[[], None], *, is_protected: bool) -> None:
-        """Somebody is there: `begin` is called when the connection is in, perhaps never."""
+    def enter(self, connection: Connection, begin: Callable[[], None], *, is_protected: bool) -> bool:
+        """Somebody is there, and perhaps in at once. Else `begin` is called when that is so, or never."""
         if is_protected or len(self.guests) < self.most:
-            self._admit(connection, begin, is_protected=is_protected)
+            is_in = self._admit(connection, is_protected=is_protected)
             if len(self.guests) > self.most:
                 self._send_away_one()
-        elif len(self.waiting) < self.most_waiting:
-            connection.pause_reading()
+            return is_in
+        if len(self.waiting) < self.most_waiting:
             self.waiting[connection] = begin
         else:
             connection.close()
+        return False
 
     def leave(self, connection: Connection) -> None:
         """A connection is gone, whatever had become of it."""
@@ -68,11 +69,10 @@ class Admission:
         while self.waiting and len(self.guests) < self.most:
             first = next(iter(self.waiting))
             begin = self.waiting.pop(first)
-            if not first.is_closing:
-                first.resume_reading()
-                self._admit(first, begin, is_protected=False)
+            if not first.is_closing and self._admit(first, is_protected=False):
+                begin()
 
-    def _admit(self, connection: Connection, begin: Callable[[], None], *, is_protected: bool) -> None:
+    def _admit(self, connection: Connection, *, is_protected: bool) -> bool:
         address = connection.peer_address[0]
         count = self._by_address.get(address, 0)
         if count >= self.most_per_address:
@@ -82,10 +82,10 @@ class Admission:
                 self.most_per_address,
             )
             connection.close()
-            return
+            return False
         self._by_address[address] = count + 1
         self.guests[connection] = Guest(address, is_protected=is_protected)
-        begin()
+        return True
 
     def _send_away_one(self) -> None:
         idle = [one for one, guest in self.guests.items() if not guest.is_protected and not one.is_closing]

@@ -155,7 +155,7 @@ class Broker:
         self._is_up = False  # partitions and groups are there and follow the metadata
         self._snapshot_timer: asyncio.TimerHandle | None = None
         self._bound: list[Endpoint] = []  # where it listens, with the ports it got
-        self._early: list[Connection] = []  # who came before the broker was in service: read when it is
+        self._early: list[Session] = []  # who came before the broker was in service: heard when it is
         directory = settings.data_directory()
         self.store = Store(disk, directory, loop=loop, clock=clock, random=random, log=self.log.named("minikafka.log"))
         self.store.health.on_lost = self._fail
@@ -192,8 +192,8 @@ class Broker:
                     listener.close()
                 self.store.close(clean=False)
         self.is_serving = True
-        for connection in self._early:
-            connection.resume_reading()
+        for session in self._early:
+            session.release()
         self._early.clear()
         self._watch_snapshots()
         # What is there now stays: the collector need not look at it again. Full collections are rare by threshold, for
@@ -480,18 +480,26 @@ class Broker:
         side: str,
         routes: dict[int, Route],
         max_bytes: int,
-        enter: Callable[[Connection, Callable[[], None]], None],
+        enter: Callable[[Connection, Callable[[], None]], bool],
         connection: Connection,
     ) -> Session:
-        enter(connection, partial(self._admitted, connection))
-        return Session(connection, self.services, routes, name, side, max_bytes, self._scratch)
+        session = Session(connection, self.services, routes, name, side, max_bytes, self._scratch)
+        admitted = partial(self._admitted, session)
+        if enter(connection, admitted):
+            admitted()
+        else:
+            session.hold()
+        return session
 
-    def _admitted(self, connection: Connection) -> None:
+    def _admitted(self, session: Session) -> None:
+        """Its requests are run from now on; those of one that came early, from when the broker serves."""
         idle_ms: int = self.settings.get("connections.max.idle.ms")
-        connection.set_idle_timeout(None if idle_ms < 0 else idle_ms / 1000)
-        if not self.is_serving:
-            connection.pause_reading()
-            self._early.append(connection)
+        session.connection.set_idle_timeout(None if idle_ms < 0 else idle_ms / 1000)
+        if self.is_serving:
+            session.release()
+        else:
+            session.hold()
+            self._early.append(session)
 
     async def _open_console(self) -> None:
         port = self.settings.own["console.port"]

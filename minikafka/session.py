@@ -119,6 +119,7 @@ class Session:
         self.slots: deque[Slot] = deque()
         self.running: dict[Future[Any], tuple[Slot, Route, int, Any]] = {}
         self.is_busy = False  # a request that is not pipelined is still running
+        self.is_held = False  # nothing is to be run so far
         self.is_working = False  # requests are being run
         self.is_due = False  # the next slice of waiting requests comes with the loop's next turn
         self.is_paused = False
@@ -160,6 +161,18 @@ class Session:
         """Output has drained below the low watermark."""
         self.settle()
         self.work()
+
+    def hold(self) -> None:
+        """Run nothing until `release`. (What came with the connection may have been read by then.)"""
+        self.is_held = self.is_busy = True
+        self.connection.pause_reading()
+
+    def release(self) -> None:
+        """Go on, if `hold` was called."""
+        if self.is_held:
+            self.is_held = self.is_busy = False
+            self.connection.resume_reading()
+            self.work()
 
     def lost(self) -> None:
         """The client is gone: what still runs for its sake is given up."""

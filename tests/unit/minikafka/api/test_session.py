@@ -385,3 +385,22 @@ async def test_nobody_is_answered_who_has_left() -> None:
     await asyncio.sleep(0)
     assert ended == [1]
     assert not connection.out
+
+
+async def test_a_session_on_hold_runs_nothing_that_came_with_its_connection() -> None:
+    """A loop may read before it hears that it should not: who has to wait for a place would be served without one."""
+    runs: list[int] = []
+
+    def handler(broker: Any, request: HeartbeatRequest) -> HeartbeatResponse:
+        runs.append(request.generation_id)
+        return HeartbeatResponse()
+
+    session, connection = opened(served(handler))
+    session.hold()
+    session.received(asked(1) + asked(2))
+    assert (runs, connection.is_reading) == ([], False)
+    session.release()
+    assert len(runs) == 2
+    assert connection.is_reading
+    session.release()
+    assert len(runs) == 2
