@@ -45,7 +45,7 @@ GC_THRESHOLDS = (50_000, 20, 1_000_000)
 
 # Who sets these counts on what they promise: data that outlives a kill, a copy elsewhere, users, encryption. A warning
 # in the log would be read afterwards.
-NEVER_IGNORED: Final = frozenset({"replicaof", "cluster-enabled", "aclfile", "tls-port"})
+NEVER_IGNORED: Final = frozenset({"cluster-enabled", "aclfile", "tls-port"})
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from miniredis.server import Server
 from protocol.checksums import crc64
 from protocol.ops.logs import Logger
 from protocol.resp.encoder import encode_command
+from protocol.resp.parser import Parser
 from tests.sim.disk import SimDisk
 from tests.sim.world import SimClock, SimLoop, SimProcess, run
 
@@ -126,6 +127,7 @@ class Harm(asyncio.Protocol):
         self.answer = answer
         self.greeting = greeting
         self.said = b""
+        self.parser = Parser()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -133,10 +135,12 @@ class Harm(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.said += data
-        if b"PSYNC" in data:
-            self.transport.write(self.answer)
-        elif b"PSYNC" not in self.said:
-            self.transport.write(self.greeting * data.count(b"*"))
+        for words in self.parser.take(data):
+            if words[0] == b"PSYNC":
+                self.transport.write(self.answer)
+                self.greeting = b""
+            else:
+                self.transport.write(self.greeting)
 
 
 def full(payload: bytes, then: bytes = b"") -> bytes:
@@ -274,3 +278,98 @@ def test_a_silent_primary_is_left() -> None:
         await replica.stop()
 
     run(5, main)
+
+
+# ── directives ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def followed(world: SimLoop, *lines: str, before: str = "PING") -> tuple[Server, Harm]:
+    """A replica with these settings after a full synchronization, and its primary."""
+    harm = Harm(full(WHOLE))
+    await world.create_server(lambda: harm, "127.0.0.1", PRIMARY)
+    replica = await start(world, REPLICA)
+    for line in lines:
+        assert await ask(REPLICA, f"CONFIG SET {line}") == [b"+OK"]
+    await ask(REPLICA, before, f"REPLICAOF 127.0.0.1 {PRIMARY}")
+    await until("the link", lambda: replica.following.stream is not None)
+    return replica, harm
+
+
+def test_what_a_replica_says_of_itself() -> None:
+    """A primary would refuse it, or tell others a wrong address: masterauth, masteruser, replica-announce-*."""
+
+    async def main(world: SimLoop) -> None:
+        settings = ("masterauth secret", "masteruser me", "replica-announce-ip 10.0.0.7", "replica-announce-port 77")
+        replica, harm = await followed(world, *settings)
+        for words in ("AUTH me secret", "REPLCONF listening-port 77", "REPLCONF ip-address 10.0.0.7",
+                      "REPLCONF capa eof capa psync2"):  # fmt: skip
+            assert encode_command(words.encode().split()) in harm.said
+        await replica.stop()
+
+    run(6, main)
+
+
+def test_what_a_replica_is_told_to_tell() -> None:
+    """Sentinel would choose another one than it was asked to: replica-priority, replica-announced."""
+
+    async def main(world: SimLoop) -> None:
+        replica, _ = await followed(world, "replica-priority 7", "replica-announced no", "replica-read-only no")
+        fields = replica.following.info()
+        assert [fields[name] for name in ("slave_priority", "replica_announced", "slave_read_only")] == [7, 0, 0]
+        assert await ask(REPLICA, "SET a b", "CONFIG SET replica-read-only yes", "SET a b") == [
+            b"+OK", b"+OK", b"-READONLY You can't write against a read only replica.",
+        ]  # fmt: skip
+        await replica.stop()
+
+    run(7, main)
+
+
+def test_stale_data_is_served_or_not() -> None:
+    """Clients would read what is no longer true where they are not to: replica-serve-stale-data."""
+
+    async def main(world: SimLoop) -> None:
+        replica, harm = await followed(world, "replica-serve-stale-data no")
+        assert await ask(REPLICA, "GET new") == [b"1"]
+        world.forget(("127.0.0.1", PRIMARY))
+        harm.transport.abort()
+        await asyncio.sleep(0.1)
+        assert (await ask(REPLICA, "GET new"))[0].startswith(b"-MASTERDOWN")
+        assert await ask(REPLICA, "CONFIG SET replica-serve-stale-data yes", "GET new") == [b"+OK", b"1"]
+        await replica.stop()
+
+    run(8, main)
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_kept"),
+    [
+        ((), True), (("repl-diskless-load swapdb",), False), (("repl-diskless-load on-empty-db",), False),
+        (("rdb-del-sync-files yes",), False),
+    ],
+)  # fmt: skip
+def test_where_a_data_set_goes(settings: tuple[str, ...], is_kept: bool) -> None:
+    """A file of before would be replaced that is not to be, or a copy of all data be left on a disk that is not to
+    have one: repl-diskless-load, rdb-del-sync-files."""
+
+    async def main(world: SimLoop) -> None:
+        replica, _ = await followed(world, *settings)
+        names = [name for name in replica.snapshots._disk.list("/") if name.endswith(".rdb")]
+        assert names == (["dump.rdb"] if is_kept else [])
+        assert await ask(REPLICA, "GET new", "GET more") == [b"1", b"2"]
+        await replica.stop()
+
+    run(9, main)
+
+
+@pytest.mark.parametrize("is_lazy", [True, False])
+def test_what_goes_is_counted_as_left_to_be_freed(is_lazy: bool) -> None:
+    """INFO would not say that a replica frees its old data by and by: replica-lazy-flush."""
+
+    async def main(world: SimLoop) -> None:
+        setting = f"replica-lazy-flush {'yes' if is_lazy else 'no'}"
+        replica, _ = await followed(world, setting, before="MSET " + " ".join(f"k{n} v" for n in range(100)))
+        await asyncio.sleep(1)
+        assert replica.state.keyspace.waste.freed == (100 if is_lazy else 0)
+        await replica.stop()
+
+    run(10, main)

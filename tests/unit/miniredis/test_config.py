@@ -640,8 +640,12 @@ EFFECTS: dict[str, Callable[[Client], None]] = {
 }
 
 # Who may come in from elsewhere cannot be tried from here: tests/unit/miniredis/test_session.py hands in addresses. Nor
-# how good and how long an eviction is, and what a replica leaves alone: test_eviction.py.
+# how good and how long an eviction is, and what a replica leaves alone: test_eviction.py. What concerns a replica's
+# link takes two servers: tests/sim/test_following.py.
 ELSEWHERE = {
+    "masterauth", "masteruser", "rdb-del-sync-files", "repl-diskless-load", "repl-timeout", "replica-announce-ip",
+    "replica-announce-port", "replica-announced", "replica-lazy-flush", "replica-priority", "replica-read-only",
+    "replica-serve-stale-data",
     "protected-mode", "maxmemory-samples", "maxmemory-eviction-tenacity", "replica-ignore-maxmemory",
 }  # fmt: skip
 
@@ -685,7 +689,7 @@ def test_what_nobody_reads_is_refused(option: Option, server: Server) -> None:
     client.link.close()
 
 
-@pytest.mark.parametrize("asked", [["--appendonly", "yes"], ["--replicaof", "127.0.0.1 6379"], ["--tls-port", "6380"]])
+@pytest.mark.parametrize("asked", [["--cluster-enabled", "yes"], ["--tls-port", "6380"]])
 def test_what_others_count_on_is_never_ignored(asked: list[str]) -> None:
     """Somebody would take their data for safe, copied or encrypted, and be told only in the log that it is not."""
     words = [sys.executable, "-m", "miniredis", "--port", "0", *asked]
