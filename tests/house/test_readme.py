@@ -3,7 +3,7 @@
 import re
 
 from tests.house.readme import README, written_anew
-from tests.house.sources import ROOT
+from tests.house.sources import ROOT, modules
 
 
 def test_generated_tables_are_fresh() -> None:
@@ -12,7 +12,17 @@ def test_generated_tables_are_fresh() -> None:
     assert text == written_anew(text)
 
 
+def named() -> set[str]:
+    """Files and folders that the README names."""
+    return set(re.findall(r"`((?:minikafka|miniredis|protocol|tests|bench)/[\w./]*)`", README.read_text()))
+
+
 def test_map_names_existing_files() -> None:
     """A map that points at nothing costs a newcomer more than none."""
-    for path in re.findall(r"`((?:minikafka|miniredis|protocol|tests|bench)/[\w./]*)`", README.read_text()):
-        assert (ROOT / path).exists(), f"README.md names {path}"
+    assert [path for path in named() if not (ROOT / path).exists()] == []
+
+
+def test_map_leaves_no_room_out() -> None:
+    """What the map does not show is found by nobody who does not know of it."""
+    files = [str(path.relative_to(ROOT)) for path in modules().values() if path.name != "__init__.py"]
+    assert [file for file in files if file not in named() and file.rpartition("/")[0] + "/" not in named()] == []
