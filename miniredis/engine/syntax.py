@@ -225,7 +225,8 @@ class _Reader:
             return argument
         if "=" in piece:
             name, _, token = piece.partition("=")
-            return Argument(name, PURE_TOKEN, token.removesuffix("="), keeps_token=token.endswith("="))
+            keeps_token = token.endswith("=") and token != "="  # `equal==` is the sign itself, of XADD
+            return Argument(name, PURE_TOKEN, token[:-1] if keeps_token else token, keeps_token=keeps_token)
         if _ARGUMENT.match(piece):
             piece, _, display = piece.partition("/")
             name, _, kind = piece.partition(":")
