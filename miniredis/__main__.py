@@ -2,6 +2,7 @@
 
 miniredis --version | --help
 miniredis commands                the table of commands, as Markdown
+miniredis check-aof | check-rdb   whether files hold together (checking.py)
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ Usage: miniredis [/path/to/redis.conf] [options] [-]
        miniredis -v or --version
        miniredis -h or --help
        miniredis commands (list the supported commands)
+       miniredis check-aof [--fix|--truncate-to-timestamp $timestamp] <file.manifest|file.aof>
+       miniredis check-rdb <rdb-file-name>
 
 Examples:
        miniredis (run the server with the default configuration)
@@ -66,6 +69,10 @@ def run(arguments: list[str]) -> int:
         print(command_table())
         return 0
     disk = Disk()
+    if arguments[:1] in (["check-aof"], ["check-rdb"]):
+        from miniredis.checking import run_tool
+
+        return run_tool(arguments, disk, Clock(), print, sys.stdin.readline)
     config = Config(
         read_file=disk.read, list_directory=disk.list, is_directory=disk.is_dir, directory=disk.current_dir()
     )

@@ -43,11 +43,15 @@ class _More(Exception):
 class CommandReader:
     """`for commands in reader: …` yields lists of commands. `start`: where in the file they begin.
 
-    Each command comes with where it ends; `offset` is where the last of the last list did."""
+    Each command comes with where it ends; `offset` is where the last of the last list did. With `stamps` an annotation
+    is a command of one word."""
 
-    def __init__(self, file: File, start: int = 0, window_bytes: int = WINDOW_BYTES) -> None:
+    def __init__(
+        self, file: File, start: int = 0, window_bytes: int = WINDOW_BYTES, *, stamps: bool = False
+    ) -> None:
         self._file = file
         self._window = window_bytes
+        self._stamps = stamps
         self._data = b""
         self._base = start  # where in the file `_data` begins
         self.offset = start
@@ -113,7 +117,7 @@ class CommandReader:
         start = self._base + at
         line, at = _line(data, at, start)
         if line.startswith(b"#"):
-            return None, at
+            return [line] if self._stamps else None, at
         if not line.startswith(b"*"):
             raise Damaged(f"offset {start}: a command was expected, not {line[:16]!r}")
         count = _number(line)

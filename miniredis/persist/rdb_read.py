@@ -58,6 +58,7 @@ class RdbReader:
         self.aux: dict[bytes, bytes] = {}
         self.libraries: list[bytes] = []
         self.empty_keys = 0
+        self.is_summed = False  # it ended in a sum, and that is right
         self._db = 0
         self._expiry: int | None = None
         self._idle: int | None = None
@@ -195,6 +196,7 @@ class RdbReader:
         total = crc64(reader.data[: reader.at - SUM_BYTES], self._total)
         if total != kept:
             raise Damaged(f"Wrong RDB checksum expected: ({total:x}) but got ({kept:x}). Aborting now.")
+        self.is_summed = True
 
 
 def _module_name(number: int) -> str:
