@@ -20,7 +20,15 @@ import gc
 from typing import TYPE_CHECKING, Final
 
 from miniredis.engine.call import Origin
-from miniredis.engine.state import LOADING, PAUSED_ALL, PAUSED_WRITES, READ_ONLY_REPLICA, STALE_REPLICA, State
+from miniredis.engine.state import (
+    LOADING,
+    LOADING_BESIDE,
+    PAUSED_ALL,
+    PAUSED_WRITES,
+    READ_ONLY_REPLICA,
+    STALE_REPLICA,
+    State,
+)
 from miniredis.engine.upstream import Upstream
 from miniredis.keyspace.db import EXPIRES, HIDES, Db
 from miniredis.persist.snapshots import CannotLoad
@@ -461,7 +469,7 @@ class Following:
         try:
             if not self._is_beside:
                 await self._put_in_place()
-            is_good = await self._replace()
+            is_good = await self._replace(link.handshake.replication_id)
         except OSError as error:
             self._log.warning(f"Failed trying to write the DB in MASTER <-> REPLICA synchronization: {error.strerror}")
             is_good = False
@@ -497,7 +505,8 @@ class Following:
         self._file_name = self._snapshots.path
         self._disk.sync_dir(self._config["dir"])
 
-    async def _replace(self) -> bool:
+    async def _replace(self, id: bytes) -> bool:
+        """`id`: of the history that the data is of. An earlier state of the same may be read meanwhile."""
         state = self._state
         self.replacing()
         is_swapped = self._is_beside and self._config["repl-diskless-load"] == "swapdb"
@@ -509,7 +518,8 @@ class Following:
             self._engine.scripts.functions.flush()
         self._log.notice("MASTER <-> REPLICA sync: Loading DB in memory")
         try:
-            await self._read(dbs, is_swapped)
+            is_beside = is_swapped and id == self._replication.history.id
+            await self._read(dbs, is_swapped, LOADING_BESIDE if is_beside else LOADING)
             if is_swapped:
                 self._forget()
                 self._log.notice("MASTER <-> REPLICA sync: Swapping active DB with loaded DB")
@@ -534,14 +544,14 @@ class Following:
         self._replication.primary.drop_replicas()
         self._replication.history.backlog = None
 
-    async def _read(self, dbs: list[Db], is_swapped: bool) -> None:
+    async def _read(self, dbs: list[Db], is_swapped: bool, mode: int) -> None:
         state, monotonic = self._state, self._state.clock.monotonic
         file = self._file
         assert file is not None
         if not self._is_beside:
             file.close()
             file = self._disk.open(self._snapshots.path, create=False, read_only=True)
-        state.mode |= LOADING
+        state.mode |= mode
         gc.disable()
         try:
             until = monotonic() + LOAD_SLICE_S
@@ -554,7 +564,7 @@ class Following:
             self._db = int(db) % len(dbs) if db.isdigit() else 0
         finally:
             gc.enable()
-            state.mode &= ~LOADING
+            state.mode &= ~mode
 
     def _dispose(self) -> None:
         """The file has been read."""

@@ -15,6 +15,7 @@ from miniredis.engine.call import Call
 from miniredis.engine.observe import Command
 from miniredis.engine.registry import LOADING, STALE, command
 from miniredis.engine.settings import show_percentile
+from miniredis.engine.state import LOADING_BESIDE
 from miniredis.engine.version import VERSION
 from miniredis.keyspace.blocked import Waiter
 from miniredis.persist.aof import OFF, AppendOnly
@@ -220,9 +221,10 @@ def _persistence(call: Call) -> Fields:
     is_saving = children.is_snapshot
     done, total = children.keys_done, children.keys_total
     copied_age_s = int(state.clock.monotonic() - children.copied_at) if children.copied_at else 0
+    is_beside = bool(state.mode & LOADING_BESIDE)
     return {
-        "loading": int(snapshots.loading is not None),
-        "async_loading": 0,
+        "loading": int(snapshots.loading is not None and not is_beside),
+        "async_loading": int(is_beside),
         "current_cow_peak": children.copied_peak,
         "current_cow_size": children.copied_bytes,
         "current_cow_size_age": copied_age_s,

@@ -25,6 +25,7 @@ from miniredis.engine.state import (
     BUSY_SCRIPT,
     DISK_ERROR,
     LOADING,
+    LOADING_BESIDE,
     MONITORED,
     OUT_OF_MEMORY,
     PAUSED_ALL,
@@ -63,6 +64,7 @@ _MISCONF: Final = (
     "snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB "
     "error."
 )
+_LOADS: Final = "LOADING Redis is loading the dataset in memory"
 MASTERDOWN: Final = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
 
 RULES: Final = (
@@ -75,7 +77,8 @@ RULES: Final = (
     Rule(READ_ONLY_REPLICA, "READONLY You can't write against a read only replica.", having=registry.WRITE),
     Rule(SUBSCRIBED, "", lacking=registry.IN_SUBSCRIBER),  # names the command
     Rule(STALE_REPLICA, MASTERDOWN, lacking=registry.STALE),
-    Rule(LOADING, "LOADING Redis is loading the dataset in memory", lacking=registry.LOADING),
+    Rule(LOADING, _LOADS, lacking=registry.LOADING),
+    Rule(LOADING_BESIDE, _LOADS, having=registry.NO_ASYNC_LOADING),
     Rule(BUSY_SCRIPT, "", lacking=registry.ALLOW_BUSY),  # names the way out
     Rule(REPLICA, "ERR Replica can't interact with the keyspace", having=_KEYSPACE),
 )  # fmt: skip

@@ -36,6 +36,7 @@ BUSY_SCRIPT = 1 << 38
 PAUSED_ALL = 1 << 39
 PAUSED_WRITES = 1 << 40
 MONITORED = 1 << 41  # somebody watches commands with MONITOR
+LOADING_BESIDE = 1 << 42  # a data set is loaded beside the one that is served, to take its place
 
 NEVER = 1 << 62
 

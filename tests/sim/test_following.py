@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -373,3 +374,44 @@ def test_what_goes_is_counted_as_left_to_be_freed(is_lazy: bool) -> None:
         await replica.stop()
 
     run(10, main)
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_who_reads_while_a_data_set_is_loaded_beside(is_same: bool) -> None:
+    """Readers would wait for a load that they need not wait for; or read what is of another history."""
+
+    async def main(world: SimLoop) -> None:
+        names = [b"%05d" % number for number in range(20_000)]
+        many = rdb(*[(name, b"v") for name in names])
+        answers = [full(WHOLE), full(many)]
+        if not is_same:
+            answers[1] = answers[1].replace(ID, b"b" * 40)
+        harms: list[Harm] = []
+
+        def accept() -> Harm:
+            harms.append(Harm(answers[min(len(harms), 1)]))
+            return harms[-1]
+
+        await world.create_server(accept, "127.0.0.1", PRIMARY)
+        replica = await start(world, REPLICA, "--repl-diskless-load", "swapdb")
+        await ask(REPLICA, f"REPLICAOF 127.0.0.1 {PRIMARY}")
+        await until("the link", lambda: replica.following.stream is not None)
+        asked: list[asyncio.Task[list[bytes]]] = []
+        read = replica.snapshots.read
+
+        def slowly(*words: Any, **named: Any) -> Iterator[None]:
+            for step in read(*words, **named):
+                world.hold(0.03)
+                if not asked:
+                    asked.append(world.create_task(ask(REPLICA, "GET new", "SAVE")))
+                yield step
+
+        replica.snapshots.read = slowly  # type: ignore[method-assign]
+        harms[0].transport.abort()
+        await until("the second data set", lambda: len(replica.state.dbs[0]) == len(names))
+        loads = b"-LOADING Redis is loading the dataset in memory"
+        assert await asked[0] == ([b"1", loads] if is_same else [loads, loads])
+        assert await ask(REPLICA, "GET new", "GET 00007") == [b"$-1", b"v"]
+        await replica.stop()
+
+    run(11, main)
