@@ -150,7 +150,7 @@ class Fetching:
         """The partitions of the request; of an incremental one, those of its session."""
         request, uses_ids = self._request, self._version >= FIRST_WITH_TOPIC_IDS
         if request.session_id == NO_SESSION and request.session_epoch == -1:
-            return self._named()
+            return self._named_once()
         sessions, now_ms = self._broker.replicas.fetch_sessions, self._broker.clock.wall_ms()
         if request.session_epoch in FULL_EPOCHS:
             sessions.close(request.session_id)
@@ -159,7 +159,7 @@ class Fetching:
                     self._count, is_follower=self._is_follower, uses_ids=uses_ids, now_ms=now_ms
                 )
             if self._session is None:
-                return self._named()
+                return self._named_once()
             sessions.change(self._session, self._named(), ())
         else:
             session = sessions.resume(request.session_id, request.session_epoch, uses_ids=uses_ids, now_ms=now_ms)
@@ -179,6 +179,14 @@ class Fetching:
             name: str | bytes = bytes(topic.topic_id) if uses_ids else topic.topic
             for item in taken(topic.partitions):
                 yield (name, item.partition), item
+
+    def _named_once(self) -> Iterator[Item]:
+        """As `_named`; of a partition that is named again, what was said last."""
+        if self._count < 2:
+            return self._named()
+        once = dict(self._named())
+        self._count = len(once)
+        return ((key, once.pop(key)) for key in list(once))
 
     def _followed(self, session: FetchSession) -> Iterator[Item]:
         for key in list(session.partitions):

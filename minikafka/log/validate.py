@@ -204,7 +204,7 @@ def _admit_closely(
             unfolded = unfold_to_look_at(batch, max(WALKED_BYTES, WALKED_PER_BYTE * config.max_batch_bytes))
             skimmed = yield from skim(unfolded, header)
             if skimmed is not None and _is_plain(skimmed, header, config, now_ms):
-                greatest = skimmed.greatest_timestamp
+                greatest = max(skimmed.greatest_timestamp, NO_TIMESTAMP)
             else:
                 greatest = yield from _check_records(walk(unfolded, header), header, config, now_ms, partition)
         except BeyondLimit as error:
@@ -238,7 +238,8 @@ def _is_plain(seen: Skimmed, header: BatchHeader, config: LogConfig, now_ms: int
 def _check_records(
     records: Iterator[Record], header: BatchHeader, config: LogConfig, now_ms: int, partition: str
 ) -> Generator[None, None, int]:
-    """The greatest timestamp of a batch's records, which must be as many as it says."""
+    """The greatest timestamp of a batch's records, which must be as many as it says. Times before the first count as
+    none, as in Kafka."""
     errors: RecordErrors = []
     no_key = f"Compacted topic cannot accept message without key in topic partition {partition}"
     is_timestamp = False
@@ -247,7 +248,7 @@ def _check_records(
         found = at + 1
         if found > header.count:
             break
-        if at == 0 or record.timestamp > greatest:
+        if record.timestamp > greatest:
             greatest = record.timestamp
         if config.is_compacted and record.key is None:
             errors.append((at, no_key))

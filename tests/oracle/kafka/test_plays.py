@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.oracle.kafka import plays_configs, plays_records, plays_topics  # noqa: F401  each enters its plays
+from tests.oracle.kafka import plays_configs, plays_records, plays_topics, plays_walked  # noqa: F401  each enters its plays
 from tests.oracle.kafka.play import PLAYS, Play, contrast
 from tests.peers.kafka import Broker
 
