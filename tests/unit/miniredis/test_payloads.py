@@ -27,23 +27,26 @@ def restored(name: str) -> World:
     return world
 
 
-@pytest.mark.parametrize("name", GOLDEN)
-def test_digest_and_encoding_are_the_real_servers(name: str) -> None:
-    """A value would arrive changed, or lie otherwise than where it came from."""
-    world = restored(name)
-    plain = name.removesuffix(" compressed")
-    if plain not in OLD_WAYS:
-        assert world("DEBUG DIGEST-VALUE k")[0].text.decode() == GOLDEN[name]["digest"]
-    if plain not in OLD_ENCODINGS:
-        assert world("OBJECT ENCODING k").decode() == GOLDEN[name]["encoding"]
+@pytest.mark.parametrize("name", [name for name in GOLDEN if name.removesuffix(" compressed") not in OLD_WAYS])
+def test_digest_is_the_real_servers(name: str) -> None:
+    """A value would arrive changed."""
+    assert restored(name)("DEBUG DIGEST-VALUE k")[0].text.decode() == GOLDEN[name]["digest"]
 
 
-@pytest.mark.parametrize("name", [name for name in GOLDEN if not name.endswith("compressed")])
+@pytest.mark.parametrize("name", [name for name in GOLDEN if name.removesuffix(" compressed") not in OLD_ENCODINGS])
+def test_encoding_is_the_real_servers(name: str) -> None:
+    """A value would lie otherwise than where it came from."""
+    assert restored(name)("OBJECT ENCODING k").decode() == GOLDEN[name]["encoding"]
+
+
+WRITTEN_ALIKE = [name for name in GOLDEN if not name.endswith("compressed") and name not in OLDER_TYPES | OLD_WAYS]
+
+
+@pytest.mark.parametrize("name", WRITTEN_ALIKE)
 def test_what_is_written_is_what_was_read(name: str) -> None:
     """DUMP would give other bytes than a real server does for the same value."""
-    if name not in OLDER_TYPES | OLD_WAYS:
-        payload = bytes.fromhex(GOLDEN[name]["payload"])
-        assert restored(name)("DUMP k")[:-FOOTER_BYTES] == payload[:-FOOTER_BYTES]
+    payload = bytes.fromhex(GOLDEN[name]["payload"])
+    assert restored(name)("DUMP k")[:-FOOTER_BYTES] == payload[:-FOOTER_BYTES]
 
 
 @pytest.mark.parametrize("name", GOLDEN)
