@@ -3,27 +3,28 @@
 Four things must hold at once: a SCAN cursor that never misses a key that stays (and keeps no state per cursor), random
 sampling in O(1), an access clock for every key, and no stall when a large table grows.
 
-    hash(key)     …  31        16 │ 15      10 │ 9        0
+    hash(key)     …  31        16 │ 15       9 │ 8        0
                   ────────────────┴────────────┼───────────
-                            spot in the shard  │  shard           1024 shards
+                            spot in the shard  │  shard            512 shards
 
-    shards[hash(key) & 1023] ──►  spots   spot -> slot, -1: none    (array, a power of two)
-                                  keys    slot -> key               (list, dense)
-                                  values  slot -> value             (list, dense)
-                                  clocks  slot -> 24-bit clock      (array)
+    shards[hash(key) & 511] ──►  spots   spot -> slot, -1: none    (array, a power of two)
+                                 keys    slot -> key               (list, dense)
+                                 values  slot -> value             (list, dense)
+                                 clocks  slot -> 24-bit clock      (array)
 
 Law 1: slots are dense. Removing a key moves the shard's last key into the hole, so a key that stays only ever moves to
        a *lower* slot – and a cursor that runs downwards can therefore not miss it.
-Law 2: a cursor is `remaining slots << 10 | shard` and means "in this shard, all slots below that are still to come".
+Law 2: a cursor is `remaining slots << 9 | shard` and means "in this shard, all slots below that are still to come".
        0 is both the start and the end, as SCAN wants it: a cursor on the way always has slots remaining.
 Law 3: a key's slot stands at its own spot or at the next ones, without a free spot in between: who looks for a key and
        comes to a free one knows that it is not there. Removing closes the gap.
 Law 4: no two shards need more spots at the same time. Hashes deal keys out so evenly that all would, at a power of two:
-       the first shard gets new spots when three eighths of them are taken, the last when three quarters are.
+       the first shard gets new spots when half of them are taken, the last when three quarters are; and where chance
+       would have it otherwise, one of them waits.
 
-A dict in the place of `spots` costs 27 to 54 bytes a key where these are 3 to 11, and would store each key twice: that
+A dict in the place of `spots` costs 27 to 54 bytes a key where these are 3 to 8, and would store each key twice: that
 decides whether a million short strings take 1.7 times Redis's memory or 1.3. It answers 0.03 µs sooner. Against plain
-dicts of all keys: those stop everybody for 126 ms when they grow beyond three million keys, a shard for 1 ms.
+dicts of all keys: those stop everybody for 126 ms when they grow beyond three million keys, a shard for 2 ms.
 """
 
 from __future__ import annotations
@@ -35,13 +36,17 @@ from typing import Final, Generic, TypeVar, cast
 
 V = TypeVar("V")
 
-SHARD_BITS: Final = 10
+SHARD_BITS: Final = 9
 SHARDS: Final = 1 << SHARD_BITS
 MASK: Final = SHARDS - 1
 # Among so few keys a sample is counted off: there are too many empty shards to try one after the other.
 _FEW_KEYS: Final = 64
 # So many draws in vain, and it is looked again how large the shards are.
 _DRAWS: Final = 32
+# So many new keys, as part of those it has, must have come since another shard grew before one does: it can wait, until
+# this part of its spots is taken. So a few hundred keys make one large shard grow, not two.
+_APART: Final = 1 / 16
+_CROWDED: Final = 7 / 8
 # A shard of which less than this fraction of its spots is taken gives memory back.
 _SHRINK_FACTOR: Final = 16
 _LEAST_SPOTS: Final = 8
@@ -63,7 +68,7 @@ class Shard(Generic[V]):
 
     def make_spots(self, count: int) -> None:
         """Place all keys anew, on this power of two of spots; on one there is room for none (Law 4)."""
-        self.room = count * 3 * (SHARDS + self.part) >> SHARD_BITS + 3
+        self.room = count * (2 * SHARDS + self.part) >> SHARD_BITS + 2
         spots = self.spots = array("h" if count <= _SHORT_SPOTS else "i", [-1]) * count
         mask = self.mask = count - 1
         for slot, number in enumerate(map(hash, self.keys)):
@@ -115,7 +120,7 @@ def instants() -> list[int]:
 class Table(Generic[V]):
     """bytes -> V. `shards` is open to the one module that is on the path of every command (keyspace/db.py)."""
 
-    __slots__ = ("_most_room", "make_values", "shards", "size", "vacant")
+    __slots__ = ("_grown_at", "_most_room", "make_values", "shards", "size", "vacant")
 
     def __init__(self, make_values: Callable[[], list[V]] = list) -> None:
         """`make_values`: what a shard keeps its values in; see `instants`."""
@@ -125,6 +130,7 @@ class Table(Generic[V]):
         self.shards: list[Shard[V]] = [self.vacant] * SHARDS
         self.size = 0
         self._most_room = 0  # no shard has more
+        self._grown_at = 0  # keys there were when a shard last got more spots
 
     def __len__(self) -> int:
         return self.size
@@ -168,13 +174,14 @@ class Table(Generic[V]):
         """The same for one who has just looked: the shard of the key, and its hash."""
         keys = shard.keys
         slot = len(keys)
-        if slot == shard.room:
-            if slot:
-                shard.make_spots(2 * len(shard.spots))
-            else:
+        if slot >= shard.room:
+            if not slot:
                 part = number & MASK
                 shard = self.shards[part] = Shard(self.make_values(), part, _LEAST_SPOTS)
                 keys = shard.keys
+            elif self.size - self._grown_at >= slot * _APART or slot >= len(shard.spots) * _CROWDED:
+                shard.make_spots(2 * len(shard.spots))
+                self._grown_at = self.size
             if shard.room > self._most_room:
                 self._most_room = shard.room
         spots, mask = shard.spots, shard.mask

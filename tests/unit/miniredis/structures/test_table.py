@@ -101,15 +101,16 @@ def test_a_shard_of_more_slots_than_two_bytes_count() -> None:
 def test_shards_grow_one_after_the_other() -> None:
     """Near every power of two all shards would grow at once, and everybody would wait for them."""
     table: Table[int] = Table()
+    for number in range(250_000):
+        table.add(key(number), 1, 0)
     most = 0
-    for first in range(0, 200_000, 200):
+    for first in range(250_000, 400_000, 500):
         before = spots(table)
-        for number in range(first, first + 200):
+        for number in range(first, first + 500):
             table.add(key(number), 1, 0)
-        if first > 20_000:
-            most = max(most, spots(table) - before)
-    # Were it one power of two for all, 200 keys would find up to 40 shards of 256 spots full.
-    assert most < 12 * 256
+        most = max(most, spots(table) - before)
+    # Were it one power of two for all, 500 keys would find up to 16 shards of 1024 spots full.
+    assert 0 < most < 12 * 1024
 
 
 def test_clocks_follow_their_keys() -> None:
