@@ -30,9 +30,9 @@ LEAST_TOLD: Final = 64
 
 # Elements freed at a time, and so many times a tick at the most: 1 ms. The last ones may take ten times as long each,
 # because whole arenas of memory become free with them; so the time is looked at in between.
-_STEP: Final = 200
-_STEPS: Final = 25
-_LONGEST_S: Final = 0.003
+_STEP: Final = 100
+_STEPS: Final = 50
+_LONGEST_S: Final = 0.002
 
 
 class Waste:
