@@ -178,7 +178,7 @@ def test_a_transaction_is_all_or_nothing_wherever_the_file_ends() -> None:
 def test_damage_in_the_middle_refuses_the_start() -> None:
     """A server would go on without some of its data."""
     good = encode_command([b"SET", b"a", b"1"])
-    with pytest.raises(CannotLoad, match="Bad file format.*offset 27"):
+    with pytest.raises(CannotLoad, match=r"Bad file format.*offset 27"):
         load(good + b"!" + good)
     with pytest.raises(CannotLoad, match="Unknown command 'bla'"):
         load(good + encode_command([b"bla", b"x"]))

@@ -19,6 +19,7 @@ from miniredis.config import CommandLine, Config, ConfigError
 from miniredis.directives import FIXED, OPTIONS, Option
 from miniredis.persist.rdb_format import sealed
 from tests.peers.redis import ROOT, Link, Server, our_server, real_binary, request
+from tests.unit.miniredis.append_effects import APPEND_EFFECTS
 from tests.unit.miniredis.world import Ear, World
 
 GOLDEN = ROOT / "tests" / "golden" / "redis-7.4.1-config.json"
@@ -591,6 +592,7 @@ def _lazy_eviction(client: Client) -> None:
 
 
 EFFECTS: dict[str, Callable[[Client], None]] = {
+    **APPEND_EFFECTS,
     "active-expire-effort": _active_expire_effort,
     "bind": _bind,
     "busy-reply-threshold": _busy_threshold,
@@ -641,12 +643,13 @@ EFFECTS: dict[str, Callable[[Client], None]] = {
 
 # Who may come in from elsewhere cannot be tried from here: tests/unit/miniredis/test_session.py hands in addresses. Nor
 # how good and how long an eviction is, and what a replica leaves alone: test_eviction.py. What concerns a replica's
-# link takes two servers: tests/sim/test_following.py.
+# link takes two servers: tests/sim/test_following.py. What a rewriting child does is counted in test_append_only.py.
 ELSEWHERE = {
     "masterauth", "masteruser", "rdb-del-sync-files", "repl-diskless-load", "repl-timeout", "replica-announce-ip",
     "replica-announce-port", "replica-announced", "replica-lazy-flush", "replica-priority", "replica-read-only",
     "replica-serve-stale-data",
     "protected-mode", "maxmemory-samples", "maxmemory-eviction-tenacity", "replica-ignore-maxmemory",
+    "aof-rewrite-incremental-fsync",
 }  # fmt: skip
 
 
