@@ -20,6 +20,7 @@ import gc
 from typing import TYPE_CHECKING, Final
 
 from miniredis.engine.call import Origin
+from miniredis.engine.journal import TO_REPLICAS
 from miniredis.engine.state import (
     LOADING,
     LOADING_BESIDE,
@@ -88,6 +89,7 @@ class Following:
         self._timer: asyncio.TimerHandle | None = None
         self._knows_position = False  # `history` is a part of the primary's
         self._db = 0  # in which the stream was
+        self._is_placed = False  # in a history, by the file of before
         self._takes_over = False
         self._file: File | None = None
         self._file_name = ""
@@ -106,14 +108,27 @@ class Following:
     def begin(self) -> None:
         """At start: follow whom the configuration names. Before the file of before is loaded: a primary decides what
         in it has expired."""
+        self._snapshots.expired_told = self.expired
         primary = self._config["replicaof"]
         if primary is not None:
             self.host, self.port = primary[0].encode("utf-8", "surrogateescape"), primary[1]
             self.link_state = b"connect"
             self._become(is_replica=True)
 
+    def expired(self, db: int, key: bytes) -> None:
+        """While the file of before is loaded: this key was left out, since its time was over. Replicas of before have
+        it, and take up the stream where the file was written."""
+        if not self.host:
+            self.loaded(self._snapshots.aux)
+            if self._replication.history.backlog is not None:
+                self._state.journal.add(db, [b"DEL", key], TO_REPLICAS)
+                self._state.journal.commit(as_transaction=False)
+
     def loaded(self, aux: dict[bytes, bytes]) -> None:
-        """The file was loaded: what it tells of a history is a place to go on from, for us or for our replicas."""
+        """The file is loaded: what it tells of a history is a place to go on from, for us or for our replicas."""
+        if self._is_placed:
+            return
+        self._is_placed = True
         id, offset, db = aux.get(b"repl-id", b""), aux.get(b"repl-offset", b""), aux.get(b"repl-stream-db", b"")
         if len(id) != len(self._replication.history.id) or not (offset.isdigit() and db.isdigit()):
             return
@@ -125,9 +140,11 @@ class Following:
             history.second_id, history.second_offset = id, int(offset) + 1
             history.offset += int(offset)
             history.keep(self._config["repl-backlog-size"])
+            self._replication.primary.become(is_replica=False)  # it hears the journal now
 
     def start(self) -> None:
         """Connect, if this is a replica."""
+        self._snapshots.expired_told = lambda db, key: None
         if self.host:
             self._arm()
             self._connect()

@@ -134,6 +134,8 @@ class Snapshots:
         # the stream of effects.
         self.saved_told: Callable[[bool], None] = lambda is_good: None
         self.replication_told: Callable[[], list[tuple[bytes, bytes]]] = list
+        # And while a server loads at its start: (database, key) that had expired meanwhile and was left out.
+        self.expired_told: Callable[[int, bytes], None] = lambda db, key: None
 
     def _now_s(self) -> int:
         return self._clock.wall_ms() // 1000
@@ -383,6 +385,7 @@ class Snapshots:
                 )
             if entry.expiry is not None and entry.expiry < drops_before_ms:
                 self.keys_expired += 1
+                self.expired_told(entry.db, entry.key)
             else:
                 self._add(dbs[entry.db], entry, replaces)
                 self.keys_loaded += 1

@@ -72,11 +72,6 @@ class Handshake:
         self._takes_over = takes_over  # a planned failover: who is asked becomes the primary
         self._steps: deque[str] = deque(["PING"])  # whose answers are awaited, in order
 
-    @property
-    def is_asked(self) -> bool:
-        """PSYNC was sent: blank lines keep the connection alive now."""
-        return self._steps[0] == "PSYNC"
-
     def hear(self, line: bytes) -> list[list[bytes]]:
         """An answer without its line end; what to say next."""
         step = self._steps[0]

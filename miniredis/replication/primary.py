@@ -99,7 +99,7 @@ class Primary:
         self._is_fed = False  # since the last turn's end
         self._sendable = 0  # the offset up to which the stream may leave
         self._alone_since = monotonic()
-        self._ticks = 0  # seconds
+        self._ticks = 1  # seconds; at its start, when a server would say PING for the first time, nobody follows it
 
     # The stream.
 

@@ -23,8 +23,8 @@ ID = b"a" * 40
 MARK = b"f" * 40
 
 
-async def start(world: SimLoop, port: int, *options: str) -> Server:
-    disk = SimDisk(Random(world.seed + port))
+async def start(world: SimLoop, port: int, *options: str, disk: SimDisk | None = None) -> Server:
+    disk = disk or SimDisk(Random(world.seed + port))
     config = Config(read_file=disk.read, list_directory=disk.list, is_directory=disk.is_dir, directory="/")
     arguments = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--repl-diskless-sync-delay", "0", *options]
     config.load(CommandLine(arguments), stdin=bytes)
@@ -415,3 +415,32 @@ def test_who_reads_while_a_data_set_is_loaded_beside(is_same: bool) -> None:
         await replica.stop()
 
     run(11, main)
+
+
+def test_a_primary_that_was_away_says_what_has_expired_meanwhile() -> None:
+    """Its replicas, which take up the stream where its file ends, would keep for ever what nobody has any more."""
+
+    async def main(world: SimLoop) -> None:
+        disk = SimDisk(Random(12))
+        primary, replica = await start(world, PRIMARY, disk=disk), await start(world, REPLICA)
+        await ask(REPLICA, f"REPLICAOF 127.0.0.1 {PRIMARY}")
+        await until("the link", lambda: replica.following.stream is not None)
+        await ask(PRIMARY, "SET kept v", "SET short v PX 4000", "SAVE")
+        await until("the same place", lambda: primary.state.history.offset == replica.state.history.offset)
+        await primary.stop()
+        await asyncio.sleep(6)
+        assert list(replica.state.dbs[0].table) == [b"kept", b"short"], "a replica removes nothing by itself"
+        assert await ask(REPLICA, "GET short", "EXISTS short") == [b"$-1", b":0"]
+        again = await start(world, PRIMARY, disk=disk)
+        await until("the link", lambda: replica.following.stream is not None)
+        await asyncio.sleep(0.1)
+        assert again.state.replication.primary.statistics.partial_good == 1
+        assert list(replica.state.dbs[0].table) == list(again.state.dbs[0].table) == [b"kept"]
+        await ask(PRIMARY, "SET more v")
+        await asyncio.sleep(0.1)
+        assert await ask(REPLICA, "GET more") == [b"v"]
+        assert replica.state.history.offset == again.state.history.offset
+        await again.stop()
+        await replica.stop()
+
+    run(12, main)
