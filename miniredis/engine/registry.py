@@ -314,10 +314,12 @@ def command(
 
 
 def container(
-    name: str, *, since: str, group: str, summary: str, flags: int = 0, help_since: str = "5.0.0", help_flags: int = 0
-) -> None:
-    """Declare a command that is only the sum of its subcommands (`CONFIG`), and its HELP."""
-    declare_help(name, since=help_since, group=group, flags=help_flags)
+    name: str, *, since: str, group: str, summary: str, flags: int = 0, help_since: str = "5.0.0", help_flags: int = 0,
+    has_help: bool = True,
+) -> None:  # fmt: skip
+    """Declare a command that is only the sum of its subcommands (`CONFIG`), and its HELP unless that is one of them."""
+    if has_help:
+        declare_help(name, since=help_since, group=group, flags=help_flags)
     _declared.append(
         Spec(
             name, None, flags, since=since, group=group, summary=summary, complexity="Depends on subcommand.",

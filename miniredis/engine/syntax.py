@@ -264,6 +264,9 @@ def _repeat(arguments: list[Argument], inside: list[str]) -> bool:
     False: what is in the brackets is not what stands before them."""
     shape = _Reader(list(inside)).sequence()
     count = len(shape)
+    if [argument.name for argument in arguments[-1].arguments] == [argument.name for argument in shape]:
+        arguments[-1].is_multiple = True  # `pair=<key value> [key value ...]`: the block has a name already
+        return True
     if [argument.name for argument in arguments[-count:]] != [argument.name for argument in shape]:
         return False
     if count == 1:
