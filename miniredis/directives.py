@@ -239,7 +239,7 @@ OPTIONS: Final = (
     Option("rdbcompression", Kind.YES_NO, "yes", is_read=True),
     Option("repl-backlog-size", Kind.MEMORY, "1048576", low=1, high=INT64_MAX, is_read=True),
     Option("repl-backlog-ttl", Kind.INTEGER, "3600", low=0, high=INT64_MAX, is_read=True),
-    Option("repl-disable-tcp-nodelay", Kind.YES_NO, "no", is_read=True),
+    Option("repl-disable-tcp-nodelay", Kind.YES_NO, "no"),
     Option(
         "repl-diskless-load",
         Kind.CHOICE,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from miniredis.commands.shared import NOT_POSITIVE, timeout_ms
-from miniredis.engine.call import NOT_AN_INTEGER, Call
+from miniredis.commands.shared import NOT_POSITIVE, at_least, timeout_ms
+from miniredis.engine.call import Call
 from miniredis.engine.registry import BLOCKING, command
 from miniredis.keyspace.blocked import Waiter
 from miniredis.replication.acknowledgements import Tally, Wish
@@ -36,9 +36,7 @@ def waitaof(call: Call) -> Reply:
     local = call.integer(1)
     if not 0 <= local <= 1:
         raise Failure("ERR value is out of range, value must between 0 and 1")
-    replicas = call.integer(2, NOT_AN_INTEGER)
-    if replicas < 0:
-        raise Failure(NOT_POSITIVE)
+    replicas = at_least(call, 2, 0, NOT_POSITIVE)
     patience = timeout_ms(call, 3)
     if call.state.replication.upstream is not None:
         raise Failure(

@@ -74,7 +74,6 @@ class Settings:
     repl_diskless_sync_max_replicas: int = 0
     repl_ping_replica_period: int = 10  # seconds
     repl_timeout: int = 60  # seconds
-    repl_disable_tcp_nodelay: bool = False
     min_replicas_to_write: int = 0
     min_replicas_max_lag: int = 10  # seconds
     appendfsync: str = "everysec"

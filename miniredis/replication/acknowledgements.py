@@ -6,9 +6,13 @@ Law: what is counted is what was acknowledged, never what was sent.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from miniredis.replication.follower import Follower, Phase
+
+
+# There is no append-only file, or nothing of it is known to be on the medium.
+NOTHING_SYNCED: Final = -1
 
 
 class Wish(NamedTuple):
@@ -30,7 +34,7 @@ class Acknowledgements:
 
     def __init__(self, followers: Callable[[], Iterable[Follower]]) -> None:
         self._followers = followers
-        self.synced_offset = 0
+        self.synced_offset = NOTHING_SYNCED
         self._waiting: dict[Any, tuple[Wish, Callable[[Tally | None], None]]] = {}
 
     def __len__(self) -> int:
@@ -58,6 +62,7 @@ class Acknowledgements:
 
     def lose_file(self) -> None:
         """Our append-only file was turned off."""
+        self.synced_offset = NOTHING_SYNCED
         for who, (wish, met) in list(self._waiting.items()):
             if wish.local:
                 self.forget(who)

@@ -114,7 +114,9 @@ class Primary:
         """The append-only file needs offsets, for WAITAOF, whether anybody follows or not."""
         self.counts_for_aof = is_on
         self._listen()
-        if not is_on:
+        if is_on:
+            self.synced(0)  # what nobody has written is there
+        else:
             self.acknowledgements.lose_file()
 
     def become(self, *, is_replica: bool) -> None:

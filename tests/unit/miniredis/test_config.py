@@ -20,6 +20,7 @@ from miniredis.directives import FIXED, OPTIONS, Option
 from miniredis.persist.rdb_format import sealed
 from tests.peers.redis import ROOT, Link, Server, our_server, real_binary, request
 from tests.unit.miniredis.append_effects import APPEND_EFFECTS
+from tests.unit.miniredis.replica_effects import REPLICA_EFFECTS
 from tests.unit.miniredis.world import Ear, World
 
 GOLDEN = ROOT / "tests" / "golden" / "redis-7.4.1-config.json"
@@ -593,6 +594,7 @@ def _lazy_eviction(client: Client) -> None:
 
 EFFECTS: dict[str, Callable[[Client], None]] = {
     **APPEND_EFFECTS,
+    **REPLICA_EFFECTS,
     "active-expire-effort": _active_expire_effort,
     "bind": _bind,
     "busy-reply-threshold": _busy_threshold,
