@@ -306,6 +306,10 @@ class Engine:
                 for argv, target in effects:
                     journal.add(db.index, argv, target)
         elif dirty and journal.is_heard:
+            if self.depth == 0 and not command.flags & TOUCHES_ARBITRARY_KEYS:
+                journal.tell(db.index, call.argv)
+                call.session.written_at = state.history.offset
+                return
             journal.add(db.index, call.argv, TO_AOF | TO_REPLICAS)
         if self.depth == 0 and journal.is_heard:
             before = state.history.offset

@@ -70,6 +70,16 @@ class Journal:
         if target:
             self._unit.append((db, argv, target))
 
+    def tell(self, db: int, argv: list[bytes]) -> None:
+        """A unit of one effect, for everybody: `add` and `commit` in one."""
+        if self._unit or db != self.db or self.targets != TO_AOF | TO_REPLICAS:
+            self.add(db, argv)
+            self.commit()
+            return
+        data = encode_command(argv)
+        for sink in self.sinks:
+            sink.feed(data)
+
     def commit(self, *, as_transaction: bool = True) -> None:
         """The unit is complete: send its effects. Keys that happened to be met dead need no MULTI around them."""
         unit = self._unit

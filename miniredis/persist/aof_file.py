@@ -74,6 +74,7 @@ class AofFile:
         self._write_error = ""
         self._sync_error = ""
         self._logged_at = float("-inf")
+        self._is_stamped = False  # aof-timestamp-enabled, as of the last flush
         self._stamped_s = 0
         self.delayed_syncs = 0
         self.flush_pause_us = 0  # DEBUG AOF-FLUSH-SLEEP
@@ -88,6 +89,11 @@ class AofFile:
         return self._write_error or self._sync_error
 
     @property
+    def may_flush_often(self) -> bool:
+        """Whether a flush does no more than write."""
+        return self._file is not None and self._settings().appendfsync != "always"
+
+    @property
     def is_syncing(self) -> bool:
         return self._syncing is not None
 
@@ -97,7 +103,7 @@ class AofFile:
         parts = self._parts
         if not parts:
             self._want()
-        if self._settings().aof_timestamp_enabled:
+        if self._is_stamped:
             now_s = self._clock.wall_ms() // 1000
             if now_s > self._stamped_s:
                 self._stamped_s = now_s
@@ -107,7 +113,9 @@ class AofFile:
 
     def flush(self, *, is_forced: bool = False) -> None:
         """The turn ends: write what waits, and sync as appendfsync says. `is_forced`: whatever is under way."""
-        policy = self._settings().appendfsync
+        settings = self._settings()
+        policy = settings.appendfsync
+        self._is_stamped = settings.aof_timestamp_enabled
         if self._parts:
             if policy == "everysec" and self._syncing is not None and not is_forced and self._is_postponed():
                 return
@@ -242,6 +250,7 @@ class AofFile:
         self._file = file
         self.size = self._synced = file.size
         self._synced_at = self._clock.monotonic()
+        self._is_stamped = self._settings().aof_timestamp_enabled
         self._stamped_s = 0
 
     def leave(self) -> None:

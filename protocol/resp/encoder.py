@@ -102,6 +102,11 @@ def _alike(values: list[bytes]) -> bytes:
 
 def encode_command(argv: Sequence[bytes]) -> bytes:
     """A command as clients send it, and as the journal keeps it: an array of bulk strings in either version."""
+    if len(argv) == 3:  # most effects: one format for all of it takes half the time
+        verb, key, value = argv
+        return b"*3\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (
+            len(verb), verb, len(key), key, len(value), value,
+        )  # fmt: skip
     return b"*%d\r\n%b" % (len(argv), b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in argv]))
 
 
