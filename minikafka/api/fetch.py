@@ -20,7 +20,7 @@ from typing import Any
 from minikafka.api.context import Context
 from minikafka.api.leaders import endpoints, leader_of
 from minikafka.api.registry import Operation, Resource, api
-from minikafka.log.log import Read
+from minikafka.log.reading import Read
 from minikafka.replica.partition import Partition
 from minikafka.replica.sessions import NO_SESSION, FetchKey, FetchSession
 from minikafka.replica.waiters import Parked

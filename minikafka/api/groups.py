@@ -1,8 +1,7 @@
-"""Groups: who coordinates them, the classic protocol, committed offsets, and their administration.
+"""Groups: who coordinates them, the classic protocol, and their administration.
 
 Each handler checks rights and the shape of the request, translates what only some versions have, and hands the rest
-to the coordinator. Two things of old versions matter here: one reply of a former version holds one group or one
-member where later ones hold many, and topics go by name until OffsetCommit and OffsetFetch 10, then by id.
+to the coordinator. One reply of a former version holds one group or one member where later ones hold many.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from minikafka.api.topics import address, operations
 from minikafka.coordinator.classic import refused_join, refused_sync
 from minikafka.coordinator.groups import Groups
 from minikafka.coordinator.members import Caller
-from minikafka.coordinator.offsets import NO_TOPIC_ID
 from minikafka.coordinator.runtime import GROUP_TOPIC, grouped_by_shard
 from protocol.kafka.errors import (
     CoordinatorLoadInProgress,
@@ -28,10 +26,7 @@ from protocol.kafka.errors import (
     InvalidSessionTimeout,
     KafkaError,
     NotCoordinator,
-    TopicAuthorizationFailed,
     TransactionalIdAuthorizationFailed,
-    UnknownTopicId,
-    UnknownTopicOrPartition,
     UnsupportedVersion,
 )
 from protocol.kafka.messages.groups import (
@@ -54,31 +49,9 @@ from protocol.kafka.messages.groups import (
     ListGroupsRequest,
     ListGroupsResponse,
     MemberIdentity,
-    OffsetCommitRequest,
-    OffsetCommitRequestPartition,
-    OffsetCommitRequestTopic,
-    OffsetCommitResponse,
-    OffsetCommitResponsePartition,
-    OffsetCommitResponseTopic,
-    OffsetDeleteRequest,
-    OffsetDeleteRequestPartition,
-    OffsetDeleteRequestTopic,
-    OffsetDeleteResponse,
-    OffsetDeleteResponsePartition,
-    OffsetDeleteResponseTopic,
-    OffsetFetchRequest,
-    OffsetFetchRequestGroup,
-    OffsetFetchRequestTopics,
-    OffsetFetchResponse,
-    OffsetFetchResponseGroup,
-    OffsetFetchResponsePartition,
-    OffsetFetchResponsePartitions,
-    OffsetFetchResponseTopic,
-    OffsetFetchResponseTopics,
     SyncGroupRequest,
 )
 from protocol.kafka.schema import each
-from protocol.ops.slices import begun, taken
 
 NO_NODE = (-1, "", -1)
 GROUP, TRANSACTION, SHARE = 0, 1, 2  # FindCoordinator's key types
@@ -89,9 +62,6 @@ NULL_PROTOCOL_SINCE = 7  # JoinGroup version
 PROTOCOL_MANDATORY_SINCE = 5  # SyncGroup version
 MANY_MEMBERS_SINCE = 3  # LeaveGroup version
 MANY_KEYS_SINCE = 4  # FindCoordinator version
-MANY_GROUPS_SINCE = 8  # OffsetFetch version
-TOP_LEVEL_ERROR_SINCE = 2  # OffsetFetch version
-TOPIC_IDS_SINCE = 10  # OffsetCommit and OffsetFetch version
 GROUP_RIGHTS = (
     Operation.READ,
     Operation.DELETE,
@@ -101,11 +71,10 @@ GROUP_RIGHTS = (
 )
 NOT_ASKED = -(1 << 31)
 GROUPS_A_SLICE = 500  # asked for by one request, sorted by their shards at a time
-GROUPS_A_STEP = 64  # whose offsets are looked up before others may have their turn
-TOPICS_A_STEP = 64  # of a commit, likewise
 
 
-def _caller(broker: Context) -> Caller:
+def caller_of(broker: Context) -> Caller:
+    """Who asks, as a coordinator wants to know it."""
     return Caller(broker.client_id or "", f"/{broker.client_host}", broker.api_version)
 
 
@@ -184,7 +153,7 @@ def join_group(broker: Context, request: JoinGroupRequest) -> Any:
         request.group_id,
         Groups.join,
         request,
-        _caller(broker),
+        caller_of(broker),
         lambda code: refused_join(code, ""),
         adapt,
     )
@@ -202,7 +171,7 @@ def sync_group(broker: Context, request: SyncGroupRequest) -> Any:
         request.group_id,
         Groups.sync,
         request,
-        _caller(broker),
+        caller_of(broker),
         refused_sync,
     )
 
@@ -217,7 +186,7 @@ def heartbeat(broker: Context, request: HeartbeatRequest) -> Any:
         request.group_id,
         Groups.heartbeat,
         request,
-        _caller(broker),
+        caller_of(broker),
         lambda code: HeartbeatResponse(error_code=0 if code == CoordinatorLoadInProgress.code else code),
     )
 
@@ -239,264 +208,8 @@ def leave_group(broker: Context, request: LeaveGroupRequest) -> Any:
         request.group_id,
         Groups.leave,
         (request.group_id, request.members if has_many else [MemberIdentity(member_id=request.member_id)]),
-        _caller(broker),
+        caller_of(broker),
         lambda code: LeaveGroupResponse(error_code=code),
-        adapt,
-    )
-
-
-# ---- offsets
-
-
-@api(OffsetCommitRequest, 2, 10)
-def offset_commit(broker: Context, request: OffsetCommitRequest) -> Any:
-    """Store offsets for the partitions that exist; the others are answered here."""
-    broker.allow(Operation.READ, Resource.GROUP, request.group_id)
-    return begun(_committing(broker, request))
-
-
-def _committing(broker: Context, request: OffsetCommitRequest) -> Generator[None, None, Any]:
-    refused: dict[tuple[str, bytes], OffsetCommitResponseTopic] = {}
-    accepted = []
-    for at, topic in enumerate(taken(request.topics)):
-        partitions = _accepted_partitions(broker, topic, refused)
-        if partitions:
-            accepted.append(OffsetCommitRequestTopic(name=topic.name, topic_id=topic.topic_id, partitions=partitions))
-        if at % TOPICS_A_STEP == TOPICS_A_STEP - 1:
-            yield
-    if not accepted:
-        return OffsetCommitResponse(topics=list(refused.values()))
-    request.topics = accepted
-
-    def refuse(code: int) -> OffsetCommitResponse:
-        return OffsetCommitResponse(topics=[_commit_refusal(topic, topic.partitions, code) for topic in accepted])
-
-    def adapt(response: OffsetCommitResponse) -> OffsetCommitResponse:
-        merged = dict(refused)
-        for topic in response.topics:
-            known = merged.setdefault((topic.name, topic.topic_id), topic)
-            if known is not topic:
-                known.partitions.extend(topic.partitions)
-        response.topics = list(merged.values())
-        return response
-
-    return broker.groups.ask(request.group_id, Groups.commit_offsets, request, _caller(broker), refuse, adapt)
-
-
-def _accepted_partitions(
-    broker: Context, topic: OffsetCommitRequestTopic, refused: dict[tuple[str, bytes], OffsetCommitResponseTopic]
-) -> list[OffsetCommitRequestPartition]:
-    """The partitions that can be committed; a topic known by its id gets its name on the way."""
-    code, known = 0, None
-    if broker.api_version >= TOPIC_IDS_SINCE:
-        known = broker.image.topics_by_id.get(topic.topic_id)
-        code = UnknownTopicId.code if known is None else 0
-        topic.name = "" if known is None else known.name
-    else:
-        known = broker.image.topics.get(topic.name)
-        topic.topic_id = NO_TOPIC_ID if known is None else known.id
-    if not code and not broker.may(Operation.READ, Resource.TOPIC, topic.name):
-        code = TopicAuthorizationFailed.code
-    good: list[OffsetCommitRequestPartition] = []
-    bad: list[OffsetCommitRequestPartition] = []
-    for partition in topic.partitions:
-        exists = known is not None and partition.partition_index in known.partitions
-        (good if exists and not code else bad).append(partition)
-    if bad:
-        refusal = _commit_refusal(topic, bad, code or UnknownTopicOrPartition.code)
-        same = refused.setdefault((topic.name, topic.topic_id), refusal)
-        if same is not refusal:
-            same.partitions.extend(refusal.partitions)
-    return good
-
-
-def _commit_refusal(
-    topic: OffsetCommitRequestTopic, partitions: list[OffsetCommitRequestPartition], code: int
-) -> OffsetCommitResponseTopic:
-    return OffsetCommitResponseTopic(
-        name=topic.name,
-        topic_id=topic.topic_id,
-        partitions=[
-            OffsetCommitResponsePartition(partition_index=p.partition_index, error_code=code) for p in partitions
-        ],
-    )
-
-
-@api(OffsetFetchRequest, 1, 10)
-def offset_fetch(broker: Context, request: OffsetFetchRequest) -> Any:
-    """What groups have committed. Groups and partitions nobody committed for have offset -1 and no error."""
-    version = broker.api_version
-    groups = _asked_groups(request, version)
-
-    def combine(groups: list[OffsetFetchResponseGroup]) -> OffsetFetchResponse:
-        return OffsetFetchResponse(groups=groups) if version >= MANY_GROUPS_SINCE else _single(groups[0], version)
-
-    def in_slices() -> Generator[None, None, Any]:
-        answers = []
-        for group in groups:
-            answers.append(_fetch_group(broker, group, request.require_stable))
-            if len(answers) % GROUPS_A_STEP == 0:
-                yield
-        return broker.groups.gather(answers, combine)
-
-    if len(groups) > GROUPS_A_STEP:
-        return in_slices()
-    answers = [_fetch_group(broker, group, request.require_stable) for group in groups]
-    return broker.groups.gather(answers, combine)
-
-
-def _asked_groups(request: OffsetFetchRequest, version: int) -> list[OffsetFetchRequestGroup]:
-    if version >= MANY_GROUPS_SINCE:
-        return request.groups
-    topics = request.topics
-    wanted = None
-    if topics is not None:
-        wanted = [OffsetFetchRequestTopics(name=t.name, partition_indexes=t.partition_indexes) for t in topics]
-    return [OffsetFetchRequestGroup(group_id=request.group_id, topics=wanted)]
-
-
-def _fetch_group(broker: Context, group: OffsetFetchRequestGroup, require_stable: bool) -> Any:
-    group_id = group.group_id
-
-    def refuse(code: int) -> OffsetFetchResponseGroup:
-        # A consumer before 3.9 retries on "not the coordinator" only.
-        told = NotCoordinator.code if code == CoordinatorNotAvailable.code else code
-        return OffsetFetchResponseGroup(group_id=group_id, topics=[], error_code=told)
-
-    if not broker.may(Operation.DESCRIBE, Resource.GROUP, group_id):
-        return OffsetFetchResponseGroup(group_id=group_id, topics=[], error_code=GroupAuthorizationFailed.code)
-    has_ids = broker.api_version >= TOPIC_IDS_SINCE
-    if group.topics is None:
-        return broker.groups.ask(
-            group_id,
-            Groups.fetch_offsets,
-            (group, require_stable),
-            _caller(broker),
-            refuse,
-            lambda response: _all_visible(broker, response, has_ids),
-        )
-    refused = _refused_topics(broker, group, has_ids)
-
-    def adapt(response: OffsetFetchResponseGroup) -> OffsetFetchResponseGroup:
-        if response.error_code == 0:
-            response.topics.extend(refused)
-        return response
-
-    return broker.groups.ask(group_id, Groups.fetch_offsets, (group, require_stable), _caller(broker), refuse, adapt)
-
-
-def _refused_topics(broker: Context, group: OffsetFetchRequestGroup, has_ids: bool) -> list[OffsetFetchResponseTopics]:
-    """Take the topics out of the request that cannot be answered for; with the answers they get."""
-    assert group.topics is not None
-    refused, kept = [], []
-    for topic in group.topics:
-        code = 0
-        if has_ids:
-            known = broker.image.topics_by_id.get(topic.topic_id)
-            topic.name = "" if known is None else known.name
-            code = UnknownTopicId.code if known is None else 0
-        if not code and not broker.may(Operation.DESCRIBE, Resource.TOPIC, topic.name):
-            code = TopicAuthorizationFailed.code
-        if not code:
-            kept.append(topic)
-            continue
-        refused.append(
-            OffsetFetchResponseTopics(
-                name=topic.name,
-                topic_id=topic.topic_id,
-                partitions=[
-                    OffsetFetchResponsePartitions(partition_index=p, committed_offset=-1, metadata="", error_code=code)
-                    for p in topic.partition_indexes
-                ],
-            )
-        )
-    group.topics = kept
-    return refused
-
-
-def _all_visible(broker: Context, response: OffsetFetchResponseGroup, has_ids: bool) -> OffsetFetchResponseGroup:
-    """Of everything a group committed, the topics the client may know of; by id, those that still exist."""
-    visible = []
-    for topic in response.topics:
-        known = broker.image.topics.get(topic.name)
-        if has_ids:
-            if known is None:
-                continue
-            topic.topic_id = known.id
-        if broker.may(Operation.DESCRIBE, Resource.TOPIC, topic.name):
-            visible.append(topic)
-    response.topics = visible
-    return response
-
-
-def _single(group: OffsetFetchResponseGroup, version: int) -> OffsetFetchResponse:
-    """The one group of an old version; before version 2 an error of the group is told of each of its partitions."""
-    in_partitions = group.error_code if version < TOP_LEVEL_ERROR_SINCE else 0
-    topics = [
-        OffsetFetchResponseTopic(
-            name=topic.name,
-            partitions=[
-                OffsetFetchResponsePartition(
-                    partition_index=p.partition_index,
-                    committed_offset=-1 if in_partitions else p.committed_offset,
-                    committed_leader_epoch=-1 if in_partitions else p.committed_leader_epoch,
-                    metadata="" if in_partitions else p.metadata,
-                    error_code=in_partitions or p.error_code,
-                )
-                for p in topic.partitions
-            ],
-        )
-        for topic in group.topics
-    ]
-    return OffsetFetchResponse(topics=topics, error_code=group.error_code)
-
-
-@api(OffsetDeleteRequest, 0, 0)
-def offset_delete(broker: Context, request: OffsetDeleteRequest) -> Any:
-    """Forget committed offsets (KIP-496)."""
-    broker.allow(Operation.DELETE, Resource.GROUP, request.group_id)
-    if request.group_id == "":
-        raise InvalidGroupId()
-    refused: dict[str, OffsetDeleteResponseTopic] = {}
-    accepted = []
-    for topic in request.topics:
-        known = broker.image.topics.get(topic.name)
-        code = 0 if broker.may(Operation.READ, Resource.TOPIC, topic.name) else TopicAuthorizationFailed.code
-        good: list[OffsetDeleteRequestPartition] = []
-        bad: list[OffsetDeleteRequestPartition] = []
-        for partition in topic.partitions:
-            exists = known is not None and partition.partition_index in known.partitions
-            (good if exists and not code else bad).append(partition)
-        if good:
-            accepted.append(OffsetDeleteRequestTopic(name=topic.name, partitions=good))
-        if bad:
-            refused[topic.name] = OffsetDeleteResponseTopic(
-                name=topic.name,
-                partitions=[
-                    OffsetDeleteResponsePartition(
-                        partition_index=p.partition_index, error_code=code or UnknownTopicOrPartition.code
-                    )
-                    for p in bad
-                ],
-            )
-    request.topics = accepted
-
-    def adapt(response: OffsetDeleteResponse) -> OffsetDeleteResponse:
-        if response.error_code == 0:
-            merged = dict(refused)
-            for topic in response.topics:
-                known = merged.setdefault(topic.name, topic)
-                if known is not topic:
-                    known.partitions.extend(topic.partitions)
-            response.topics = list(merged.values())
-        return response
-
-    return broker.groups.ask(
-        request.group_id,
-        Groups.delete_offsets,
-        request,
-        _caller(broker),
-        lambda code: OffsetDeleteResponse(error_code=code, topics=[]),
         adapt,
     )
 
@@ -542,7 +255,7 @@ def _undescribed(group_id: str, code: int) -> DescribedGroup:
 def list_groups(broker: Context, request: ListGroupsRequest) -> Any:
     """Every group whose coordinator this broker is."""
     asked = (request.states_filter, request.types_filter)
-    caller = _caller(broker)
+    caller = caller_of(broker)
     answers = [
         broker.groups.ask_shard(index, Groups.list_all, asked, caller, _Refusal)
         for index in sorted(broker.groups.shards)
@@ -618,4 +331,4 @@ def _ask_shard(broker: Context, index: int, owned: list[str], operation: Any, re
     def refuse(code: int) -> list[Any]:
         return each(owned, lambda group_id: refuse_one(group_id, code))
 
-    return broker.groups.ask_shard(index, operation, owned, _caller(broker), refuse)
+    return broker.groups.ask_shard(index, operation, owned, caller_of(broker), refuse)

@@ -24,7 +24,7 @@ __all__ = ["SyncedLog"]
 
 
 class SyncedLog:
-    """Segments, what is known of them, and their syncing; what is appended and read is `log.Log`'s."""
+    """Segments, what is known of them, and their syncing. Reading is `reading.ReadableLog`'s, appending `log.Log`'s."""
 
     def __init__(
         self,

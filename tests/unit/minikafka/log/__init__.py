@@ -7,7 +7,8 @@ from random import Random
 from minikafka.log.config import LogConfig
 from minikafka.log.handles import Handles
 from minikafka.log.health import Health
-from minikafka.log.log import Log, Read
+from minikafka.log.log import Log
+from minikafka.log.reading import Read
 from protocol.disk.files import Buffer, Disk
 from protocol.kafka.records import NewRecord, build_batch
 from protocol.ops.clock import Clock
