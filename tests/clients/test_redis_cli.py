@@ -12,11 +12,10 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from tests.peers.redis import Link, Server, missing, our_server, real_server, request
+from tests.peers.redis import Link, Server, missing, request
 
 pytestmark = pytest.mark.peer
 
@@ -24,18 +23,6 @@ DEADLINE_S = 60.0
 PROMPT = r"127\.0\.0\.1:\d+> "
 # Commands whose arguments are the same in 7.0, of which redis-cli is a part, and in 7.4.
 HINTED = ["GET", "SET", "ZADD", "ZRANGESTORE", "LMPOP", "SINTERCARD", "HSET", "BZMPOP", "EXPIRE", "COPY", "CONFIG GET"]
-
-
-@pytest.fixture(scope="module")
-def ours() -> Iterator[Server]:
-    with our_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def theirs() -> Iterator[Server]:
-    with real_server() as server:
-        yield server
 
 
 def tool(name: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,24 +14,12 @@ from redis.exceptions import LockError, RedisError, WatchError
 from redis.retry import Retry
 
 from tests.clients.redis_story import PIPELINED, STORY, Step, assert_same, attempt, told
-from tests.peers.redis import Server, our_server, real_server
+from tests.peers.redis import Server
 
 # The stories call what redis-py advises against as well: servers still have to answer it.
 pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore:Call to deprecated:DeprecationWarning")]
 
 DEADLINE_S = 60.0
-
-
-@pytest.fixture(scope="module")
-def ours() -> Iterator[Server]:
-    with our_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def theirs() -> Iterator[Server]:
-    with real_server() as server:
-        yield server
 
 
 def connect(port: int, **kwargs: Any) -> Any:

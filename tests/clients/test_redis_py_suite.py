@@ -12,11 +12,10 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
-from tests.peers.redis import Server, our_server
+from tests.peers.redis import Server
 
 SUITE = os.environ.get("REDIS_PY_SUITE", "")
 pytestmark = [
@@ -42,12 +41,6 @@ EXPECTED = (
     r"test_acl_", r"test_auth", r"test_client_(tracking|getredir|kill_filter_by_user)", r"test_config_set_multi_params",
     r"test_lastsave", r"test_bgsave", r"test_replicaof", r"test_lolwut",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def ours() -> Iterator[Server]:
-    with our_server() as server:
-        yield server
 
 
 @pytest.mark.timeout(900)

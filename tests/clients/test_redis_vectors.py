@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import redis
 from redis.commands.vectorset.commands import QuantizationOptions
 
-from tests.peers.redis import Server, our_server
+from tests.peers.redis import Server
 
 pytestmark = pytest.mark.peer
-
-
-@pytest.fixture(scope="module")
-def ours() -> Iterator[Server]:
-    with our_server() as server:
-        yield server
 
 
 @pytest.mark.parametrize("protocol", [2, 3])

@@ -2,35 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.oracle.redis.runner import Script, differences, scripts
 from tests.peers.redis import Server, our_server, real_server, server_74
 
 pytestmark = pytest.mark.peer
-
-
-@pytest.fixture(scope="module")
-def ours() -> Iterator[Server]:
-    with our_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def theirs() -> Iterator[Server]:
-    with real_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def newer() -> Iterator[Server]:
-    server = server_74()
-    if server is None:
-        pytest.skip("REDIS_SERVER_74 names no redis-server 7.4.1")
-    with server:
-        yield server
 
 
 @pytest.mark.parametrize("proto", [2, 3])
