@@ -67,11 +67,9 @@ class Plain:
         `started`.
         """
         engine = self.engine
-        state = engine.state
-        keyspace = engine.keyspace
+        state, keyspace, journal = engine.state, engine.keyspace, engine.journal
         call = client.call
         assert call is not None
-        monotonic = state.clock.monotonic
         append = client.out.append
         late = client.late
         left = iter(commands)
@@ -87,29 +85,21 @@ class Plain:
                 if command is not None and (
                     count >= most or argv[0] != name or not command.low <= len(argv) <= command.high
                 ):
-                    ended = engine.look_at_clock()
+                    started = self._count(command, call, count, started)
                     call.now = keyspace.now
-                    engine.count(client, command, call.argv, count, ended - started)
-                    started = ended
                     command = None
                 if command is None:
-                    name = argv[0]
-                    found = engine.commands.get(name)
-                    if (
-                        found is None
-                        or found.refuses & (state.mode | client.mode)
-                        or not found.low <= len(argv) <= found.high
-                    ):
+                    command = self._allowed(client, argv)
+                    if command is None:
                         engine.process(client, call, argv)
                         if client.blocked is not None or client.mode & CLOSING:
                             taken -= length_hint(left)
                             break
-                        if late or keyspace.ready:
-                            engine.follow_up(client)
+                        engine.follow_up(client)
                         started = engine.look_at_clock()
                         call.now = keyspace.now
                         continue
-                    command = found
+                    name = argv[0]
                     count = 0
                     most = TIMED_TOGETHER if command.is_brief and state.slow_us >= TIMED_ALONE_US else 1
                 count += 1
@@ -121,41 +111,31 @@ class Plain:
                     # Both lead to every frame of the call, and those back here: a cycle, large values in it.
                     failure.__traceback__ = failure.__context__ = None
                     reply = failure
-                if keyspace.pending or call.effects is not None:
+                if keyspace.pending or call.effects is not None or (db.dirty and journal.is_heard):
                     engine.conclude(call, command)
                     if state.mode & OUT_OF_MEMORY:
                         most = 0  # whether it may go on is to be asked again
                 elif db.dirty:
-                    if engine.journal.is_heard:
-                        engine.conclude(call, command)
-                    else:
-                        state.dirty += db.dirty
-                        db.dirty = 0
+                    state.dirty += db.dirty
+                    db.dirty = 0
                 kind = type(reply)
-                if kind is bytes:
-                    size = len(reply)
-                    if size < 1024:
-                        append(_BULK_LINES[size] + reply + b"\r\n")
-                    else:
-                        append(b"$%d\r\n%b\r\n" % (size, reply))
-                        large += size
+                if kind is bytes and len(reply) < 1024:
+                    append(_BULK_LINES[len(reply)] + reply + b"\r\n")
                 elif kind is Status:
                     append(reply.encoded)
                 elif kind is int:
                     append(_INTEGER_LINES[reply] if 0 <= reply < 1024 else b":%d\r\n" % reply)
                 else:
-                    if kind is Failure:
-                        engine.count_failure(command, reply)
-                    data = encode(reply, client.resp)
+                    data = self._encoded(client, command, reply)
                     append(data)
                     large += len(data)
-                if large > FLUSH_BYTES:
-                    large = most = 0  # whether it may go on is to be asked again
-                    client.flush()
+                    if large > FLUSH_BYTES:
+                        large = most = 0  # whether it may go on is to be asked again
+                        client.flush()
                 if late or keyspace.ready:
                     engine.follow_up(client)
             if command is not None:
-                engine.count(client, command, call.argv, count, monotonic() - started)
+                self._count(command, call, count, started)
         finally:
             client.is_running = False
         if client.out:
@@ -180,16 +160,14 @@ class Plain:
                 clients[at].receive(chunks[at])
             return
         engine = self.engine
-        state = engine.state
-        keyspace = engine.keyspace
-        journal = engine.journal
+        state, keyspace, journal = engine.state, engine.keyspace, engine.journal
         pairs: Iterator[tuple[Client, list[bytes]]] = zip(clients, one_command_each(chunks), strict=True)
         if start:
             pairs = islice(pairs, start, None)
         answers: list[bytes] = []
         append = answers.append
         first = since = start  # of those not answered yet, and of the calls in a row: len(answers) says how far we are
-        command: Command | None = None
+        command = engine.commands[b"ping"]  # of the calls in a row: none so far
         call: Call | None = None
         name = b""
         refuses = words = now = 0
@@ -199,20 +177,15 @@ class Plain:
             for client, argv in pairs:
                 if argv[0] != name or len(argv) != words or client.mode & refuses:
                     at = first + len(answers)
-                    ended = 0.0
-                    if at > since:
-                        ended = engine.look_at_clock()
-                        self._count(command, call, at - since, ended - started)
-                    command = self._plain(client, argv) if argv is not OTHER else None
-                    if command is None:
-                        if answers:
-                            deliver(first, answers)
-                            answers.clear()
-                        first = at
+                    ended = self._count(command, call, at - since, started) if at > since else 0.0
+                    found = self._plain(client, argv)
+                    if found is None:
+                        first = _hand_over(deliver, first, answers)
                         client.receive(chunks[at])
                         first = since = at + 1
                         words = 0  # whatever it did: everything is asked again
                         continue
+                    command = found
                     since = at
                     started = ended or engine.look_at_clock()
                     now = keyspace.now
@@ -222,12 +195,8 @@ class Plain:
                     refuses = command.refuses & _OF_CLIENT | HOLDING
                     run = command.run
                 elif is_alone:
-                    assert call is not None
-                    assert command is not None
-                    ended = engine.look_at_clock()
-                    engine.count(call.session, command, call.argv, 1, ended - started)
+                    started = self._count(command, call, 1, started)
                     since = first + len(answers)
-                    started = ended
                     now = keyspace.now
                 call = client.call
                 assert call is not None
@@ -237,34 +206,19 @@ class Plain:
                 try:
                     reply = run(call)
                 except Failure as failure:
-                    # Both lead to every frame of the call, and those back here: a cycle, large values in it.
-                    failure.__traceback__ = failure.__context__ = None
+                    failure.__traceback__ = failure.__context__ = None  # see `run`
                     reply = failure
                 if keyspace.pending:
-                    assert command is not None
-                    at = first + len(answers)
-                    if answers:
-                        deliver(first, answers)
-                        answers.clear()
-                    first = at
-                    self._conclude_heard(client, call, command, reply)
-                    if engine.waiting.unblocked:
-                        engine.waiting.resume_unblocked()
-                        words = 0  # whatever they did: everything is asked again
-                    elif state.mode & OUT_OF_MEMORY:
-                        words = 0
-                    first = at + 1
+                    first = _hand_over(deliver, first, answers)
+                    if self._conclude_heard(client, call, command, reply):
+                        words = 0  # whatever was done: everything is asked again
+                    first += 1
                     continue
-                if call.effects is not None:
-                    assert command is not None
+                if call.effects is not None or (db.dirty and journal.is_heard):
                     engine.conclude(call, command)
                 elif db.dirty:
-                    if journal.is_heard:
-                        assert command is not None
-                        engine.conclude(call, command)
-                    else:
-                        state.dirty += db.dirty
-                        db.dirty = 0
+                    state.dirty += db.dirty
+                    db.dirty = 0
                 if reply is OK:
                     append(_OK)
                     continue
@@ -276,58 +230,72 @@ class Plain:
                 elif reply is None and client.resp == 2:
                     append(b"$-1\r\n")
                 else:
-                    if kind is Failure:
-                        assert command is not None
-                        engine.count_failure(command, reply)
-                    data = encode(reply, client.resp)
+                    data = self._encoded(client, command, reply)
                     if len(data) <= LONG_ANSWER_BYTES:
                         append(data)
                         continue
-                    at = first + len(answers)
-                    if answers:
-                        deliver(first, answers)
-                        answers.clear()
-                    first = at
+                    first = _hand_over(deliver, first, answers)
                     client.send(data)
-                    first = at + 1
+                    first += 1
         finally:
             self.position = at = first + len(answers)
-            if answers:
-                deliver(first, answers)
+            _hand_over(deliver, first, answers)
         if at > since:
-            self._count(command, call, at - since, state.clock.monotonic() - started)
+            self._count(command, call, at - since, started)
 
-    def _plain(self, client: Client, argv: list[bytes]) -> Command | None:
-        """The command of data these words call, if nothing forbids it; None: somebody has to look at them."""
-        state = self.engine.state
+    def _allowed(self, client: Client, argv: list[bytes]) -> Command | None:
+        """The command these words call, if nothing forbids it; None: somebody has to look at them."""
         command = self.engine.commands.get(argv[0])
         if (
             command is None
-            or not command.is_of_data
-            or command.refuses & (state.mode | client.mode)
-            or client.mode & HOLDING
+            or command.refuses & (self.engine.state.mode | client.mode)
             or not command.low <= len(argv) <= command.high
-            or state.slow_us < TIMED_ALONE_US
         ):
             return None
         return command
 
-    def _count(self, command: Command | None, call: Call | None, count: int, elapsed_s: float) -> None:
-        """So many calls in a row, the last of them `call`."""
-        assert command is not None
-        assert call is not None
-        self.engine.count(call.session, command, call.argv, count, elapsed_s)
+    def _plain(self, client: Client, argv: list[bytes]) -> Command | None:
+        """The same for one command of data, all that the client has sent, which need not be timed alone."""
+        if argv is OTHER or client.mode & HOLDING or self.engine.state.slow_us < TIMED_ALONE_US:
+            return None
+        command = self._allowed(client, argv)
+        return command if command is not None and command.is_of_data else None
 
-    def _conclude_heard(self, client: Client, call: Call, command: Command, reply: Reply) -> None:
-        """Clients are told of what this command has done: the one that sent it after its answer."""
+    def _count(self, command: Command, call: Call | None, count: int, started: float) -> float:
+        """So many calls in a row, the last of them `call`, since `started`; the time at which they ended."""
+        assert call is not None
+        ended = self.engine.look_at_clock()
+        self.engine.count(call.session, command, call.argv, count, ended - started)
+        return ended
+
+    def _encoded(self, client: Client, command: Command, reply: Reply) -> bytes:
+        """An answer that is not one of the short ones."""
+        if type(reply) is Failure:
+            self.engine.count_failure(command, reply)
+        return encode(reply, client.resp)
+
+    def _conclude_heard(self, client: Client, call: Call, command: Command, reply: Reply) -> bool:
+        """Clients are told of what this command has done: the one that sent it after its answer. Whether that may have
+        changed what others may do."""
         engine = self.engine
         client.is_running = True
         try:
             engine.conclude(call, command)
-            if type(reply) is Failure:
-                engine.count_failure(command, reply)
-            client.out.append(encode(reply, client.resp))
+            client.out.append(self._encoded(client, command, reply))
             engine.follow_up(client)
         finally:
             client.is_running = False
         client.flush()
+        if engine.waiting.unblocked:
+            engine.waiting.resume_unblocked()
+            return True
+        return bool(engine.state.mode & OUT_OF_MEMORY)
+
+
+def _hand_over(deliver: Callable[[int, list[bytes]], None], first: int, answers: list[bytes]) -> int:
+    """Deliver what there is, from `first` on; who comes next."""
+    following = first + len(answers)
+    if answers:
+        deliver(first, answers)
+        answers.clear()
+    return following
