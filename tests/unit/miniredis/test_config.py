@@ -651,6 +651,7 @@ ELSEWHERE = {
     "replica-announce-port", "replica-announced", "replica-lazy-flush", "replica-priority", "replica-read-only",
     "replica-serve-stale-data",
     "protected-mode", "maxmemory-samples", "maxmemory-eviction-tenacity", "replica-ignore-maxmemory",
+    "tracking-table-max-keys",  # test_tracking.py
     "aof-rewrite-incremental-fsync",
 }  # fmt: skip
 
