@@ -38,7 +38,7 @@ from miniredis.replication.link import Link, Phase
 from protocol.net.dialer import dial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from miniredis.config import Config
     from miniredis.engine.execute import Engine
@@ -247,7 +247,7 @@ class Following:
             self._connect()
         elif state == b"connected":
             assert self.stream is not None
-            if is_silent:
+            if is_silent and not self.stream.is_behind:
                 self._log.warning("MASTER timeout: no data nor PING received...")
                 self._lose_stream()
             else:
@@ -268,8 +268,19 @@ class Following:
         self._log.notice(f"Connecting to MASTER {self._host}:{self.port}")
         self.link_state = b"connecting"
         self._heard_at = self._loop.time()
-        self._task = self._loop.create_task(self._dial())
+        self._begin(self._dial())
         self._log.notice("MASTER <-> REPLICA sync started")
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        self._task = self._loop.create_task(work)
+        self._task.add_done_callback(self._look_at_end)
+
+    def _look_at_end(self, task: asyncio.Task[None]) -> None:
+        """A fault of ours in there is heard of, and ends the attempt."""
+        if not task.cancelled() and task.exception() is not None:
+            if task is self._task:
+                self._fail()
+            task.result()
 
     async def _dial(self) -> None:
         try:
@@ -462,7 +473,7 @@ class Following:
             return
         self._unsynced_bytes += len(data)
         if payload.is_complete:
-            self._task = self._loop.create_task(self._take_over(link))
+            self._begin(self._take_over(link))
         elif self._unsynced_bytes >= SYNC_EVERY_BYTES and not self._is_beside:
             self._unsynced_bytes = 0
             self._disk.async_sync(file, self._loop).add_done_callback(_look_at)  # the last sync tells of what failed

@@ -9,8 +9,8 @@ Laws:
 2. Nothing that a replica refuses its clients is refused to its primary, and for it no key has expired: whether one has
    was decided over there.
 3. The primary is not answered. An error is a difference between the two, and goes to the log.
-4. While clients have to wait (a script, CLIENT PAUSE), so has the stream; what came is held, in the kernel beyond a
-   bound.
+4. While clients have to wait (a script, CLIENT PAUSE), so has the stream, and a long read of it is run in slices with
+   clients between them. What came and has to wait is held; what comes stays in the kernel meanwhile.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from miniredis.keyspace.db import Db
     from protocol.net.connection import Connection
 
-# What came while nothing may be run is kept up to this; the rest stays in the kernel.
-HELD_MAX_BYTES: Final = 1024 * 1024
-# Held bytes are looked at again after so long.
+# So much of the stream is run between two turns of the clients: 10 ms of small commands.
+SLICE_BYTES: Final = 32 * 1024
+# What is held while nothing may be run is looked at again after so long.
 RETRY_S: Final = 0.02
 SHOWN_BYTES: Final = 128
 
@@ -42,8 +42,9 @@ class Upstream(Obeyed):
     """`forward` gets the applied bytes; `broke` is told why the stream cannot be followed any further."""
 
     __slots__ = (
-        "_backlog", "_connection", "_engine", "_forward", "_held", "_held_bytes", "_is_waking", "_log", "_owes_ack",
-        "_parser", "_pending", "_pending_bytes", "_since_multi", "_synced", "applied", "broke", "counts", "received",
+        "_backlog", "_connection", "_engine", "_forward", "_held", "_held_bytes", "_is_executing", "_is_waking", "_log",
+        "_owes_ack", "_parser", "_pending", "_pending_bytes", "_since_multi", "_synced", "applied", "broke",
+        "counts", "received",
     )  # fmt: skip
 
     def __init__(
@@ -71,7 +72,7 @@ class Upstream(Obeyed):
         self._backlog: list[list[bytes]] = []  # commands behind one that has to wait
         self._held: list[bytes] = []
         self._held_bytes = 0
-        self._is_waking = False
+        self._is_waking = self._is_executing = False
         self._owes_ack = False
 
     # The stream.
@@ -82,22 +83,37 @@ class Upstream(Obeyed):
         if self._held or self._must_wait():
             self._hold(data)
         else:
-            self._run(data)
+            self._run_slice(data)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something that came is still to be run: that nothing comes then is our own doing."""
+        return bool(self._held or self._backlog)
 
     def _must_wait(self) -> bool:
         return self.blocked is not None or bool(self._backlog) or bool(self._engine.state.mode & _WAITING)
 
+    def _run_slice(self, data: bytes) -> None:
+        size = SLICE_BYTES + self._parser.missing  # of a large argument every byte belongs to it
+        if len(data) <= size:
+            self._run(data)
+        else:
+            self._hold(data[size:])
+            self._run(data[:size])
+
     def _hold(self, data: bytes) -> None:
         self._held.append(data)
         self._held_bytes += len(data)
-        if self._held_bytes > HELD_MAX_BYTES:
-            self._connection.pause_reading()
+        self._connection.pause_reading()
         self._look_again()
 
     def _look_again(self) -> None:
         if not self._is_waking:
             self._is_waking = True
-            self._connection.loop.call_later(RETRY_S, self._wake)
+            if self._must_wait():
+                self._connection.loop.call_later(RETRY_S, self._wake)
+            else:
+                self._connection.loop.call_soon(self._wake)
 
     def _wake(self) -> None:
         self._is_waking = False
@@ -107,17 +123,23 @@ class Upstream(Obeyed):
         """It waits no longer, or it is time to look."""
         if self.mode & CLOSING:
             return
+        if self._is_executing:  # it was let go on by what it sent itself: in its place, then
+            self._look_again()
+            return
         if self._backlog and not self.blocked and not self._engine.state.mode & _WAITING:
             backlog, self._backlog = self._backlog, []
             self._execute(backlog)
+        if self.mode & CLOSING:
+            return
         if self._must_wait():
             self._look_again()
             return
         held, self._held = b"".join(self._held), []
         self._held_bytes = 0
-        self._connection.resume_reading()
         if held:
-            self._run(held)
+            self._run_slice(held)
+        if not self._held and not self.mode & CLOSING:
+            self._connection.resume_reading()
 
     def _run(self, data: bytes) -> None:
         self._pending.append(data)
@@ -138,9 +160,11 @@ class Upstream(Obeyed):
         assert call is not None
         call.deny_blocking = True
         taken = -1
+        self._is_executing = True
         try:
             taken = self._engine.obey(self, commands)
         finally:
+            self._is_executing = False
             if taken < 0:  # a fault of ours: nobody knows how far it came
                 self.broke("Fault while a command of the master was run: its stream cannot be followed any further")
         if self.mode & CLOSING:

@@ -444,3 +444,55 @@ def test_a_primary_that_was_away_says_what_has_expired_meanwhile() -> None:
         await replica.stop()
 
     run(12, main)
+
+
+def test_a_link_that_is_killed_is_taken_up_again() -> None:
+    """CLIENT KILL TYPE master would end the replication, or cost a full synchronization."""
+
+    async def main(world: SimLoop) -> None:
+        primary, replica = await start(world, PRIMARY), await start(world, REPLICA)
+        await ask(REPLICA, f"REPLICAOF 127.0.0.1 {PRIMARY}")
+        await until("the link", lambda: replica.following.stream is not None)
+        await ask(PRIMARY, "SET a 1")
+        assert await ask(REPLICA, "CLIENT KILL TYPE master") == [b":1"]
+        await ask(PRIMARY, "SET a 2")
+        await asyncio.sleep(2)
+        assert await ask(REPLICA, "GET a") == [b"2"]
+        statistics = primary.state.replication.primary.statistics
+        assert (statistics.full, statistics.partial_good) == (1, 1)
+        await replica.stop()
+        await primary.stop()
+
+    run(13, main)
+
+
+def test_clients_that_are_to_wait_are_not_overtaken_by_the_primary() -> None:
+    """While clients are paused, or in the middle of a long stretch of the stream, others would see it half done, or
+    wait for all of it."""
+
+    async def main(world: SimLoop) -> None:
+        stream = encode_command([b"INCR", b"n"]) * 20_000
+        harm = Harm(full(WHOLE))
+        await world.create_server(lambda: harm, "127.0.0.1", PRIMARY)
+        replica = await start(world, REPLICA, "--repl-timeout", "3")
+        await ask(REPLICA, f"REPLICAOF 127.0.0.1 {PRIMARY}")
+        await until("the link", lambda: replica.following.stream is not None)
+        assert await ask(REPLICA, "CLIENT PAUSE 5000 WRITE") == [b"+OK"]
+        harm.transport.write(stream)
+        await asyncio.sleep(4)
+        assert await ask(REPLICA, "GET n") == [b"$-1"]
+        assert replica.following.stream is not None, "that nothing comes while nothing is read is no silence"
+        longest, obey = 0, replica.engine.obey
+
+        def measured(primary: Any, commands: list[list[bytes]]) -> int:
+            nonlocal longest
+            longest = max(longest, len(commands))
+            return obey(primary, commands)
+
+        replica.engine.obey = measured  # type: ignore[method-assign]
+        await until("the end", lambda: replica.state.history.offset == 100 + len(stream))
+        assert await ask(REPLICA, "GET n") == [b"20000"]
+        assert 0 < longest < 5000, "no client had a turn before all of the stream was run"
+        await replica.stop()
+
+    run(14, main)
