@@ -74,9 +74,10 @@ sim: $(VENV)/.dev ## simulations; SEED=n replays one
 	$(BIN)/python -m pytest tests/sim
 
 FUZZ_INPUTS ?= 1000000
-# Whoever reads what a stranger sends; what generated codecs are made of is codegen.py's.
+# Whoever reads what a stranger sends; what a generated decoder is made of is decoders.py's.
 PARSERS := protocol/resp/parser.py,protocol/resp/inline.py,protocol/resp/reader.py,protocol/kafka/codegen.py,$\
-	protocol/kafka/primitives.py,protocol/kafka/schema.py,protocol/kafka/batch.py,protocol/kafka/records.py
+	protocol/kafka/decoders.py,protocol/kafka/primitives.py,protocol/kafka/schema.py,$\
+	protocol/kafka/batch.py,protocol/kafka/records.py
 
 fuzz: $(VENV)/.dev ## a million inputs for each parser, and what of the parsers the first thousands of them reach
 	@mkdir -p .cache; FUZZ_INPUTS=10000 COVERAGE_FILE=.cache/coverage.fuzz $(BIN)/coverage run --branch --include=$(PARSERS) -m pytest tests/fuzz -k "not hostile"

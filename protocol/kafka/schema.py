@@ -34,7 +34,7 @@ import struct
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, ClassVar, Generic, Self, TypeAlias, TypeVar, cast, dataclass_transform
 
-from protocol.kafka import codegen
+from protocol.kafka import codegen, decoders, encoders
 from protocol.kafka.primitives import Buffer, ProtocolError
 
 __all__ = [
@@ -231,7 +231,7 @@ class Message(Struct):
         """
         decoder = cls.decoders.get(version)
         if decoder is None:
-            decoder = cls.decoders[version] = codegen.build_decoder(cls, cls._known(version), cls.flexible)
+            decoder = cls.decoders[version] = decoders.build_decoder(cls, cls._known(version), cls.flexible)
         try:
             message: Self = decoder(data, offset, memory_budget(len(data)))
         except (struct.error, IndexError):
@@ -243,7 +243,7 @@ class Message(Struct):
         """As `decode`, with a stop every few hundred elements: others may have their turn there."""
         decoder = cls.slicing_decoders.get(version)
         if decoder is None:
-            decoder = codegen.build_slicing_decoder(cls, cls._known(version), cls.flexible)
+            decoder = decoders.build_slicing_decoder(cls, cls._known(version), cls.flexible)
             cls.slicing_decoders[version] = decoder
         try:
             message: Self = yield from decoder(data, offset, slicing_budget(len(data)))
@@ -259,14 +259,14 @@ class Message(Struct):
         """The message as buffers to be sent one after the other, record bytes uncopied; appended to `head` if given."""
         encoder = self.encoders.get(version)
         if encoder is None:
-            encoder = self.encoders[version] = codegen.build_encoder(type(self), self._known(version), self.flexible)
+            encoder = self.encoders[version] = encoders.build_encoder(type(self), self._known(version), self.flexible)
         return encoder(self, bytearray() if head is None else head)
 
     def encode_in_slices(self, version: int, head: bytearray) -> Generator[None, None, list[Buffer]]:
         """As `encode_parts`, with a stop every few hundred elements: others may have their turn there."""
         encoder = self.slicing_encoders.get(version)
         if encoder is None:
-            encoder = codegen.build_slicing_encoder(type(self), self._known(version), self.flexible)
+            encoder = encoders.build_slicing_encoder(type(self), self._known(version), self.flexible)
             self.slicing_encoders[version] = encoder
         return encoder(self, head)
 
