@@ -1,0 +1,172 @@
+"""Replicas that are slow, lie, talk, or ask for what is not there: the server goes on, and its memory is bounded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.peers.follower import Follower
+from tests.peers.redis import DEADLINE_S, Link, Server, our_server
+
+LIMIT_BYTES = 2_000_000
+DIRECTIVES = (
+    "--repl-diskless-sync", "no", "--repl-backlog-size", "16384", "--client-output-buffer-limit",
+    f"replica {LIMIT_BYTES} 0 0",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with our_server(*DIRECTIVES) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[Link]:
+    link = Link(server.port)
+    yield link
+    link.close()
+    check = Link(server.port)
+    assert check.command("PING") == b"+PONG\r\n"
+    until(lambda: field(check, "connected_slaves") == "0")
+    check.close()
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def field(link: Link, name: str) -> str:
+    text = link.command("INFO", "everything").decode()
+    return next(line.partition(":")[2] for line in text.split("\r\n") if line.startswith(name + ":"))
+
+
+def online(client: Link) -> None:
+    until(lambda: "state=online" in client.command("INFO", "replication").decode())
+
+
+def asked(port: int, *words: str) -> tuple[Link, bytes]:
+    """A replica that has asked with PSYNC, and what it was answered."""
+    link = Link(port)
+    link.command("REPLCONF", "capa", "psync2")
+    link.send(b" ".join([word.encode() for word in words]) + b"\r\n")
+    line = b""
+    while not line.endswith(b"\r\n"):
+        line = (line + link.socket.recv(1)).lstrip(b"\n")
+    return link, line
+
+
+def test_offsets_that_are_not_there(server: Server, client: Link) -> None:
+    """A replica would be given the stream from a place it does not know, or the server would fail."""
+    first, line = asked(server.port, "PSYNC", "?", "-1")
+    assert line.startswith(b"+FULLRESYNC ")
+    online(client)
+    for _ in range(100):
+        client.command("SET", "k", "x" * 1000)
+    until(lambda: int(field(client, "repl_backlog_first_byte_offset")) > 1)
+    id, offset = field(client, "master_replid"), int(field(client, "master_repl_offset"))
+    oldest = int(field(client, "repl_backlog_first_byte_offset"))
+    wild = [-(2**63), -1, 0, 1, oldest - 1, offset + 2, offset + 10**9, 2**63 - 1]
+    for wanted, named in [(each, id) for each in wild] + [(offset, "0" * 40), (offset, "x" * 100)]:
+        link, line = asked(server.port, "PSYNC", named, str(wanted))
+        assert line.startswith(b"+FULLRESYNC "), (wanted, named)
+        link.close()
+    for wanted in (oldest, offset, offset + 1):
+        link, line = asked(server.port, "PSYNC", id.upper(), str(wanted))
+        assert line == b"+CONTINUE %b\r\n" % id.encode()
+        client.command("SET", "now", str(wanted))
+        data = b""
+        while b"$3\r\nnow\r\n" not in data:
+            data += link.socket.recv(1 << 20)
+        assert len(data) >= offset + 1 - wanted
+        link.close()
+    first.close()
+
+
+def test_one_that_takes_nothing(server: Server, client: Link) -> None:
+    """A replica that hangs would take the server's memory, until there is none."""
+    stuck = Follower(server.port)
+    online(client)
+    value = b"x" * 100_000
+    most = 0
+    for number in range(400):
+        client.command("SET", "k", value)
+        if not number % 10:
+            most = max(most, int(field(client, "mem_total_replication_buffers")))
+            if field(client, "connected_slaves") == "0":
+                break
+    assert field(client, "connected_slaves") == "0"
+    assert most < LIMIT_BYTES + 2 * len(value)
+    client.command("SET", "k", "v")
+    assert int(field(client, "mem_total_replication_buffers")) < LIMIT_BYTES
+    stuck.close()
+
+
+def test_one_that_does_not_take_its_snapshot(server: Server, client: Link) -> None:
+    """What changes while a snapshot waits to be taken would be kept without end."""
+    client.command("CONFIG", "SET", "rdbcompression", "no")
+    client.command("DEBUG", "POPULATE", "30000", "key", "1000")
+    stuck = Link(server.port)
+    stuck.send(b"SYNC\r\n")
+    until(lambda: "state=send_bulk" in client.command("INFO", "replication").decode())
+    for _ in range(60):
+        client.command("SET", "k", b"x" * 100_000)
+    until(lambda: field(client, "connected_slaves") == "0")
+    client.command("FLUSHALL")
+    client.command("CONFIG", "SET", "rdbcompression", "yes")
+    stuck.close()
+
+
+@pytest.mark.parametrize(
+    "said", [b"PING\r\n", b"GET k\r\n", b"*1\r\n$-5\r\n", b"SUBSCRIBE c\r\n", b"MULTI\r\nEXEC\r\n"]
+)
+def test_one_that_talks(server: Server, client: Link, said: bytes) -> None:
+    """An answer would be taken for a part of the stream."""
+    talking = Follower(server.port)
+    online(client)
+    talking.socket.sendall(said)
+    heard = b""
+    while data := talking.socket.recv(4096):
+        heard += data
+    assert b"PONG" not in heard
+    assert b"-" not in heard
+    assert b"$-1" not in heard
+    talking.close()
+
+
+def test_acknowledgements_of_all_kinds(server: Server, client: Link) -> None:
+    """Numbers that are none, or too large, would break the count that WAIT answers."""
+    liar = Follower(server.port)
+    online(client)
+    for words in (b"ACK", b"ACK x", b"ACK 99999999999999999999", b"ACK -5", b"ACK 1 FACK", b"ACK 1 FACK x"):
+        liar.socket.sendall(b"REPLCONF %b\r\n" % words)
+        if words == b"ACK":  # it is answered: half a pair is no acknowledgement
+            until(lambda: field(client, "connected_slaves") == "0")
+            liar.close()
+            liar = Follower(server.port)
+            online(client)
+    client.command("SET", "k", "v")
+    assert client.command("WAIT", "1", "50") == b":0\r\n"
+    liar.socket.sendall(b"REPLCONF ACK 9223372036854775807 FACK 9223372036854775807\r\n")
+    assert client.command("WAIT", "1", "10000") == b":1\r\n"
+    assert client.command("WAITAOF", "0", "1", "10000") == b"*2\r\n:0\r\n:1\r\n"
+    liar.close()
+
+
+def test_introductions_without_end(server: Server, client: Link) -> None:
+    """Each thing a replica says of itself would be kept beside the one before."""
+    link = Link(server.port)
+    link.command("PING")
+    count = 20_000
+    before = int(field(client, "used_memory_rss"))
+    for _ in range(10):
+        link.send(b"REPLCONF ip-address %b listening-port 7 capa eof capa nobody\r\n" % (b"h" * 200) * (count // 10))
+        for _ in range(count // 10):
+            assert link.reply() == b"+OK\r\n"
+    assert int(field(client, "used_memory_rss")) - before < 32 << 20
+    link.close()
