@@ -73,7 +73,9 @@ def encode(value: Reply, proto: int) -> bytes:
         return NULL[proto]
     if kind is Alike:
         return _alike(value)
-    if kind is list and value and type(value[0]) is bytes:
+    if kind is list and not value:
+        return b"*0\r\n"
+    if kind is list and type(value[0]) is bytes:
         try:
             return _strings(value)
         except TypeError:
