@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from miniredis.engine.call import Origin
@@ -52,6 +53,11 @@ if TYPE_CHECKING:
 
 TICK_S: Final = 1.0
 HURRIES_A_TICK: Final = 3
+# Keys of our own clients that are looked at in a tick of the server: 1 ms.
+OWN_A_TICK: Final = 1000
+# Of one command or transaction of a primary, unless client-query-buffer-limit allows clients more. It is no client: its
+# own limit of what a value may have can be higher than ours.
+STREAM_MOST_BYTES: Final = 1 << 30
 # Bytes of a payload that are written before the medium is asked to have them.
 SYNC_EVERY_BYTES: Final = 8 * 1024 * 1024
 # A load gives way to others after so long.
@@ -71,6 +77,7 @@ class Following:
         self.port = 0
         self.link_state = b"none"
         self.stream: Upstream | None = None  # there while connected
+        self.stream_most_bytes = STREAM_MOST_BYTES
         # Where the primary's data takes the place of ours: nobody may write ours down meanwhile, or after.
         self.replacing: Callable[[], None] = lambda: None
         self.replaced: Callable[[], None] = lambda: None
@@ -215,15 +222,37 @@ class Following:
         """What clients are refused, and what is with keys whose time has come."""
         state, config = self._state, self._config
         state.mode &= ~(READ_ONLY_REPLICA | STALE_REPLICA)
+        keyspace = state.keyspace
         if not state.is_replica:
+            keyspace.own_deadlines = None
             if not state.mode & (PAUSED_ALL | PAUSED_WRITES):
-                state.keyspace.expiry_rule = EXPIRES
+                keyspace.expiry_rule = EXPIRES
             return
-        state.keyspace.expiry_rule = HIDES
+        keyspace.expiry_rule = HIDES
         if config["replica-read-only"]:
             state.mode |= READ_ONLY_REPLICA
+        elif keyspace.own_deadlines is None:
+            keyspace.own_deadlines = {}
         if self.stream is None and not config["replica-serve-stale-data"]:
             state.mode |= STALE_REPLICA
+
+    def expire_own(self) -> None:
+        """At every tick: remove what clients have written here and whose time is over. Nobody else will."""
+        keyspace = self._state.keyspace
+        if not keyspace.own_deadlines or self._state.mode & (LOADING | PAUSED_ALL | PAUSED_WRITES):
+            return
+        now = self._engine.begin_unit()
+        keyspace.expiry_rule = EXPIRES
+        for place in islice(list(keyspace.own_deadlines), OWN_A_TICK):
+            db, key = self._state.dbs[place[0]], place[1]
+            instant = db.expiry(key)
+            del keyspace.own_deadlines[place]
+            if instant is not None and instant >= now:
+                keyspace.own_deadlines[place] = None  # behind the others, who had no turn yet
+            elif instant is not None:
+                db.expire_if_due(key)
+        keyspace.expiry_rule = HIDES
+        self._engine.end_unit()
 
     # ── the connection ─────────────────────────────────────────────────────────────────────────────────
 
@@ -419,7 +448,7 @@ class Following:
         self.stream = stream = Upstream(
             state.next_client_id, state.dbs[self._db], self._engine, link.connection, self._replication.history.offset,
             forward=self._replication.primary.forward, broke=self._broke_stream,
-            synced=self._synced_offset, log=self._log.warning,
+            synced=self._synced_offset, log=self._log.warning, most_bytes=self.stream_most_bytes,
         )  # fmt: skip
         stream.counts = counts
         state.next_client_id += 1
@@ -580,6 +609,7 @@ class Following:
             file.close()
             file = self._disk.open(self._snapshots.path, create=False, read_only=True)
         state.mode |= mode
+        state.keyspace.own_deadlines = None
         gc.disable()
         try:
             until = monotonic() + LOAD_SLICE_S
@@ -593,6 +623,7 @@ class Following:
         finally:
             gc.enable()
             state.mode &= ~mode
+            self._judge()
 
     def _dispose(self) -> None:
         """The file has been read."""

@@ -32,7 +32,6 @@ from miniredis.engine.state import BUSY_SCRIPT, DISK_ERROR, LOADING, State
 from miniredis.engine.version import VERSION
 from miniredis.following import Following
 from miniredis.idleness import Idleness
-from miniredis.keyspace.counting import NO_LIMIT
 from miniredis.listeners import Listeners
 from miniredis.migration import Migrations
 from miniredis.persist.snapshots import Snapshots
@@ -96,6 +95,7 @@ class Server:
         self.following.replaced = self.appending.go_on
         self.timekeeper.chores = (
             self.appending.tick, self.snapshots.tick, self.migrations.close_old, self.replicas.chore,
+            self.following.expire_own,
         )  # fmt: skip
         self.timekeeper.watches = (self.idleness.watch,)
         self.listeners = Listeners(
@@ -227,8 +227,8 @@ class Server:
     def settle(self) -> None:
         """What must leave before the answers of this turn: the effects, for whoever keeps or follows them."""
         self.state.traffic.turns += 1
-        if self.state.keyspace.limit_bytes != NO_LIMIT and self.state.keyspace.opened:
-            self.engine.memory.judge()
+        if self.engine.memory.is_limited:
+            self.engine.memory.settle()
         self.engine.tracking.broadcast()
         for sink in self.state.journal.sinks:
             sink.flush()

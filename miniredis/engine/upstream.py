@@ -43,14 +43,14 @@ class Upstream(Obeyed):
 
     __slots__ = (
         "_backlog", "_connection", "_engine", "_forward", "_held", "_held_bytes", "_is_executing", "_is_waking", "_log",
-        "_owes_ack", "_parser", "_pending", "_pending_bytes", "_since_multi", "_synced", "applied", "broke",
-        "counts", "received",
+        "_most_bytes", "_owes_ack", "_parser", "_pending", "_pending_bytes", "_since_multi", "_synced", "applied",
+        "broke", "counts", "received",
     )  # fmt: skip
 
     def __init__(
         self, id: int, db: Db, engine: Engine, connection: Connection, offset: int, *,
         forward: Callable[[bytes], None], broke: Callable[[str], None], synced: Callable[[], int],
-        log: Callable[[str], None],
+        log: Callable[[str], None], most_bytes: int,
     ) -> None:  # fmt: skip
         super().__init__(id, db)
         self.mode |= PRIMARY
@@ -65,6 +65,7 @@ class Upstream(Obeyed):
         self._forward = forward
         self._synced = synced  # the offset up to which an append-only file is on the medium; -1 without one
         self._log = log
+        self._most_bytes = most_bytes  # of what is not complete
         self._parser = Parser(max_bulk=INT64_MAX, max_buffer=INT64_MAX)
         self._pending: list[bytes] = []  # run or about to be, and not yet applied
         self._pending_bytes = 0
@@ -152,8 +153,8 @@ class Upstream(Obeyed):
             return
         if parser.failure is not None:
             self.broke(f"Protocol error from master: {parser.failure.message.decode('utf-8', 'replace')}")
-        elif self._pending_bytes > self._engine.state.settings.client_query_buffer_limit:
-            self.broke("A command or transaction of the master is longer than client-query-buffer-limit")
+        elif self._pending_bytes > max(self._most_bytes, self._engine.state.settings.client_query_buffer_limit):
+            self.broke(f"A command or transaction of the master is longer than {self._most_bytes} bytes")
 
     def _execute(self, commands: list[list[bytes]]) -> None:
         call = self.call

@@ -45,8 +45,8 @@ class Keyspace:
     __slots__ = (
         "clock", "dbs", "deletions", "events", "events_mask", "evicted_keys", "evictions", "expired_fields",
         "expired_keys", "expiry_rule", "field_deletions", "heeds_touches", "hits", "is_flushed", "is_lfu",
-        "leaves_clock", "lfu_decay_time", "lfu_log_factor", "limit_bytes", "misses", "now", "opened", "pending",
-        "plain_clock", "random", "ready", "resting", "touched", "waste", "watched",
+        "leaves_clock", "lfu_decay_time", "lfu_log_factor", "limit_bytes", "misses", "now", "opened",
+        "own_deadlines", "pending", "plain_clock", "random", "ready", "resting", "touched", "waste", "watched",
     )  # fmt: skip
 
     def __init__(self, databases: int, random: Random) -> None:
@@ -60,6 +60,9 @@ class Keyspace:
         self.lfu_log_factor = 10
         self.lfu_decay_time = 1
         self.expiry_rule = EXPIRES
+        # On a replica that clients may write to: (database index, key) to which they gave a deadline, and of which no
+        # primary will say that it is over. None elsewhere.
+        self.own_deadlines: dict[tuple[int, bytes], None] | None = None
         self.pending = False  # some list below holds something
         self.events_mask = 0  # classes somebody may hear of; 0 unless K or E is set
         self.events: list[tuple[int, bytes, int, bytes]] = []  # (class, event, db index, key)
@@ -509,6 +512,8 @@ class Db:
             self.deadlines.remove(key)
         else:
             self.deadlines.set(key, instant)
+            if self.keyspace.own_deadlines is not None and self.keyspace.expiry_rule == HIDES:
+                self.keyspace.own_deadlines[self.index, key] = None
 
     def expiry(self, key: bytes) -> int | None:
         """The instant (ms) at which the key ends, None for never."""

@@ -230,9 +230,10 @@ def test_a_transaction_that_never_ends_is_bounded() -> None:
     async def main(world: SimLoop) -> None:
         stream = encode_command([b"MULTI"]) + encode_command([b"SET", b"k", b"v" * 100_000]) * 30
         await world.create_server(lambda: Harm(full(WHOLE, stream)), "127.0.0.1", PRIMARY)
-        replica = await start(world, REPLICA, "--client-query-buffer-limit", "2mb")
+        replica = await start(world, REPLICA, "--client-query-buffer-limit", "1mb")
+        replica.following.stream_most_bytes = 2_000_000
         await ask(REPLICA, f"REPLICAOF 127.0.0.1 {PRIMARY}")
-        await until("an end", lambda: "longer than client-query-buffer-limit" in lines_of(world, REPLICA))
+        await until("an end", lambda: "is longer than 2000000 bytes" in lines_of(world, REPLICA))
         await replica.stop()
 
     run(3, main)
@@ -496,3 +497,25 @@ def test_clients_that_are_to_wait_are_not_overtaken_by_the_primary() -> None:
         await replica.stop()
 
     run(14, main)
+
+
+def test_what_clients_write_to_a_replica_ends_in_time() -> None:
+    """Keys that clients of a writable replica gave a deadline would stay for ever: no primary knows of them."""
+
+    async def main(world: SimLoop) -> None:
+        primary, replica = await start(world, PRIMARY), await start(world, REPLICA)
+        await ask(PRIMARY, "DEBUG SET-ACTIVE-EXPIRE 0", "SET theirs v PX 300")
+        primary.state.expires_actively = False
+        await ask(REPLICA, f"REPLICAOF 127.0.0.1 {PRIMARY}", "CONFIG SET replica-read-only no")
+        await until("the link", lambda: replica.following.stream is not None)
+        await ask(REPLICA, "SET ours v PX 300", "SET later v PX 9000", "SET kept v PX 300", "PERSIST kept")
+        await asyncio.sleep(1)
+        assert sorted(replica.state.dbs[0].table) == [b"kept", b"later", b"theirs"]
+        await ask(REPLICA, "CONFIG SET replica-read-only yes")
+        assert b"slave_expires_tracked_keys:1\r\n" in (await ask(REPLICA, "INFO stats"))[0] + b"\r\n"
+        await asyncio.sleep(9)
+        assert sorted(replica.state.dbs[0].table) == [b"kept", b"theirs"]
+        await replica.stop()
+        await primary.stop()
+
+    run(15, main)
