@@ -201,7 +201,7 @@ OPTIONS: Final = (
     Option("max-new-tls-connections-per-cycle", Kind.INTEGER, "1", low=1, high=1000),
     Option("maxclients", Kind.INTEGER, "10000", low=1, high=UINT_MAX, is_read=True),
     Option("maxmemory", Kind.MEMORY, "0", low=0, high=UINT64_MAX, is_read=True),
-    Option("maxmemory-clients", Kind.SHARE, "0", low=-100, high=INT64_MAX),
+    Option("maxmemory-clients", Kind.SHARE, "0", low=-100, high=INT64_MAX, is_read=True),
     Option("maxmemory-eviction-tenacity", Kind.INTEGER, "10", low=0, high=100, is_read=True),
     Option(
         "maxmemory-policy",

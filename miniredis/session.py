@@ -211,6 +211,9 @@ class Session(Client):
         """The client broke the protocol: it is told, after the answers before, and the connection ends."""
         failure = self.parser.failure
         assert failure is not None
+        if self.mode & REPLICA:  # it would take what it is told for a part of the stream
+            self.kill()
+            return
         if failure.is_silent:
             self.traffic.query_buffer_disconnections += 1
         else:
@@ -298,6 +301,10 @@ class Session(Client):
     @property
     def buffered_bytes(self) -> int:
         return self.parser.buffered + self.held_bytes
+
+    @property
+    def argument_bytes(self) -> int:
+        return self.parser.argument_bytes
 
     @property
     def descriptor(self) -> int:

@@ -165,6 +165,11 @@ class Client:
         return 0
 
     @property
+    def argument_bytes(self) -> int:
+        """Of a command of which not all arguments have come yet."""
+        return 0
+
+    @property
     def descriptor(self) -> int:
         """The socket's file descriptor; -1 without one."""
         return -1

@@ -1,7 +1,7 @@
 """maxmemory: what is in use, when it is too much, and what is done then.
 
     used = what keys and values count for (keyspace/counting.py)             the moment's
-         + their deadlines, clients' buffers, scripts and functions           as of the last tick, or of the last INFO
+         + their deadlines, clients' buffers, scripts and functions           as of a short while ago
 
 What the interpreter itself takes is not part of it: a limit of a few megabytes means the same as in Redis.
 
@@ -15,15 +15,20 @@ Law: what a unit does – a transaction, a script – is never stopped half way,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from miniredis.engine.client import REPLICA
+from miniredis.engine.client import NO_EVICT, PRIMARY, REPLICA, Client
 from miniredis.engine.state import BUSY_SCRIPT, LOADING, OUT_OF_MEMORY, PAUSED_ALL, PAUSED_WRITES
 from miniredis.keyspace.counting import CLIENT_BYTES, DB_BYTES, DEADLINE_BYTES, NO_LIMIT
 from miniredis.keyspace.evict import ENOUGH, HELPLESS, POLICIES, UNFINISHED, Evictor, patience_s
 
 if TYPE_CHECKING:
     from miniredis.engine.execute import Engine
+
+# Buffers count as they were so long ago at most; a look at those of ten thousand clients takes longer, and comes less
+# often: after so many times what it took.
+BUFFERS_FRESH_S: Final = 0.01
+BUFFERS_PATIENCE: Final = 100
 
 
 class Memory:
@@ -34,6 +39,9 @@ class Memory:
         self.evictor = Evictor(engine.keyspace, engine.state.clock.monotonic)
         self._short_since = 0.0  # monotonic; 0: memory suffices
         self._short_s = 0.0  # how long it has not, before
+        self._look_again_at = 0.0  # monotonic
+        self.evicted_clients = 0
+        self.is_limited = False  # by maxmemory or maxmemory-clients
         self.peak_bytes = 0
         self.is_unfinished = False  # eviction goes on with the next tick
         engine.state.memory_changed = self.set_limit
@@ -53,8 +61,7 @@ class Memory:
 
     def client_bytes(self) -> int:
         """Of clients, with what they sent or are sent, and is not yet worked on or taken."""
-        clients = [each for each in self._state.clients.values() if not each.mode & REPLICA]
-        return sum([each.pending_bytes + each.buffered_bytes for each in clients]) + len(clients) * CLIENT_BYTES
+        return sum([_bytes_of(each) for each in self._state.clients.values() if not each.mode & REPLICA])
 
     def stream_bytes(self) -> tuple[int, int]:
         """Of the effect stream: what is kept as a backlog, and what beyond it is still to go to replicas. The second is
@@ -88,6 +95,7 @@ class Memory:
         most = state.settings.maxmemory
         is_ignored = not most or (state.is_replica and state.settings.replica_ignore_maxmemory)
         keyspace.limit_bytes = NO_LIMIT if is_ignored else most - self.overhead_bytes()
+        self.is_limited = keyspace.limit_bytes != NO_LIMIT or state.settings.maxmemory_clients != 0
         keyspace.share_limit(keyspace.settle_count())
         if not self.judge():
             self._suffices()
@@ -100,6 +108,35 @@ class Memory:
             self._state.mode |= OUT_OF_MEMORY
         return True
 
+    def settle(self) -> None:
+        """A turn of the loop ends: what was changed in place has grown, and so have buffers."""
+        if self._keyspace.opened:
+            self.judge()
+        started = self._state.clock.monotonic()
+        if started >= self._look_again_at:
+            self._evict_clients()
+            self.set_limit()
+            took_s = self._state.clock.monotonic() - started
+            self._look_again_at = started + max(BUFFERS_FRESH_S, took_s * BUFFERS_PATIENCE)
+
+    def _evict_clients(self) -> None:
+        """maxmemory-clients, in bytes or (negative) percent of maxmemory: those that take most are disconnected."""
+        settings = self._state.settings
+        most = settings.maxmemory_clients
+        if most < 0:
+            most = settings.maxmemory * -most // 100
+        if most <= 0 or self.client_bytes() <= most:
+            return
+        clients = [each for each in self._state.clients.values() if not each.mode & (NO_EVICT | REPLICA | PRIMARY)]
+        clients.sort(key=_bytes_of)
+        used = sum(map(_bytes_of, clients))
+        while clients and used > most:
+            client = clients.pop()
+            used -= _bytes_of(client)
+            self._state.log(f"Evicting client: id={client.id} addr={client.peer} tot-mem={_bytes_of(client)}")
+            self.evicted_clients += 1
+            client.kill()
+
     def look(self) -> None:
         """Before a command."""
         if self._keyspace.opened:
@@ -109,6 +146,7 @@ class Memory:
 
     def tick(self) -> None:
         """Buffers count as they are now; an eviction that had to stop goes on."""
+        self._evict_clients()
         if self._state.settings.maxmemory:
             self._engine.begin_unit()
             self.set_limit()
@@ -152,4 +190,9 @@ class Memory:
 
     def forget_statistics(self) -> None:
         self._short_s = self._short_since = 0.0
+        self.evicted_clients = 0
         self.peak_bytes = 0
+
+
+def _bytes_of(client: Client) -> int:
+    return client.pending_bytes + client.buffered_bytes + client.argument_bytes + CLIENT_BYTES

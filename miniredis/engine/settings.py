@@ -53,6 +53,7 @@ class Settings:
     lazyfree_lazy_server_del: bool = False
     tracking_table_max_keys: int = 1_000_000
     maxmemory: int = 0
+    maxmemory_clients: int = 0
     maxmemory_policy: str = "noeviction"
     maxmemory_samples: int = 5
     maxmemory_eviction_tenacity: int = 10

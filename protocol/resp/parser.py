@@ -125,6 +125,11 @@ class Parser:
         return len(self._rest) - self._offset + sum(map(len, self._gathered))
 
     @property
+    def argument_bytes(self) -> int:
+        """Of the complete arguments of a command that is not."""
+        return sum(map(len, self._argv))
+
+    @property
     def missing(self) -> int:
         """Bytes that a large argument lacks, with its line end: so many of the next belong to it. 0: none is due."""
         return self._missing

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from miniredis.engine.client import CLOSING
 from miniredis.engine.journal import TO_REPLICAS
 from miniredis.engine.settings import Settings
 from miniredis.keyspace.evict import POLICIES, patience_s
@@ -222,3 +223,16 @@ def test_a_large_eviction_is_done_in_slices() -> None:
     assert not world.engine.memory.is_unfinished
     assert 100 < world("DBSIZE") < 250
     assert world.engine.memory.short_ms()[1] == 0
+
+
+def test_who_takes_most_is_disconnected() -> None:
+    """maxmemory-clients would throw out who takes little, or who asked not to be."""
+    world = World(replace(Settings(), maxmemory_clients=300_000))
+    small, large, spared = (world.connect() for _ in range(3))
+    small.out.append(b"x" * 10_000)
+    large.out.append(b"x" * 250_000)
+    spared.out.append(b"x" * 260_000)
+    world("CLIENT NO-EVICT ON", spared)
+    world.engine.memory.tick()
+    assert [bool(client.mode & CLOSING) for client in (small, large, spared)] == [False, True, False]
+    assert world.engine.memory.evicted_clients == 1
