@@ -57,6 +57,7 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
+    """What the words of the command line ask for; the exit code."""
     if arguments in (["-v"], ["--version"]):
         print(VERSION_LINE)
         return 0
@@ -140,6 +141,7 @@ async def serve(config: Config, disk: Disk, stop: asyncio.Event) -> int:
 
 
 def make_log(config: Config, disk: Disk, clock: Clock, process: Process) -> Logger:
+    """A log of Redis's lines, to the file that `logfile` names or else to the standard output."""
     levels = {"debug": Level.DEBUG, "verbose": Level.VERBOSE, "warning": Level.WARNING}
     write = to_stdout
     if config["logfile"]:

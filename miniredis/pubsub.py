@@ -35,6 +35,8 @@ Listeners = dict[Listener, None]
 
 
 class PubSub:
+    """Of one server: who listens to which channel, shard channel or pattern."""
+
     def __init__(self) -> None:
         self.channels: dict[bytes, Listeners] = {}
         self.shard_channels: dict[bytes, Listeners] = {}

@@ -16,6 +16,8 @@ from protocol.resp.values import Failure
 
 
 class User:
+    """Whom a connection acts as: a name, and the passwords that prove it."""
+
     __slots__ = ("is_enabled", "name", "needs_no_password", "passwords")
 
     def __init__(self, name: bytes) -> None:
@@ -25,6 +27,7 @@ class User:
         self.passwords: set[bytes] = set()  # SHA-256, hexadecimal
 
     def accepts(self, password: bytes) -> bool:
+        """Whether this password logs in, in a time that does not depend on which."""
         if not self.is_enabled:
             return False
         if self.needs_no_password:

@@ -364,6 +364,7 @@ def store(call: Call, key: bytes, fields: Hash | None, field: bytes, value: byte
 
 
 def float_field(fields: Hash | None, field: bytes) -> LongDouble:
+    """The number in a field, 0 where there is none. Failure: the field holds something else."""
     value = fields.get(field) if fields is not None else None
     if value is None:
         return long_double(0)

@@ -394,6 +394,7 @@ def pop_one_or_many(call: Call, end: bytes) -> Reply:
 
 
 def pop_one(call: Call, key: bytes, values: List, end: bytes) -> bytes:
+    """Take the element at an end; the key goes with the last one."""
     limit = call.state.settings.list_max_listpack_size
     if end is HEAD:
         element = values.pop_head(limit)
@@ -407,6 +408,7 @@ def pop_one(call: Call, key: bytes, values: List, end: bytes) -> bytes:
 
 
 def pop_many(call: Call, key: bytes, values: List, end: bytes, count: int) -> list[bytes]:
+    """Take up to `count` elements from an end, outermost first; the key goes with the last one."""
     limit = call.state.settings.list_max_listpack_size
     at_head = end == HEAD
     taken = values.take_head(count, limit) if at_head else values.take_tail(count, limit)

@@ -34,6 +34,7 @@ def rounded(size: int) -> int:
 
 
 def value_bytes(value: Value) -> int:
+    """What a value takes, as an allocator hands it out: of a string exactly, of a collection by its own reckoning."""
     if isinstance(value, int):
         return INTEGER_BYTES
     if isinstance(value, bytes):

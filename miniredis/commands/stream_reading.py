@@ -154,6 +154,7 @@ class ReadOptions:
 
 
 def parse_read(call: Call, *, in_group: bool) -> ReadOptions:
+    """The words of XREAD, or with `in_group` of XREADGROUP, which also knows GROUP and NOACK."""
     argv = call.argv
     options = ReadOptions()
     at, last = 1, len(argv) - 1

@@ -54,6 +54,8 @@ class Function:
 
 
 class Library:
+    """Functions that were loaded together, and the code that registered them."""
+
     __slots__ = ("code", "functions", "name", "sandbox")
 
     def __init__(self, name: bytes, code: bytes, sandbox: Any) -> None:

@@ -37,6 +37,8 @@ class Sink(Protocol):
 
 
 class Journal:
+    """The one stream of effects of a server, and who follows it."""
+
     def __init__(self) -> None:
         self.sinks: list[Sink] = []
         self.is_heard = False  # somebody follows: without sinks nothing is kept

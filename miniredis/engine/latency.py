@@ -15,6 +15,8 @@ MAX_SAMPLES: Final = 160
 
 
 class Sample(NamedTuple):
+    """The longest spike of one second."""
+
     at_s: int
     duration_ms: int
 
@@ -29,6 +31,7 @@ class Series:
         self.worst_ms = 0
 
     def add(self, at_s: int, duration_ms: int) -> None:
+        """A spike: the longer of two in the same second is kept, and of the seconds the last MAX_SAMPLES."""
         self.worst_ms = max(self.worst_ms, duration_ms)
         last = self.samples[-1] if self.samples else None
         if last is None or last.at_s != at_s:

@@ -46,6 +46,7 @@ class Command:
         self.reset()
 
     def reset(self) -> None:
+        """CONFIG RESETSTAT."""
         self.calls = 0
         self.microseconds = 0
         self.rejected = 0
@@ -58,6 +59,8 @@ def _container_has_no_handler(call: object) -> object:
 
 
 class SlowEntry(NamedTuple):
+    """What SLOWLOG GET tells of one call, shortened to what the log keeps."""
+
     id: int
     at_s: int
     duration_us: int
@@ -67,6 +70,8 @@ class SlowEntry(NamedTuple):
 
 
 class Observer:
+    """Of one server: calls and errors by kind, the slow log, who listens by MONITOR."""
+
     def __init__(self, table: CommandTable) -> None:
         self.table = table
         self.commands: list[Command] = []  # every command and subcommand, once
@@ -91,6 +96,7 @@ class Observer:
         self.errors_are_counted = True
 
     def count_error(self, failure: Failure) -> None:
+        """An error reply, by the code it begins with; too many kinds (made up by scripts) end the counting by kind."""
         self.error_replies += 1
         if not self.errors_are_counted:
             return
@@ -104,6 +110,7 @@ class Observer:
     # The slow log.
 
     def log_slow(self, client: Client, argv: list[bytes], duration_us: int, now_ms: int, max_entries: int) -> None:
+        """Enter a call; the oldest entries beyond `max_entries` go."""
         entry = SlowEntry(
             self.next_slow_id, now_ms // 1000, duration_us, _shortened(argv), client.peer.encode(), client.name
         )
@@ -115,6 +122,7 @@ class Observer:
     # MONITOR.
 
     def feed_monitors(self, client: Client, db: int, argv: list[bytes], now_us: int) -> None:
+        """Show a call to whoever watches, as it came but without passwords."""
         words = b" ".join([quoted(word) for word in redacted(argv)])
         peer = client.peer.encode("utf-8", "surrogateescape")
         line = b"+%d.%06d [%d %b] %b\r\n" % (now_us // 1_000_000, now_us % 1_000_000, db, peer, words)

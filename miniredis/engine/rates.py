@@ -20,6 +20,7 @@ class Traffic:
         self.reset()
 
     def reset(self) -> None:
+        """CONFIG RESETSTAT."""
         self.input_bytes = 0
         self.output_bytes = 0
         self.reads = 0
@@ -30,6 +31,8 @@ class Traffic:
 
 
 class Sample(NamedTuple):
+    """Figures that only grow, and when they were read."""
+
     at_s: float  # monotonic
     calls: int
     input_bytes: int
@@ -38,6 +41,8 @@ class Sample(NamedTuple):
 
 
 class Rates:
+    """How fast they grow, over the last SAMPLES readings."""
+
     def __init__(self) -> None:
         self.samples: deque[Sample] = deque(maxlen=SAMPLES)
 

@@ -22,6 +22,8 @@ _LENIENT: Final = re.compile(rb"[ \t\n\v\f\r]*([+-]?)([0-9]+)")
 
 @dataclass(frozen=True, slots=True)
 class ScanOptions:
+    """What follows the cursor of SCAN and its kin."""
+
     count: int = DEFAULT_COUNT
     pattern: bytes | None = None  # None also for "*", which filters nothing
     type_name: bytes | None = None

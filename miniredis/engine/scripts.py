@@ -46,6 +46,8 @@ EVAL_SCRIPTS_MAX: Final = 500
 
 
 class Script:
+    """A script that EVAL or SCRIPT LOAD has brought, by its SHA-1."""
+
     __slots__ = ("body", "chunk", "flags", "is_loaded", "only_line", "sha")
     kill_command = "SCRIPT KILL"
 

@@ -99,6 +99,8 @@ class KeyPositions:
 
 @dataclass(slots=True)
 class Syntax:
+    """A syntax line, read: what arity, key positions and COMMAND DOCS come from."""
+
     name: str
     subcommand: str | None
     arguments: list[Argument]

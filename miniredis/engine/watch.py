@@ -10,6 +10,8 @@ from miniredis.keyspace.db import Db, Keyspace
 
 
 class Watches:
+    """Of one server: who watches which key."""
+
     def __init__(self, keyspace: Keyspace) -> None:
         self.keyspace = keyspace
         self.watchers: dict[tuple[int, bytes], dict[Client, None]] = {}  # by number of the database, and key
@@ -17,6 +19,7 @@ class Watches:
         self.trackers = 0  # clients with CLIENT TRACKING: they too heed touches
 
     def watch(self, client: Client, db: Db, key: bytes) -> None:
+        """Let the transaction fail if the key is touched from now on."""
         watching = self.watchers.setdefault((db.index, key), {})
         if client in watching:
             return
@@ -25,6 +28,7 @@ class Watches:
         self.keyspace.heeds_touches = True
 
     def unwatch(self, client: Client) -> None:
+        """Forget all keys that this client watches."""
         for db, key in client.watched:
             watching = self.watchers.get((db.index, key))
             if watching is not None:

@@ -22,6 +22,8 @@ _VALUES_MAX: Final = 7_000
 
 
 class Msgpack:
+    """The functions of cmsgpack, for one sandbox."""
+
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
 
@@ -31,6 +33,7 @@ class Msgpack:
         }  # fmt: skip
 
     def pack(self, *values: Any) -> bytes:
+        """cmsgpack.pack: the values, one behind the other. ScriptError: there are none."""
         if not values:
             raise ScriptError("bad argument #0 to 'pack' (MessagePack pack needs input.)")
         parts: list[bytes] = []

@@ -15,6 +15,8 @@ _INT32_MAX: Final = (1 << 31) - 1
 
 
 class Rand48:
+    """One generator; `state` is its 48 bits."""
+
     __slots__ = ("state",)
 
     def __init__(self, state: int) -> None:

@@ -84,6 +84,7 @@ def _number(value: Any, at: int) -> float | int:
 
 
 def pack(format: Any = None, *values: Any) -> bytes:
+    """struct.pack: the values in the bytes that `format` says, padded where it says `!`."""
     out = bytearray()
     left = list(enumerate(values, 2))[::-1]
     for letter, size, alignment, big in _items(_text(format, "pack", 1), "pack"):
@@ -117,6 +118,7 @@ def pack(format: Any = None, *values: Any) -> bytes:
 
 
 def unpack(format: Any = None, data: Any = None, position: Any = 1, *_: Any) -> tuple[Any, ...]:
+    """struct.unpack: the values from `position` (from 1) on, and the position behind them."""
     source = _text(data, "unpack", 2)
     at = int(_number(position, 3)) - 1
     if at < 0:
@@ -157,6 +159,7 @@ def unpack(format: Any = None, data: Any = None, position: Any = 1, *_: Any) -> 
 
 
 def size(format: Any = None, *_: Any) -> int:
+    """struct.size: how many bytes the format takes. ScriptError: that depends on the values."""
     total = 0
     for letter, count, alignment, _big in _items(_text(format, "size", 1), "size"):
         total += _padding(total, letter, count, alignment)

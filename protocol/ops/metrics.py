@@ -63,6 +63,7 @@ class Histogram:
         self.counts = [0] * (len(self.bounds) + 1)
 
     def observe(self, seconds: float) -> None:
+        """Count a duration in the first bucket that holds it."""
         self.total += seconds
         for position, bound in enumerate(self.bounds):
             if seconds <= bound:
@@ -81,6 +82,8 @@ class Histogram:
 
 
 class Family(Protocol):
+    """What is scraped under one name."""
+
     name: str
 
     def families(self) -> "Iterator[Metric]": ...
