@@ -5,15 +5,21 @@ Law: what goes to replicas directly never touches the file; who wants only a par
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import chain, islice
 from typing import Any, Final
 
+from miniredis.keyspace.db import Db
 from miniredis.persist.children import SYNC, Reporter
 from miniredis.persist.snapshots import Snapshots
+from miniredis.structures.hash import Hash
 from protocol.disk.files import Disk, File
 from protocol.ops.logs import Logger
 from protocol.resp.values import Failure
 
+# Keys that are named where somebody cannot read them, and how many of a database are looked at to find them.
+SHOWN_KEYS: Final = 5
+LOOKED_AT: Final = 1000
 # What a child says at once.
 PIECE_BYTES: Final = 60 * 1024
 
@@ -36,14 +42,18 @@ class _Pipe:
         """Nothing of it rests anywhere."""
 
 
-class SnapshotSource:
-    """`keys` tells how many there are."""
+def _has_deadlines(value: object) -> bool:
+    return isinstance(value, Hash) and value.deadlines is not None and value.deadlines.first() is not None
 
-    def __init__(self, snapshots: Snapshots, disk: Disk, log: Logger, keys: Callable[[], int]) -> None:
+
+class SnapshotSource:
+    """`dbs` are what is in the snapshots."""
+
+    def __init__(self, snapshots: Snapshots, disk: Disk, log: Logger, dbs: Sequence[Db]) -> None:
         self._snapshots = snapshots
         self._disk = disk
         self._log = log
-        self._keys = keys
+        self._dbs = dbs
 
     @property
     def is_busy(self) -> bool:
@@ -52,6 +62,10 @@ class SnapshotSource:
     @property
     def is_saving(self) -> bool:
         return self._snapshots.is_under_way
+
+    def newer_keys(self) -> list[bytes]:
+        volatile = chain.from_iterable([[(db, key) for key in islice(db.volatile, LOOKED_AT)] for db in self._dbs])
+        return list(islice((key for db, key in volatile if _has_deadlines(db.peek(key))), SHOWN_KEYS))
 
     def save(self) -> bool:
         return self._snapshots.save_in_background()
@@ -82,7 +96,7 @@ class SnapshotSource:
             ended(code == 0)
 
         try:
-            children.start(SYNC, self._keys(), work, child_ended, send)
+            children.start(SYNC, sum([db.table.size for db in self._dbs]), work, child_ended, send)
         except OSError as error:
             self._log.warning(f"Can't save in background: fork: {error.strerror}")
             return False

@@ -10,7 +10,6 @@ from typing import Any, Final, NamedTuple
 
 from miniredis.replication.follower import Follower, Phase
 
-
 # There is no append-only file, or nothing of it is known to be on the medium.
 NOTHING_SYNCED: Final = -1
 

@@ -54,6 +54,7 @@ class Follower:
 
     __slots__ = (
         "ack_at", "ack_offset", "aof_offset", "awaits_ack", "file", "file_position", "host", "is_old", "is_rdb_only",
+        "is_tried",
         "knows_eof", "knows_psync2", "link", "phase", "port", "position", "skips_data", "skips_functions",
         "soft_limit_since", "start_offset", "stuck_since", "version", "waits_since",
     )  # fmt: skip
@@ -77,6 +78,7 @@ class Follower:
         self.ack_offset = 0
         self.aof_offset = 0
         self.ack_at = 0.0
+        self.is_tried = False  # it was sent what it may not be able to read, and has acknowledged nothing since
         self.awaits_ack = False  # the stream begins with its first acknowledgement
         self.waits_since = 0.0
         self.stuck_since = 0.0  # it takes nothing of a snapshot that is sent while it is made; 0: it does

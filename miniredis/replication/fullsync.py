@@ -9,6 +9,9 @@ Laws:
 2. One snapshot serves all followers that came before it began and want the same left out; one to a file also those
    that come while it is made.
 3. What is being sent is never held whole: the child stands still while a follower is slow.
+4. Fields that expire need a version of the format that Redis reads from 7.4 on, and Valkey never. A follower does not
+   say which Redis it is; Valkey says so. The one is told no; the other is sent it, and where it goes away without a
+   word it is told no for a while: it would ask again and again, and each time cost a process.
 """
 
 from __future__ import annotations
@@ -23,6 +26,9 @@ from protocol.ops.logs import Logger
 
 # Of a file, read and sent at once.
 PIECE_BYTES: Final = 64 * 1024
+# Who could not read what it was sent is not sent it again for so long.
+PATIENCE_S: Final = 60.0
+REMEMBERED_MOST: Final = 1000
 
 
 class Settings(Protocol):
@@ -46,6 +52,9 @@ class Source(Protocol):
     @property
     def is_saving(self) -> bool:
         """A child writes the file."""
+
+    def newer_keys(self) -> list[bytes]:
+        """Some keys that Redis before 7.4 cannot read; none: it can read all."""
 
     def save(self) -> bool:
         """Begin to write the file; `FullSync.saved` is called at the end. False: no child could be made."""
@@ -86,6 +95,7 @@ class FullSync:
         self._mark = b""
         self._streamed_to: list[Follower] = []  # the child's bytes go to these
         self._is_paused = False
+        self._gave_up: dict[str, float] = {}  # by name: could not read what it was sent, and when that was
         self.sent_bytes = 0
 
     @property
@@ -134,6 +144,9 @@ class FullSync:
             self._begin(waiting)
 
     def _begin(self, waiting: list[Follower]) -> None:
+        waiting = self._able(waiting)
+        if not waiting:
+            return
         first = waiting[0]
         is_filtered = first.skips_data or first.skips_functions
         is_streamed = (self._settings().repl_diskless_sync or is_filtered) and all(each.knows_eof for each in waiting)
@@ -160,6 +173,26 @@ class FullSync:
             self._streamed_to = waiting
             self._is_paused = False
             self._pass_on(b"$EOF:%b\r\n" % self._mark)
+
+    def _able(self, waiting: list[Follower]) -> list[Follower]:
+        """Those of them that can read what is there, as far as is known; the others are told no."""
+        keys = self._source.newer_keys()
+        if not keys:
+            return waiting
+        shown = ", ".join([key.decode("utf-8", "backslashreplace") for key in keys])
+        able, since = [], self._monotonic() - PATIENCE_S
+        for follower in waiting:
+            if follower.skips_data or not (follower.version or self._gave_up.get(follower.name, since) > since):
+                follower.is_tried = not follower.skips_data
+                able.append(follower)
+                continue
+            self._log.warning(
+                f"Replica {follower.name} is refused: fields that expire need a version of RDB that it cannot read. "
+                f"They are in these keys, or more: {shown}"
+            )
+            follower.link.send_now(b"-ERR there are fields that expire, which this replica cannot read\r\n")
+            follower.link.kill()
+        return able
 
     # To followers.
 
@@ -257,6 +290,10 @@ class FullSync:
     def leave(self, follower: Follower) -> None:
         """It is gone, whatever it was waiting for."""
         follower.close_file()
+        if follower.is_tried and follower.phase == Phase.ONLINE and not follower.is_old:
+            if len(self._gave_up) >= REMEMBERED_MOST:
+                self._gave_up.clear()
+            self._gave_up[follower.name] = self._monotonic()
         if follower not in self._streamed_to:
             return
         self._streamed_to.remove(follower)

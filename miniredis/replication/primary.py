@@ -315,6 +315,7 @@ class Primary:
         if aof_offset is not None:
             follower.aof_offset = max(follower.aof_offset, aof_offset)
         follower.ack_at = self._monotonic()
+        follower.is_tried = False
         if follower.awaits_ack and follower.phase == Phase.ONLINE:
             follower.awaits_ack = False
             self._want_turn()

@@ -154,3 +154,20 @@ def test_redis_cli_takes_snapshots_and_the_stream(tmp_path: Path) -> None:
                 pytest.fail("the stream ended")
             following.terminate()
         primary.close()
+
+
+def test_one_that_cannot_read_what_there_is() -> None:
+    """A replica of 7.0 would ask for fields that expire again and again, and nobody would be told why it does not come
+    up."""
+    with our_server(*AT_ONCE) as server, Server([real_binary()]) as old:
+        primary, replica = Link(server.port), Link(old.port)
+        primary.command("HSET", "with:an:end", "field", "value")
+        primary.command("HEXPIRE", "with:an:end", "1000", "FIELDS", "1", "field")
+        replica.command("REPLICAOF", "127.0.0.1", str(server.port))
+        wait_until(lambda: "is refused" in server.log(), "tried for ever")
+        assert "with:an:end" in server.log().partition("is refused")[2]
+        assert int(field(primary, "total_forks")) <= 3
+        primary.command("HPERSIST", "with:an:end", "FIELDS", "1", "field")
+        wait_until(lambda: field(replica, "master_link_status") == "up", "refused without a reason")
+        primary.close()
+        replica.close()
