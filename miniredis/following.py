@@ -102,6 +102,7 @@ class Following:
         self._file_name = ""
         self._unsynced_bytes = 0
         self._is_beside = False  # the data set does not go through dbfilename
+        self._loading = 0  # what of State.mode stands for our loading one
         self._heard_at = 0.0  # loop time of the last sign of life, where there is no link to tell it
         self._hurries = 0  # attempts since the last tick that were made at once
         self._down_since_s: int | None = None  # seconds since 1970
@@ -347,6 +348,7 @@ class Following:
         link, self._link = self._link, None
         if link is not None:
             link.end()
+        self._end_loading()
         self._remove_file()
 
     def _fail(self) -> None:
@@ -484,7 +486,27 @@ class Following:
             self._log.warning(f"Opening the temp file needed for MASTER <-> REPLICA synchronization: {error.strerror}")
             self._abandon()
             self.link_state = b"connect"
+            return
         self._unsynced_bytes = 0
+        if self._is_beside:
+            self._begin_loading(link)
+
+    def _begin_loading(self, link: Link) -> None:
+        """Clients hear that a data set is loaded: for one that goes beside the disk from the moment it comes. An
+        earlier state of the same history may be read until it is there."""
+        history = self._replication.history
+        is_earlier = self._replaces_at_once and link.handshake.replication_id == history.id
+        self._end_loading()
+        self._loading = LOADING_BESIDE if is_earlier else LOADING
+        self._state.mode |= self._loading
+
+    def _end_loading(self) -> None:
+        self._state.mode &= ~self._loading
+        self._loading = 0
+
+    @property
+    def _replaces_at_once(self) -> bool:
+        return self._is_beside and self._config["repl-diskless-load"] == "swapdb"
 
     def brought(self, link: Link, data: bytes) -> None:
         file, payload = self._file, link.payload
@@ -526,7 +548,7 @@ class Following:
         try:
             if not self._is_beside:
                 await self._put_in_place()
-            is_good = await self._replace(link.handshake.replication_id)
+            is_good = await self._replace(link)
         except OSError as error:
             self._log.warning(f"Failed trying to write the DB in MASTER <-> REPLICA synchronization: {error.strerror}")
             is_good = False
@@ -562,11 +584,10 @@ class Following:
         self._file_name = self._snapshots.path
         self._disk.sync_dir(self._config["dir"])
 
-    async def _replace(self, id: bytes) -> bool:
-        """`id`: of the history that the data is of. An earlier state of the same may be read meanwhile."""
+    async def _replace(self, link: Link) -> bool:
         state = self._state
         self.replacing()
-        is_swapped = self._is_beside and self._config["repl-diskless-load"] == "swapdb"
+        is_swapped = self._replaces_at_once
         dbs = [Db(db.index, state.keyspace) for db in state.dbs] if is_swapped else state.dbs
         if not is_swapped:
             self._forget()
@@ -575,8 +596,7 @@ class Following:
             self._engine.scripts.functions.flush()
         self._log.notice("MASTER <-> REPLICA sync: Loading DB in memory")
         try:
-            is_beside = is_swapped and id == self._replication.history.id
-            await self._read(dbs, is_swapped, LOADING_BESIDE if is_beside else LOADING)
+            await self._read(link, dbs, is_swapped)
             if is_swapped:
                 self._forget()
                 self._log.notice("MASTER <-> REPLICA sync: Swapping active DB with loaded DB")
@@ -601,14 +621,14 @@ class Following:
         self._replication.primary.drop_replicas()
         self._replication.history.backlog = None
 
-    async def _read(self, dbs: list[Db], is_swapped: bool, mode: int) -> None:
+    async def _read(self, link: Link, dbs: list[Db], is_swapped: bool) -> None:
         state, monotonic = self._state, self._state.clock.monotonic
         file = self._file
         assert file is not None
         if not self._is_beside:
             file.close()
             file = self._disk.open(self._snapshots.path, create=False, read_only=True)
-        state.mode |= mode
+        self._begin_loading(link)
         state.keyspace.own_deadlines = None
         gc.disable()
         try:
@@ -622,7 +642,7 @@ class Following:
             self._db = int(db) % len(dbs) if db.isdigit() else 0
         finally:
             gc.enable()
-            state.mode &= ~mode
+            self._end_loading()
             self._judge()
 
     def _dispose(self) -> None:

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from miniredis.engine import state as state_bits
 from miniredis.engine.call import Call
 from miniredis.engine.observe import Command
 from miniredis.engine.registry import LOADING, STALE, command
 from miniredis.engine.settings import show_percentile
-from miniredis.engine.state import LOADING_BESIDE
 from miniredis.engine.version import VERSION
 from miniredis.keyspace.blocked import Waiter
 from miniredis.persist.aof import OFF, AppendOnly
@@ -221,10 +221,9 @@ def _persistence(call: Call) -> Fields:
     is_saving = children.is_snapshot
     done, total = children.keys_done, children.keys_total
     copied_age_s = int(state.clock.monotonic() - children.copied_at) if children.copied_at else 0
-    is_beside = bool(state.mode & LOADING_BESIDE)
     return {
-        "loading": int(snapshots.loading is not None and not is_beside),
-        "async_loading": int(is_beside),
+        "loading": int(bool(state.mode & state_bits.LOADING)),
+        "async_loading": int(bool(state.mode & state_bits.LOADING_BESIDE)),
         "current_cow_peak": children.copied_peak,
         "current_cow_size": children.copied_bytes,
         "current_cow_size_age": copied_age_s,
@@ -294,19 +293,21 @@ def _loading(loading: Loading, now_s: int) -> Fields:
 
 
 def _stats(call: Call) -> Fields:
+    return {**_traffic(call), **_keys_and_listeners(call), **_replies(call)}
+
+
+def _traffic(call: Call) -> Fields:
     state = call.state
-    stale_percent, time_caps, expiry_us = state.expiry_told()
-    short_ms, present_short_ms = state.engine.memory.short_ms()
-    synchronizations = state.replication.primary.statistics
-    keyspace, observer, rates, traffic = state.keyspace, state.observer, state.rates, state.traffic
+    primary, rates, traffic = state.replication.primary, state.rates, state.traffic
+    synchronizations = primary.statistics
     return {
         "total_connections_received": state.connections_received,
-        "total_commands_processed": observer.calls,
+        "total_commands_processed": state.observer.calls,
         "instantaneous_ops_per_sec": round(rates.per_second("calls")),
         "total_net_input_bytes": traffic.input_bytes,
         "total_net_output_bytes": traffic.output_bytes,
         "total_net_repl_input_bytes": 0,
-        "total_net_repl_output_bytes": synchronizations.sent_bytes + state.replication.primary.fullsync.sent_bytes,
+        "total_net_repl_output_bytes": synchronizations.sent_bytes + primary.fullsync.sent_bytes,
         "instantaneous_input_kbps": f"{rates.per_second('input_bytes') / 1024:.2f}",
         "instantaneous_output_kbps": f"{rates.per_second('output_bytes') / 1024:.2f}",
         "instantaneous_input_repl_kbps": "0.00",
@@ -315,6 +316,15 @@ def _stats(call: Call) -> Fields:
         "sync_full": synchronizations.full,
         "sync_partial_ok": synchronizations.partial_good,
         "sync_partial_err": synchronizations.partial_refused,
+    }
+
+
+def _keys_and_listeners(call: Call) -> Fields:
+    state = call.state
+    keyspace, tracking = state.keyspace, state.engine.tracking
+    stale_percent, time_caps, expiry_us = state.expiry_told()
+    short_ms, present_short_ms = state.engine.memory.short_ms()
+    return {
         "expired_subkeys": keyspace.expired_fields,
         "expired_keys": keyspace.expired_keys,
         "expired_stale_perc": f"{stale_percent:.2f}",
@@ -333,16 +343,23 @@ def _stats(call: Call) -> Fields:
         "latest_fork_usec": state.snapshots.children.fork_us,
         "total_forks": state.snapshots.children.forks,
         "migrate_cached_sockets": state.links_kept(),
-        "slave_expires_tracked_keys": len(state.keyspace.own_deadlines or ()),
+        "slave_expires_tracked_keys": len(keyspace.own_deadlines or ()),
         "active_defrag_hits": 0,
         "active_defrag_misses": 0,
         "active_defrag_key_hits": 0,
         "active_defrag_key_misses": 0,
         "total_active_defrag_time": 0,
         "current_active_defrag_time": 0,
-        "tracking_total_keys": state.engine.tracking.keys,
-        "tracking_total_items": state.engine.tracking.items,
-        "tracking_total_prefixes": state.engine.tracking.prefixes,
+        "tracking_total_keys": tracking.keys,
+        "tracking_total_items": tracking.items,
+        "tracking_total_prefixes": tracking.prefixes,
+    }
+
+
+def _replies(call: Call) -> Fields:
+    state = call.state
+    observer, rates, traffic = state.observer, state.rates, state.traffic
+    return {
         "unexpected_error_replies": 0,
         "total_error_replies": observer.error_replies,
         "dump_payload_sanitizations": state.sanitized_payloads,

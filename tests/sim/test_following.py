@@ -519,3 +519,33 @@ def test_what_clients_write_to_a_replica_ends_in_time() -> None:
         await primary.stop()
 
     run(15, main)
+
+
+def test_a_disk_that_takes_nothing() -> None:
+    """A replica whose disk is full would be stuck, or lose what it has, or say for ever that it loads."""
+
+    async def main(world: SimLoop) -> None:
+        def full_disk(operation: str, path: str) -> None:
+            if "temp-" in path and operation in failing:
+                raise OSError(28, "No space left on device")
+
+        failing: set[str] = set()
+        disk = SimDisk(Random(16), full_disk)
+        await world.create_server(lambda: Harm(full(WHOLE)), "127.0.0.1", PRIMARY)
+        replica = await start(world, REPLICA, "--repl-diskless-load", "swapdb", disk=disk)
+        await ask(REPLICA, "SET old kept")
+        for operation in ("open", "append", "read"):
+            failing.clear()
+            failing.add(operation)
+            await ask(REPLICA, f"REPLICAOF 127.0.0.1 {PRIMARY}")
+            await asyncio.sleep(5)
+            assert replica.following.stream is None, operation
+            assert await ask(REPLICA, "GET old", "REPLICAOF NO ONE") == [b"kept", b"+OK"], operation
+        failing.clear()
+        await ask(REPLICA, f"REPLICAOF 127.0.0.1 {PRIMARY}")
+        await until("the link", lambda: replica.following.stream is not None)
+        assert await ask(REPLICA, "GET old", "GET new") == [b"$-1", b"1"]
+        assert [name for name in disk.list("/") if "temp-" in name] == []
+        await replica.stop()
+
+    run(16, main)
