@@ -28,8 +28,8 @@ from minikafka.config import Settings
 from minikafka.console import declare_metrics, pages
 from minikafka.controller.controller import Controller
 from minikafka.coordinator.runtime import Runtime
+from minikafka.journal import MetadataJournal
 from minikafka.log.config import LogConfig
-from minikafka.log.log import Log, Origin
 from minikafka.log.store import Store
 from minikafka.metadata.configs import Configs
 from minikafka.metadata.image import Delta, Image, MetadataFault
@@ -53,7 +53,7 @@ from protocol.kafka.errors import KafkaError, KafkaStorageError
 from protocol.kafka.framing import Scratch
 from protocol.kafka.messages.brokers import BrokerHeartbeatRequest, BrokerRegistrationRequest, Feature, Listener
 from protocol.kafka.messages.metadata import ControllerEndpoint, ControllerFeature, RegisterControllerRecord
-from protocol.kafka.primitives import Buffer, ProtocolError
+from protocol.kafka.primitives import ProtocolError
 from protocol.net.address import Endpoint
 from protocol.net.connection import Connection, Turn
 from protocol.net.listener import Listener as SocketListener
@@ -75,47 +75,6 @@ FILES_PER_CONNECTION_ROOM = 100_000  # descriptors asked of the system; it gives
 
 class StartError(Exception):
     """The broker cannot start; the text is one clear line."""
-
-
-class MetadataJournal:
-    """The metadata log as the quorum wants it."""
-
-    def __init__(self, opened: Log, clock: Clock) -> None:
-        self.log = opened
-        self.clock = clock
-
-    @property
-    def start_offset(self) -> int:
-        return self.log.log_start_offset
-
-    @property
-    def end_offset(self) -> int:
-        return self.log.log_end_offset
-
-    @property
-    def size(self) -> int:
-        return self.log.size
-
-    def append(self, batch: bytes, epoch: int) -> None:
-        self.log.append(batch, leader_epoch=epoch, now_ms=self.clock.wall_ms(), origin=Origin.RAFT)
-
-    async def read(self, offset: int, max_bytes: int) -> Buffer:
-        found = self.log.read(offset, max_bytes, up_to=self.log.log_end_offset)
-        if isinstance(found, asyncio.Future):
-            found = await found
-        return found.records
-
-    def sync(self) -> None:
-        self.log.sync()
-        self.log.advance_high_watermark(self.log.log_end_offset)
-
-    def sync_soon(self) -> asyncio.Future[int]:
-        return self.log.sync_soon()
-
-    def delete_before(self, offset: int) -> None:
-        self.log.advance_high_watermark(offset)
-        self.log.delete_before(offset)
-        self.log.enforce_retention(self.clock.wall_ms())
 
 
 class Broker:
