@@ -47,6 +47,7 @@ from protocol.kafka.messages.topics import (
     MetadataResponseTopic,
 )
 from protocol.kafka.schema import NO_UUID, each
+from protocol.ops.slices import begun
 
 OFFSETS_TOPIC = "__consumer_offsets"
 TRANSACTIONS_TOPIC = "__transaction_state"
@@ -56,6 +57,7 @@ INTERNAL = frozenset((OFFSETS_TOPIC, TRANSACTIONS_TOPIC, SHARE_TOPIC))
 NOT_ASKED = -(1 << 31)  # authorised operations nobody asked for
 FIRST_WITH_DELETION_DISABLED = 3  # DeleteTopics version
 TOPICS_A_STEP = 64  # looked at before others may have their turn
+TOPICS_A_SLICE = 4096  # of which only the name and the rights are looked at, likewise
 MAX_BEGUN = 100  # topics one Metadata request may have created; each takes part of a millisecond
 TOPIC_OPERATIONS = (
     Operation.READ,
@@ -416,15 +418,23 @@ def _repeated(names: Iterable[Name]) -> dict[Name, None]:
 
 
 @api(CreatePartitionsRequest, 0, 3, at=CONTROLLER)
-def create_partitions(broker: Context, request: CreatePartitionsRequest) -> Future[CreatePartitionsResponse]:
+def create_partitions(broker: Context, request: CreatePartitionsRequest) -> Any:
     """More partitions for topics that are there."""
+    return begun(_growing(broker, request))
+
+
+def _growing(
+    broker: Context, request: CreatePartitionsRequest
+) -> Generator[None, None, Future[CreatePartitionsResponse]]:
     twice = _repeated(one.name for one in request.topics)
     refused = [
         CreatePartitionsTopicResult(name=name, error_code=InvalidRequest.code, error_message="Duplicate topic name.")
         for name in twice
     ]
     wanted = []
-    for one in request.topics:
+    for at, one in enumerate(request.topics):
+        if at % TOPICS_A_SLICE == TOPICS_A_SLICE - 1:
+            yield
         if one.name in twice:
             continue
         if broker.may(Operation.ALTER, Resource.TOPIC, one.name):
