@@ -20,6 +20,7 @@ from protocol.resp.values import Failure
 
 if TYPE_CHECKING:
     from miniredis.engine.execute import Engine
+    from miniredis.engine.observe import Command
 
 
 class Replay:
@@ -58,12 +59,43 @@ class Replay:
         """What was begun with MULTI is not to be."""
         self._engine.transactions.discard(self._client)
 
-    def begin(self) -> None:
-        """Other commands come: what time it is."""
-        self._call.now = self._engine.begin_unit()
+    def run(self, commands: list[tuple[list[bytes], int]], valid: int) -> int:
+        """Run commands, each with where it ends: where the last whole unit ended, `valid` if none did. Raises what
+        `unknown` makes."""
+        engine, call, client = self._engine, self._call, self._client
+        state, keyspace, table = engine.state, engine.keyspace, engine.commands
+        call.now = engine.begin_unit()
+        for argv, end in commands:
+            command = table.get(argv[0])
+            if (
+                command is None
+                or not command.is_of_data
+                or client.mode & IN_MULTI
+                or not command.low <= len(argv) <= command.high
+            ):
+                self._step(argv)
+                if not client.mode & IN_MULTI:
+                    valid = end
+                continue
+            call.argv = argv
+            db = call.db
+            try:
+                reply = command.run(call)
+            except Failure as failure:
+                failure.__traceback__ = failure.__context__ = None  # see plain.py
+                reply = failure
+            if keyspace.pending or call.effects is not None:
+                engine.conclude(call, command)
+            elif db.dirty:
+                state.dirty += db.dirty
+                db.dirty = 0
+            if type(reply) is Failure:
+                self._tell_failed(command, reply)
+            valid = end
+        return valid
 
-    def run(self, argv: list[bytes]) -> None:
-        """Raises what `unknown` makes."""
+    def _step(self, argv: list[bytes]) -> None:
+        """One command that is not plain: of a transaction, of many names, not about data, or none."""
         engine, call, client = self._engine, self._call, self._client
         command = engine.lookup(argv)
         if command is None or (command.subcommands and len(argv) > 1):
@@ -79,15 +111,16 @@ class Replay:
         except Failure as failure:
             failure.__traceback__ = failure.__context__ = None  # see plain.py
             reply = failure
-        db = call.db
-        if engine.keyspace.pending or call.effects is not None or db.dirty:
-            call.argv = argv
-            engine.conclude(call, command)
+        call.argv = argv
+        engine.conclude(call, command)
         call.deny_blocking = True
         for failed in reply if type(reply) is list else (reply,):
             if type(failed) is Failure:
-                self._warn(
-                    "== CRITICAL == This server is sending an error to its AOF-loading-client: "
-                    f"'{failed.text.decode('utf-8', 'backslashreplace')}' after processing the command "
-                    f"'{command.spec.name.decode()}'"
-                )
+                self._tell_failed(command, failed)
+
+    def _tell_failed(self, command: Command, failure: Failure) -> None:
+        self._warn(
+            "== CRITICAL == This server is sending an error to its AOF-loading-client: "
+            f"'{failure.text.decode('utf-8', 'backslashreplace')}' after processing the command "
+            f"'{command.spec.name.decode()}'"
+        )

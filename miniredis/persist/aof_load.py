@@ -33,11 +33,8 @@ class Replay(Protocol):
 
     @property
     def is_amid_transaction(self) -> bool: ...
-    def run(self, argv: list[bytes]) -> None:
-        """Raises Unknown."""
-
-    def begin(self) -> None:
-        """Other commands come: time is looked at."""
+    def run(self, commands: list[tuple[list[bytes], int]], valid: int) -> int:
+        """Where the last whole unit ended, `valid` before any. Raises Unknown."""
 
     def abandon(self) -> None:
         """What was begun with MULTI is not to be."""
@@ -139,11 +136,7 @@ class Loader:
         valid = start  # where the last whole unit ended
         try:
             for commands in CommandReader(file, start):
-                replay.begin()
-                for argv, end in commands:
-                    replay.run(argv)
-                    if not replay.is_amid_transaction:
-                        valid = end
+                valid = replay.run(commands, valid)
                 progress.position = before + commands[-1][1]
                 yield
             if not replay.is_amid_transaction:

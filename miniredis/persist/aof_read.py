@@ -86,7 +86,15 @@ class CommandReader:
             while at < len(data):
                 count = counts.get(pieces[place])
                 end = place + 1 + 2 * count if count is not None else 0
-                if count is not None and end <= last:
+                if count == 3 and end <= last:  # most of them: without a loop
+                    _, a, verb, b, key, c, value = pieces[place:end]
+                    x, y, z = len(verb), len(key), len(value)
+                    if x < small and y < small and z < small and sizes[x] == a and sizes[y] == b and sizes[z] == c:
+                        at += x + y + z + len(a) + len(b) + len(c) + 16
+                        append(([verb, key, value], base + at))
+                        place = end
+                        continue
+                elif count is not None and end <= last:
                     argv = pieces[place + 2 : end : 2]
                     end_at = at + len(pieces[place]) + 2
                     for word, line in zip(argv, pieces[place + 1 : end : 2], strict=True):
