@@ -480,7 +480,11 @@ def _alike(pieces: list[bytes], commands: list[list[bytes]]) -> int:
     lines = pieces[:final]
     del lines[::step]
     words = lines[1::2]
-    if list(map(_SIZE_OF.get, map(len, words))) != lines[::2]:
+    sizes = _SIZES
+    try:
+        if [sizes[len(word)] for word in words] != lines[::2]:
+            return 0
+    except IndexError:  # a word longer than those that are looked up
         return 0
     commands += map(list, zip(*[iter(words)] * count, strict=True))
     return final
