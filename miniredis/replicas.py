@@ -1,6 +1,6 @@
 """The wiring of the primary's side: replicas of this server, their snapshots, their time.
 
-    chore()   at every tick; once a second what is due by the second
+chore()   at every tick; once a second what is due by the second
 """
 
 from __future__ import annotations

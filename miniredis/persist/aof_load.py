@@ -110,9 +110,7 @@ class Loader:
                 start = self._snapshots.position
             yield from self._run(file, name, start, is_last=is_last)
         except OSError as error:
-            raise CannotLoad(
-                f"Unrecoverable error reading the append only file {name}: {error.strerror}"
-            ) from None
+            raise CannotLoad(f"Unrecoverable error reading the append only file {name}: {error.strerror}") from None
         finally:
             file.close()
 

@@ -46,9 +46,7 @@ class CommandReader:
     Each command comes with where it ends; `offset` is where the last of the last list did. With `stamps` an annotation
     is a command of one word."""
 
-    def __init__(
-        self, file: File, start: int = 0, window_bytes: int = WINDOW_BYTES, *, stamps: bool = False
-    ) -> None:
+    def __init__(self, file: File, start: int = 0, window_bytes: int = WINDOW_BYTES, *, stamps: bool = False) -> None:
         self._file = file
         self._window = window_bytes
         self._stamps = stamps

@@ -48,9 +48,7 @@ _SEQUENCE_MASK: Final = (1 << _SEQUENCE_BITS) - 1
 class CommandWriter:
     """Writes to `file`; `at_key` is called with how many keys there were, after so many. Raises OSError."""
 
-    def __init__(
-        self, file: File, at_key: Callable[[int], None], keys_a_report: int, *, is_synced_often: bool
-    ) -> None:
+    def __init__(self, file: File, at_key: Callable[[int], None], keys_a_report: int, *, is_synced_often: bool) -> None:
         self._file = file
         self._at_key = at_key
         self._keys_a_report = keys_a_report

@@ -1,9 +1,9 @@
 """One of our replicas as we know it: what it said of itself, how far it is, what it still has to get.
 
-    WAIT_START ──► WAIT_END ──────────────────────────► ONLINE      sent while it is made
-        │             └────────► SEND_BULK ───────────────┘         from a file
-        │  a snapshot is still to be begun;  it is being made;  its file is being sent;  the stream follows
-        └──────────────────────────────────────────────► ONLINE     a partial synchronization
+WAIT_START ──► WAIT_END ──────────────────────────► ONLINE      sent while it is made
+    │             └────────► SEND_BULK ───────────────┘         from a file
+    │  a snapshot is still to be begun;  it is being made;  its file is being sent;  the stream follows
+    └──────────────────────────────────────────────► ONLINE     a partial synchronization
 """
 
 from __future__ import annotations

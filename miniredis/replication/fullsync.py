@@ -136,11 +136,7 @@ class FullSync:
         settings = self._settings()
         longest = self._monotonic() - min(each.waits_since for each in waiting)
         most = settings.repl_diskless_sync_max_replicas
-        if (
-            not settings.repl_diskless_sync
-            or 0 < most <= len(waiting)
-            or longest >= settings.repl_diskless_sync_delay
-        ):
+        if not settings.repl_diskless_sync or 0 < most <= len(waiting) or longest >= settings.repl_diskless_sync_delay:
             self._begin(waiting)
 
     def _begin(self, waiting: list[Follower]) -> None:

@@ -297,9 +297,7 @@ class Primary:
 
     def _online(self, follower: Follower) -> None:
         if follower.is_rdb_only:
-            self._log.notice(
-                f"RDB transfer completed, rdb only replica ({follower.name}) should be disconnected asap"
-            )
+            self._log.notice(f"RDB transfer completed, rdb only replica ({follower.name}) should be disconnected asap")
             follower.link.close_when_sent()
             self._leave_alone(follower)
             return

@@ -131,8 +131,11 @@ def test_what_does_not_go_together_is_refused() -> None:
         ("ON BCAST OPTIN", b"-ERR OPTIN and OPTOUT are not compatible with BCAST\r\n"),
         ("ON OPTIN OPTOUT", b"-ERR You can't specify both OPTIN mode and OPTOUT mode\r\n"),
         ("ON REDIRECT 12345", b"-ERR The client ID you want redirect to does not exist\r\n"),
-        ("ON BCAST PREFIX ab PREFIX a", b"-ERR Prefix 'ab' overlaps with another provided prefix 'a'. Prefixes for a "
-         b"single client must not overlap.\r\n"),
+        (
+            "ON BCAST PREFIX ab PREFIX a",
+            b"-ERR Prefix 'ab' overlaps with another provided prefix 'a'. Prefixes for a "
+            b"single client must not overlap.\r\n",
+        ),
         ("MAYBE", b"-ERR syntax error\r\n"),
     ):
         assert world.send(f"CLIENT TRACKING {options}") == reason
