@@ -4,19 +4,17 @@
                       ▲                           │ +CONTINUE ────────────▲  │
                       └───────── whatever fails ──┴──────────────────────────┘
 
-    a payload      ──► temp-<seconds>.<pid>.rdb ──► fsync ──► dbfilename ──► old data goes ──► read, a slice at a time
-    swapdb                                    └──► read beside the old data ──► exchanged
+How a data set comes is `incoming`, how the stream is run `engine/upstream`.
 
 Laws:
-1. The old data stays, and is served, until the new file is whole. What was read only half is served to nobody.
-2. `history` holds what has been applied, to the byte: with that a lost link is taken up again where it broke.
-3. Nothing here waits: a load gives way to others, who are told that it loads.
+1. `history` holds what has been applied, to the byte: with that a lost link is taken up again where it broke.
+2. Whatever comes to nothing is tried again, a few times at once, then once a second.
+3. Nothing here waits.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -24,7 +22,6 @@ from miniredis.engine.call import Origin
 from miniredis.engine.journal import TO_REPLICAS
 from miniredis.engine.state import (
     LOADING,
-    LOADING_BESIDE,
     PAUSED_ALL,
     PAUSED_WRITES,
     READ_ONLY_REPLICA,
@@ -32,8 +29,8 @@ from miniredis.engine.state import (
     State,
 )
 from miniredis.engine.upstream import Upstream
-from miniredis.keyspace.db import EXPIRES, HIDES, Db
-from miniredis.persist.snapshots import CannotLoad
+from miniredis.incoming import Incoming
+from miniredis.keyspace.db import EXPIRES, HIDES
 from miniredis.replication.handshake import Handshake, Introduction, Position, Verdict
 from miniredis.replication.link import Link, Phase
 from protocol.net.dialer import dial
@@ -46,7 +43,7 @@ if TYPE_CHECKING:
     from miniredis.persist.snapshots import Snapshots
     from miniredis.replication.hub import Replication
     from miniredis.replication.payload import Payload
-    from protocol.disk.files import Disk, File
+    from protocol.disk.files import Disk
     from protocol.net.connection import Connection, Turn
     from protocol.ops.logs import Logger
     from protocol.ops.process import Process
@@ -58,12 +55,6 @@ OWN_A_TICK: Final = 1000
 # Of one command or transaction of a primary, unless client-query-buffer-limit allows clients more. It is no client: its
 # own limit of what a value may have can be higher than ours.
 STREAM_MOST_BYTES: Final = 1 << 30
-# Bytes of a payload that are written before the medium is asked to have them.
-SYNC_EVERY_BYTES: Final = 8 * 1024 * 1024
-# A load gives way to others after so long.
-LOAD_SLICE_S: Final = 0.02
-
-_DONE: Final = "MASTER <-> REPLICA sync: Finished with success"
 
 
 class Following:
@@ -88,9 +79,10 @@ class Following:
         self._config = config
         self._replication = replication
         self._snapshots = snapshots
-        self._disk = disk
-        self._process = process
         self._log = log
+        self._incoming = Incoming(
+            loop, engine, config, replication.history, snapshots, self._forget, disk=disk, process=process, log=log
+        )
         self._link: Link | None = None
         self._task: asyncio.Task[None] | None = None  # dials, or loads
         self._timer: asyncio.TimerHandle | None = None
@@ -98,11 +90,6 @@ class Following:
         self._db = 0  # in which the stream was
         self._is_placed = False  # in a history, by the file of before
         self._takes_over = False
-        self._file: File | None = None
-        self._file_name = ""
-        self._unsynced_bytes = 0
-        self._is_beside = False  # the data set does not go through dbfilename
-        self._loading = 0  # what of State.mode stands for our loading one
         self._heard_at = 0.0  # loop time of the last sign of life, where there is no link to tell it
         self._hurries = 0  # attempts since the last tick that were made at once
         self._down_since_s: int | None = None  # seconds since 1970
@@ -348,8 +335,7 @@ class Following:
         link, self._link = self._link, None
         if link is not None:
             link.end()
-        self._end_loading()
-        self._remove_file()
+        self._incoming.abandon()
 
     def _fail(self) -> None:
         """An attempt came to nothing: try again."""
@@ -472,88 +458,25 @@ class Following:
     # ── a data set ─────────────────────────────────────────────────────────────────────────────────────
 
     def announced(self, link: Link, payload: Payload) -> None:
-        mode = self._config["repl-diskless-load"]
-        is_empty = not any(len(db) for db in self._state.dbs)
-        self._is_beside = mode == "swapdb" or (mode == "on-empty-db" and is_empty)
-        way = "to parser" if self._is_beside else "to disk"
-        what = "streamed RDB from master with EOF" if payload.mark else f"{payload.size} bytes from master"
-        self._log.notice(f"MASTER <-> REPLICA sync: receiving {what} {way}")
-        self._file_name = f"{self._config['dir']}/temp-{self._now_s()}.{self._process.pid()}.rdb"
-        try:
-            self._file = self._disk.open(self._file_name)
-            self._file.truncate(0)
-        except OSError as error:
-            self._log.warning(f"Opening the temp file needed for MASTER <-> REPLICA synchronization: {error.strerror}")
+        if not self._incoming.begin(payload, link.handshake.replication_id):
             self._abandon()
-            self.link_state = b"connect"
-            return
-        self._unsynced_bytes = 0
-        if self._is_beside:
-            self._begin_loading(link)
-
-    def _begin_loading(self, link: Link) -> None:
-        """Clients hear that a data set is loaded: for one that goes beside the disk from the moment it comes. An
-        earlier state of the same history may be read until it is there."""
-        history = self._replication.history
-        is_earlier = self._replaces_at_once and link.handshake.replication_id == history.id
-        self._end_loading()
-        self._loading = LOADING_BESIDE if is_earlier else LOADING
-        self._state.mode |= self._loading
-
-    def _end_loading(self) -> None:
-        self._state.mode &= ~self._loading
-        self._loading = 0
-
-    @property
-    def _replaces_at_once(self) -> bool:
-        return self._is_beside and self._config["repl-diskless-load"] == "swapdb"
+            self.link_state = b"connect"  # with the next tick
 
     def brought(self, link: Link, data: bytes) -> None:
-        file, payload = self._file, link.payload
-        assert file is not None
-        assert payload is not None
-        try:
-            if data:
-                file.append(data)
-        except OSError as error:
-            self._log.warning(
-                "Write error or short write writing to the DB dump file needed for MASTER <-> REPLICA "
-                f"synchronization: {error.strerror}"
-            )
+        assert link.payload is not None
+        if not self._incoming.take(data):
             self._fail()
-            return
-        self._unsynced_bytes += len(data)
-        if payload.is_complete:
+        elif link.payload.is_complete:
             self._begin(self._take_over(link))
-        elif self._unsynced_bytes >= SYNC_EVERY_BYTES and not self._is_beside:
-            self._unsynced_bytes = 0
-            self._disk.async_sync(file, self._loop).add_done_callback(_look_at)  # the last sync tells of what failed
-
-    def _remove_file(self) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            if not file.closed:
-                file.close()
-            self._unlink(self._file_name)
-
-    def _unlink(self, name: str) -> None:
-        try:
-            self._disk.remove(name)
-        except OSError as error:
-            self._log.debug(f"{name}: {error.strerror}")
 
     async def _take_over(self, link: Link) -> None:
         """The payload is whole: its data takes the place of ours, and the stream begins."""
         assert link.payload is not None
-        try:
-            if not self._is_beside:
-                await self._put_in_place()
-            is_good = await self._replace(link)
-        except OSError as error:
-            self._log.warning(f"Failed trying to write the DB in MASTER <-> REPLICA synchronization: {error.strerror}")
-            is_good = False
+        self.replacing()
+        db = await self._incoming.replace()
         self._task = None
-        if not is_good:
+        self._judge()
+        if db is None:
             self._fail()
             return
         handshake, history = link.handshake, self._replication.history
@@ -564,7 +487,8 @@ class Following:
             history.begin()
         if history.backlog is None:
             history.keep(self._config["repl-backlog-size"])
-        self._log.notice(_DONE)
+        self._db = db
+        self._log.notice("MASTER <-> REPLICA sync: Finished with success")
         self.replaced()
         if link.phase is Phase.ENDED:
             self._link = None
@@ -574,45 +498,6 @@ class Following:
         else:
             self._attach(link, counts=counts, is_awaited=bool(link.payload.mark))
 
-    async def _put_in_place(self) -> None:
-        """The file becomes the one this server would load at its next start."""
-        file = self._file
-        assert file is not None
-        await self._disk.async_sync(file, self._loop)
-        self._snapshots.end_child()
-        self._disk.rename(self._file_name, self._snapshots.path)
-        self._file_name = self._snapshots.path
-        self._disk.sync_dir(self._config["dir"])
-
-    async def _replace(self, link: Link) -> bool:
-        state = self._state
-        self.replacing()
-        is_swapped = self._replaces_at_once
-        dbs = [Db(db.index, state.keyspace) for db in state.dbs] if is_swapped else state.dbs
-        if not is_swapped:
-            self._forget()
-            self._log.notice("MASTER <-> REPLICA sync: Flushing old data")
-            self._clear(state.dbs)
-            self._engine.scripts.functions.flush()
-        self._log.notice("MASTER <-> REPLICA sync: Loading DB in memory")
-        try:
-            await self._read(link, dbs, is_swapped)
-            if is_swapped:
-                self._forget()
-                self._log.notice("MASTER <-> REPLICA sync: Swapping active DB with loaded DB")
-                self._swap(dbs)
-        except CannotLoad as error:
-            source = "socket" if self._is_beside else "disk"
-            self._log.warning(str(error))
-            self._log.warning(f"Failed trying to load the MASTER synchronization DB from {source}, check server logs.")
-            self._clear(dbs)
-            return False
-        finally:
-            self._dispose()
-        if self._is_beside:
-            state.dirty += 1
-        return True
-
     def _forget(self) -> None:
         """It is another history from here on: for us, and for those who follow us."""
         if self._knows_position:
@@ -620,63 +505,6 @@ class Following:
         self._knows_position = False
         self._replication.primary.drop_replicas()
         self._replication.history.backlog = None
-
-    async def _read(self, link: Link, dbs: list[Db], is_swapped: bool) -> None:
-        state, monotonic = self._state, self._state.clock.monotonic
-        file = self._file
-        assert file is not None
-        if not self._is_beside:
-            file.close()
-            file = self._disk.open(self._snapshots.path, create=False, read_only=True)
-        self._begin_loading(link)
-        state.keyspace.own_deadlines = None
-        gc.disable()
-        try:
-            until = monotonic() + LOAD_SLICE_S
-            now = self._engine.begin_unit()
-            for _ in self._snapshots.read(file, dbs, leaves_libraries=is_swapped, now_ms=now):
-                if monotonic() >= until:
-                    await asyncio.sleep(0)
-                    until = monotonic() + LOAD_SLICE_S
-            db = self._snapshots.aux.get(b"repl-stream-db", b"")
-            self._db = int(db) % len(dbs) if db.isdigit() else 0
-        finally:
-            gc.enable()
-            self._end_loading()
-            self._judge()
-
-    def _dispose(self) -> None:
-        """The file has been read."""
-        config = self._config
-        is_kept = config["save"] or config["appendonly"] or not config["rdb-del-sync-files"]
-        if not self._is_beside and is_kept:
-            if self._file is not None and not self._file.closed:
-                self._file.close()
-            self._file = None
-            return
-        if not self._is_beside:
-            self._log.notice("Removing the RDB file obtained from the master. This replica has persistence disabled")
-        self._remove_file()
-
-    def _clear(self, dbs: list[Db]) -> None:
-        self._engine.begin_unit()
-        for db in dbs:
-            db.clear(is_told=self._config["replica-lazy-flush"])
-            db.dirty = 0
-        self._engine.end_unit()
-
-    def _swap(self, loaded: list[Db]) -> None:
-        """The loaded databases become ours. Raises CannotLoad where the functions cannot be had, with nothing left."""
-        state, functions = self._state, self._engine.scripts.functions
-        self._engine.begin_unit()
-        for db, new in zip(state.dbs, loaded, strict=True):
-            state.watches.swapping(db, new)
-            db.swap(new)
-        self._engine.end_unit()
-        self._clear(loaded)
-        functions.flush()
-        for code in self._snapshots.libraries:
-            functions.load(code)
 
     # ── what others are told ───────────────────────────────────────────────────────────────────────────
 
@@ -733,11 +561,6 @@ class Following:
             "master_sync_perc": f"{done / total * 100 if total > 0 else 0:.2f}",
             "master_sync_last_io_seconds_ago": int(now - link.last_heard_at) if link is not None else 0,
         }
-
-
-def _look_at(sync: asyncio.Future[None]) -> None:
-    if not sync.cancelled():
-        sync.exception()
 
 
 def _why(error: Exception) -> str:
