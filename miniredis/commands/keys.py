@@ -412,6 +412,9 @@ def object_refcount(call: Call) -> Reply:
     value = call.db.peek(call.argv[2])
     if value is None:
         return None
+    settings = call.settings
+    if settings.maxmemory and settings.maxmemory_policy.endswith(("lru", "lfu")):
+        return 1  # then Redis keeps an object for each, with its own access clock
     return reference_count(value)
 
 

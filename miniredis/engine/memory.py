@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from miniredis.engine.client import NO_EVICT, PRIMARY, REPLICA, Client
+from miniredis.engine.client import CLOSING, NO_EVICT, PRIMARY, REPLICA, Client
 from miniredis.engine.state import BUSY_SCRIPT, LOADING, OUT_OF_MEMORY, PAUSED_ALL, PAUSED_WRITES
 from miniredis.keyspace.counting import CLIENT_BYTES, DB_BYTES, DEADLINE_BYTES, NO_LIMIT
 from miniredis.keyspace.evict import ENOUGH, HELPLESS, POLICIES, UNFINISHED, Evictor, patience_s
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 # often: after so many times what it took.
 BUFFERS_FRESH_S: Final = 0.01
 BUFFERS_PATIENCE: Final = 100
+# An answer on its way is not counted up to here, or a long one, INFO's say, would leave less room for data for a moment.
+PASSING_BYTES: Final = 16 * 1024
 
 
 class Memory:
@@ -61,7 +63,8 @@ class Memory:
 
     def client_bytes(self) -> int:
         """Of clients, with what they sent or are sent, and is not yet worked on or taken."""
-        return sum([_bytes_of(each) for each in self._state.clients.values() if not each.mode & REPLICA])
+        clients = self._state.clients.values()
+        return sum([_bytes_of(each) for each in clients if not each.mode & (REPLICA | CLOSING)])
 
     def stream_bytes(self) -> tuple[int, int]:
         """Of the effect stream: what is kept as a backlog, and what beyond it is still to go to replicas. The second is
@@ -125,11 +128,11 @@ class Memory:
         most = settings.maxmemory_clients
         if most < 0:
             most = settings.maxmemory * -most // 100
-        if most <= 0 or self.client_bytes() <= most:
+        used = self.client_bytes()
+        if most <= 0 or used <= most:
             return
-        clients = [each for each in self._state.clients.values() if not each.mode & (NO_EVICT | REPLICA | PRIMARY)]
-        clients.sort(key=_bytes_of)
-        used = sum(map(_bytes_of, clients))
+        spared = NO_EVICT | REPLICA | PRIMARY | CLOSING
+        clients = sorted([each for each in self._state.clients.values() if not each.mode & spared], key=_bytes_of)
         while clients and used > most:
             client = clients.pop()
             used -= _bytes_of(client)
@@ -195,4 +198,5 @@ class Memory:
 
 
 def _bytes_of(client: Client) -> int:
-    return client.pending_bytes + client.buffered_bytes + client.argument_bytes + CLIENT_BYTES
+    waiting = max(0, client.pending_bytes - PASSING_BYTES)
+    return waiting + client.buffered_bytes + client.argument_bytes + CLIENT_BYTES
