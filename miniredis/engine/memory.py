@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # often: after so many times what it took.
 BUFFERS_FRESH_S: Final = 0.01
 BUFFERS_PATIENCE: Final = 100
-# An answer on its way is not counted up to here, or a long one, INFO's say, would leave less room for data for a moment.
+# An answer on its way is not counted up to here, or INFO's would leave less room for data for a moment.
 PASSING_BYTES: Final = 16 * 1024
 
 
