@@ -78,7 +78,7 @@ def memory_stats(call: Call) -> Reply:
     found: dict[Reply, Reply] = {
         b"peak.allocated": peak, b"total.allocated": used, b"startup.allocated": memory.startup_bytes(),
         b"replication.backlog": 0, b"clients.slaves": 0, b"clients.normal": buffers, b"cluster.links": 0,
-        b"aof.buffer": 0, b"lua.caches": kept, b"functions.caches": functions,
+        b"aof.buffer": call.state.appending.file.waiting_bytes, b"lua.caches": kept, b"functions.caches": functions,
     }  # fmt: skip
     for db in dbs:
         found[b"db.%d" % db.index] = _tables(db)

@@ -17,6 +17,7 @@ Law 2: a rewrite that fails changes nothing that is loaded.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from typing import Final, Protocol
 
@@ -318,6 +319,8 @@ class AppendOnly:
     def _begin_increment(self) -> None:
         """Effects go to a file of their own from here on. Raises OSError, with all as before."""
         self.file.leave()
+        if self.file.waiting_bytes:  # it is in the new base, and may not be in what comes after that too
+            raise OSError(errno.EIO, f"the one before cannot be written: {self.file.error}")
         if self.state == WAITS:
             manifest, name = None, self._temporary_increment
         else:

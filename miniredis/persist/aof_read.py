@@ -16,7 +16,7 @@ from typing import Final
 
 from protocol.disk.files import File
 
-WINDOW_BYTES: Final = 1 << 20
+WINDOW_BYTES: Final = 1 << 18
 # Of a line, its end included: an annotation, a count, a length.
 MAX_LINE_BYTES: Final = 1024
 MAX_WORDS: Final = 2**31 - 1
