@@ -98,8 +98,9 @@ def test_the_part_of_the_primary_changes_hands(stack: ExitStack, kinds: tuple[st
     for link in links[1:]:
         follow(link, old.port)
     traffic.send(WRITES)
-    for link in links[1:]:
-        same_place(links[0], link)
+    # What the old primary still does after that nobody else knows of: no key may end, and it may say no PING.
+    links[0].command("CONFIG", "SET", "repl-ping-replica-period", "3600")
+    same_data(links[0], links[1], links[2])
     assert links[1].command("REPLICAOF", "NO", "ONE") == b"+OK\r\n"
     follow(links[2], new.port)
     follow(links[0], new.port)
