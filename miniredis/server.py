@@ -8,7 +8,7 @@
     appending.py         the append-only file
     replicas.py          who follows this server
     following.py         whom this server follows
-    replicas.py          who follows this server
+    incoming.py          how the data of whom it follows comes in
 
 Law: everything from outside comes in as an argument – loop, disk, clock, chance, process – so that a simulation can run
 this server unmodified.
