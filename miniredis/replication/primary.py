@@ -31,6 +31,7 @@ PIECE_BYTES: Final = 64 * 1024
 SLACK_BYTES: Final = 16 * 1024
 
 PING: Final = encode_command([b"ping"])
+SELECT: Final = b"*2\r\n$6\r\nSELECT\r\n"
 GETACK: Final = encode_command([b"REPLCONF", b"GETACK", b"*"])
 
 
@@ -126,6 +127,8 @@ class Primary:
         self._judge()
 
     def feed(self, data: bytes) -> None:
+        if self.history.backlog is None and data.startswith(SELECT):
+            return  # of effects that are only counted it is none
         self.history.append(data)
         if not self._is_fed:
             self._is_fed = True
