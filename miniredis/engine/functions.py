@@ -15,6 +15,7 @@ Laws:
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import TYPE_CHECKING, Any, Final
 
 from miniredis.engine.version import VERSION
@@ -122,7 +123,7 @@ class Libraries:
         """Raises Failure, with nothing changed."""
         library = self._created(code, self.by_name if not replace else {})
         old = self.by_name.get(library.name)
-        _look_for_twins(library, self._without([old] if old is not None else []))
+        _look_for_twins(library, self.functions, _names([old] if old is not None else []))
         self._unlink([old] if old is not None else [])
         self._link(library)
         return library
@@ -166,9 +167,9 @@ class Libraries:
             replaced = [self.by_name[name] for name in restored if name in self.by_name]
             if replaced and policy == b"APPEND":
                 raise Failure(b"ERR Library %b already exists" % replaced[0].name)
-            others = self._without(replaced)
+            gone = _names(replaced)
             for library in restored.values():
-                _look_for_twins(library, others)
+                _look_for_twins(library, self.functions, gone)
         self._unlink(replaced)
         for library in restored.values():
             self._link(library)
@@ -216,11 +217,6 @@ class Libraries:
             library.functions[registered.name] = Function(library, registered, only_line)
         return library
 
-    def _without(self, libraries: list[Library]) -> set[bytes]:
-        """The names in use once these libraries are gone, in lower case."""
-        gone = {name.lower() for library in libraries for name in library.functions}
-        return self.functions.keys() - gone
-
     def _unlink(self, libraries: list[Library]) -> None:
         for library in libraries:
             del self.by_name[library.name]
@@ -233,9 +229,15 @@ class Libraries:
             self.functions.setdefault(name.lower(), function)
 
 
-def _look_for_twins(library: Library, taken: set[bytes]) -> None:
+def _names(libraries: list[Library]) -> set[bytes]:
+    """Of all their functions, in lower case."""
+    return {name.lower() for library in libraries for name in library.functions}
+
+
+def _look_for_twins(library: Library, taken: Container[bytes], gone: Container[bytes] = ()) -> None:
+    """Raises Failure where one of its functions is called as another one of those taken and not gone."""
     for name in library.functions:
-        if name.lower() in taken:
+        if name.lower() in taken and name.lower() not in gone:
             raise Failure(b"ERR Function %b already exists" % name)
 
 
