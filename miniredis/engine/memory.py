@@ -72,6 +72,8 @@ class Memory:
         backlog = self._state.history.backlog
         if backlog is None:
             return 0, 0
+        if not self._state.replication.primary.followers:
+            return len(backlog), 0
         return min(len(backlog), backlog.size_bytes), max(len(backlog) - backlog.size_bytes, 0)
 
     def script_bytes(self) -> int:

@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol
 
 from miniredis.replication import fullsync
 from miniredis.replication.acknowledgements import Acknowledgements
+from miniredis.replication.backlog import Backlog
 from miniredis.replication.follower import Follower, Link, Phase
 from miniredis.replication.fullsync import FullSync, Source
 from miniredis.replication.history import NO_ID, History
@@ -159,15 +160,20 @@ class Primary:
         backlog = self.history.backlog
         if backlog is None:
             return
-        wanted = backlog.end
         for follower in list(self.followers.values()):
             if follower.phase == Phase.ONLINE and not follower.awaits_ack:
                 self._send(follower)
             if follower.phase >= Phase.WAIT_END and not follower.is_rdb_only:
-                wanted = min(wanted, follower.position)
                 self._check_lag(follower)
         if len(backlog) > backlog.size_bytes + SLACK_BYTES:
-            backlog.trim(wanted)
+            self._trim(backlog)
+
+    def _trim(self, backlog: Backlog) -> None:
+        """Give up what nobody needs any more."""
+        positions = [
+            each.position for each in self.followers.values() if each.phase >= Phase.WAIT_END and not each.is_rdb_only
+        ]
+        backlog.trim(min(positions, default=backlog.end))
 
     def _send(self, follower: Follower) -> None:
         """As much of what it lacks as its connection takes now."""
@@ -337,6 +343,8 @@ class Primary:
             return
         self.fullsync.leave(follower)
         self._log.notice(f"Connection with replica {follower.name} lost.")
+        if self.history.backlog is not None:
+            self._trim(self.history.backlog)
         if not self.followers:
             self._alone_since = self._monotonic()
         self._judge()
