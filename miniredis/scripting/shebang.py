@@ -81,7 +81,7 @@ def read_shebang(body: bytes) -> tuple[int, bytes]:
     for word in words[1:]:
         if not word.startswith(b"flags="):
             raise Failure(b"ERR Unknown lua shebang option: " + word)
-        for name in word[6:].split(b","):
+        for name in word[6:].split(b",") if word[6:] else ():
             if name not in FLAGS:
                 raise Failure(b"ERR Unexpected flag in script shebang: " + name)
             flags |= FLAGS[name]
