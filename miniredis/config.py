@@ -22,6 +22,7 @@ from miniredis.directives import (
     FIXED,
     HIDDEN,
     MANY_WORDS,
+    NOT_LOADING,
     OPTIONS,
     OWN_OPTIONS,
     PROTECTED,
@@ -237,10 +238,14 @@ class Config:
         names = [(option.name, option) for option in OPTIONS]
         return sorted(names + list(self.aliases.items()))
 
-    def set(self, words: Sequence[bytes], *, allows_protected: bool) -> None:
+    def set(self, words: Sequence[bytes], *, allows_protected: bool, is_loading: bool = False) -> None:
         """CONFIG SET name value …: all of them or none. Raises Failure with Redis's texts."""
         if not words or len(words) % 2:
             raise Failure("ERR syntax error")
+        if is_loading:
+            options = [self.find(word.decode("utf-8", "surrogateescape")) for word in words[::2]]
+            if any(option is not None and option.flags & NOT_LOADING for option in options):
+                raise Failure("LOADING Redis is loading the dataset in memory")
         chosen = self._choose([word.decode("utf-8", "surrogateescape") for word in words[::2]], allows_protected)
         before = {option.name: self.values[option.name] for option in chosen}
         after: dict[str, Any] = {}

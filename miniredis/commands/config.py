@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from miniredis.commands.shared import ALL_NODES
+from miniredis.engine import state as state_bits
 from miniredis.engine.call import Call
 from miniredis.engine.registry import ADMIN, LOADING, NOSCRIPT, STALE, command, container
 from protocol.resp.values import OK, Failure, Reply
@@ -30,7 +31,10 @@ def config_set(call: Call) -> Reply:
     """Change directives, all of the named ones or none."""
     allowed = call.settings.enable_protected_configs
     is_local = call.session.peer.startswith(("127.", "[::1]", "/"))
-    call.state.config.set(call.argv[2:], allows_protected=allowed == "yes" or (allowed == "local" and is_local))
+    is_loading = bool(call.state.mode & (state_bits.LOADING | state_bits.LOADING_BESIDE))
+    call.state.config.set(
+        call.argv[2:], allows_protected=allowed == "yes" or (allowed == "local" and is_local), is_loading=is_loading
+    )
     return OK
 
 
