@@ -139,7 +139,9 @@ def _table_to_reply(table: Table, script_resp: int) -> Reply:
     if named:
         error = named.get(b"err")
         if type(error) is bytes:
-            return Failure(error)
+            failure = Failure(error)
+            failure.is_counted = named.get(b"ignore_error_stats_update") is True
+            return failure
         status = named.get(b"ok")
         if type(status) is bytes:
             return Status(status)
