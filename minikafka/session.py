@@ -124,6 +124,7 @@ class Session:
         self.is_due = False  # the next slice of waiting requests comes with the loop's next turn
         self.is_paused = False
         self.is_over = False
+        self.has_ended = False  # it sends no more: when all it sent is answered, the connection is closed
         self.slice_bytes = 0  # of answers, since the slice began
         self.unsent_bytes = 0  # of large answers the client may not have taken yet
         self.client_id_bytes: bytes | None = None
@@ -161,6 +162,12 @@ class Session:
         """Output has drained below the low watermark."""
         self.settle()
         self.work()
+
+    def ended(self) -> bool:
+        """The client sends no more, but all it sent is run and answered, as in Kafka: many that want no answers leave
+        like this. True while something is left of it."""
+        self.has_ended = True
+        return bool(self.frames or self.slots)
 
     def hold(self) -> None:
         """Run nothing until `release`. (What came with the connection may have been read by then.)"""
@@ -211,6 +218,13 @@ class Session:
         self.is_working = False
         if not self.is_over:
             self.mind_input()
+            if self.has_ended:
+                self.part()
+
+    def part(self) -> None:
+        """Close the connection of a client that sends no more, if nothing is left to be answered."""
+        if not self.frames and not self.slots:
+            self.connection.close()
 
     def go_on(self) -> None:
         """The next slice."""
@@ -367,8 +381,11 @@ class Session:
             return
         if self.frames:
             self.work()
-        elif self.is_paused:
+            return
+        if self.is_paused:
             self.mind_input()
+        if self.has_ended:
+            self.part()
 
     def answered(self, future: Future[Any]) -> None:
         """A handler's Future has its answer: fill the slot, send what is next in order, go on."""

@@ -48,6 +48,9 @@ class LendingSession(Session, Protocol):
     def filled(self, count: int) -> None:
         """So many bytes came into the room."""
 
+    def ended(self) -> bool:
+        """As of a GatheringSession; it may be told more than once."""
+
 
 class GatheringSession(Session, Protocol):
     """A session whose reads are worked on together with others', by the `work` of the turn. `received` gets what comes
@@ -364,6 +367,10 @@ class LendingConnection(Connection, asyncio.BufferedProtocol):
         super().connection_lost(error)
         if hasattr(self, "_lender"):  # not where opening the session failed
             del self._lender
+
+    def eof_received(self) -> bool:
+        super().eof_received()
+        return not self.is_closing and self._lender.ended()
 
     def get_buffer(self, sizehint: int) -> bytearray | memoryview:
         return self._lender.room()

@@ -197,3 +197,45 @@ async def test_nobody_waits_long_behind_one_request(
         assert len(answer) > 40, "it is answered"
         tries.append(turns.longest_s)
     assert min(tries) <= TURN_S, f"{min(tries) * 1000:.0f} ms"
+
+
+@pytest.mark.parametrize("acks", [0, 1])
+async def test_what_a_client_sent_before_it_left_is_run(
+    acks: int,
+    tmp_path: Path,
+    running: list[Broker],  # noqa: F811
+) -> None:
+    """A producer that wants no answers and leaves when all is sent would lose what was not yet run, and one that only
+    says it sends no more its answers."""
+    one = broker(tmp_path)
+    running.append(one)
+    await one.start()
+    batches = 500  # more than are run in one turn, and then one that is looked through in slices
+    async with Client(one) as client:
+        compacted = t.CreatableTopicConfig(name="cleanup.policy", value="compact")
+        topics = [
+            t.CreatableTopic(name=name, num_partitions=1, replication_factor=1, assignments=[], configs=configs)
+            for name, configs in (("plain", []), ("compacted", [compacted]))
+        ]
+        await client.ask(t.CreateTopicsRequest(topics=topics), 7)
+
+    def produced(topic: str, count: int) -> bytes:
+        data = p.PartitionProduceData(index=0, records=build_batch([(1, b"k", b"")] * count))
+        request = p.ProduceRequest(
+            acks=acks, timeout_ms=1000, topic_data=[p.TopicProduceData(name=topic, partition_data=[data])]
+        )
+        return b"".join(frame_request(request, 9, 1, "leaving"))
+
+    def leave() -> int:
+        answers = bytearray()
+        with socket.create_connection(("127.0.0.1", one.endpoints[0].port), timeout=60) as client:
+            client.sendall(produced("plain", 1) * batches + produced("compacted", 50_000) + produced("plain", 1))
+            client.shutdown(socket.SHUT_WR)
+            while more := client.recv(1 << 16):
+                answers += more
+        return len(answers)
+
+    received = await asyncio.to_thread(leave)
+    assert one.replicas.partition("plain", 0).log.log_end_offset == batches + 1
+    assert one.replicas.partition("compacted", 0).log.log_end_offset == 50_000
+    assert (received > 20 * batches) if acks else (received == 0)

@@ -51,6 +51,9 @@ class Lender(Quiet):
     def filled(self, count: int) -> None:
         self.got += self.memory[:count]
 
+    def ended(self) -> bool:
+        return False
+
 
 async def serve(**options: object) -> tuple[Listener, list[Recorder], Turn]:
     loop, sessions = asyncio.get_running_loop(), []  # type: ignore[var-annotated]
