@@ -48,10 +48,8 @@ def info(call: Call) -> Reply:
             wanted.update(_DEFAULT)
         elif name in ("all", "everything"):
             wanted.update(_SECTIONS)
-            if name == "all":
-                wanted.discard("modules")
         else:
-            wanted.add(name)
+            wanted.add("modules" if name == "module_list" else name)
     texts = []
     for name, (title, section) in _SECTIONS.items():
         if name in wanted:

@@ -19,7 +19,7 @@ _ROWS: Final = (8, 200)
 _RULE: Final = 30
 
 
-@command("LOLWUT [VERSION version:integer]", READONLY | FAST, since="5.0.0", group="server", arity=-1)
+@command("LOLWUT [VERSION version:integer]", READONLY | FAST, since="5.0.0", group="server", arity=-1, complexity="")
 def lolwut(call: Call) -> Reply:
     """Draw something, and tell the version."""
     argv, told = call.argv, f"Redis ver. {VERSION}\n"

@@ -103,7 +103,7 @@ def _failover_words(call: Call) -> tuple[Target | None, int, bool]:
 # ── synchronizing ──────────────────────────────────────────────────────────────────────────────────────
 
 
-@command("SYNC", _SYNC)
+@command("SYNC", _SYNC, complexity="")
 def sync(call: Call) -> Reply:
     """Send everything, and then what changes: how replicas of old asked for it."""
     if call.session.mode & REPLICA:
@@ -115,7 +115,7 @@ def sync(call: Call) -> Reply:
     return NOTHING
 
 
-@command("PSYNC replicationid offset:integer", _SYNC, since="2.8.0", arity=-3)
+@command("PSYNC replicationid offset:integer", _SYNC, since="2.8.0", arity=-3, complexity="")
 def psync(call: Call) -> Reply:
     """Send what changes from an offset on; everything before, where that is not known here."""
     argv = call.argv

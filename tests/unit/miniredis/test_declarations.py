@@ -86,10 +86,13 @@ def test_docs_have_the_real_servers_facts(name: str) -> None:
     assert [flag.text.decode() for flag in ours.get(b"doc_flags", [])] == real.get("doc_flags", [])
     for field in ("deprecated_since", "replaced_by"):
         assert ours.get(field.encode(), b"").decode() == real.get(field, "")
+    assert (b"complexity" in ours) == (name not in WITHOUT_COMPLEXITY)
     told = ours.get(b"arguments", [])
     assert [_shown(argument) for argument in told] == [_recorded_shown(each) for each in real.get("arguments", [])]
 
 
+# Redis says nothing of what these cost.
+WITHOUT_COMPLEXITY = {"lolwut", "monitor", "psync", "sync", "xread"}
 _SHOWN = ("name", "display_text", "since", "deprecated_since", "key_spec_index")
 
 

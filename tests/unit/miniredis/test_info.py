@@ -34,7 +34,8 @@ def told(link: Link, section: str) -> dict[str, dict[str, str]]:
 
 def test_every_field_is_there(server: Server) -> None:
     """A monitoring tool that parses INFO would miss a field, or find a section where none is."""
-    sections = told(Link(server.port), "everything")
+    link = Link(server.port)
+    sections = told(link, "everything")
     named = {name: list(fields) for name, fields in sections.items() if name in REAL}
     for name, fields in REAL.items():
         # As many listeners as there are addresses; the rest does not depend on the machine.
@@ -43,6 +44,8 @@ def test_every_field_is_there(server: Server) -> None:
         ], name
     shown = [name for name in sections if name in REAL]
     assert shown == list(REAL)
+    assert list(told(link, "all")) == list(sections)
+    assert list(told(link, "module_list")) == ["Modules"]
 
 
 def test_memory_is_told_without_contradiction(server: Server) -> None:
