@@ -170,14 +170,16 @@ def spop(call: Call) -> Reply:
     if len(argv) == 3:
         return _spop_count(call)
     key = argv[1]
-    ours = call.db.typed(key, Set, write=True)
+    db = call.db
+    ours = db.typed(key, Set, write=True)
     if ours is None:
         return None
-    member = ours.random(call.random)
-    ours.remove(member)
-    call.replicate(b"SREM", key, member)
-    call.db.changed(key, ours, b"spop", notify.SET)
-    call.db.drop_if_empty(key, ours)
+    member = ours.pop(call.random)
+    if call.state.journal.is_heard:
+        call.replicate(b"SREM", key, member)
+    db.changed(key, ours, b"spop", notify.SET)
+    if not len(ours):
+        db.drop_if_empty(key, ours)
     return member
 
 

@@ -24,6 +24,7 @@ from miniredis.engine.observe import Command
 from miniredis.engine.state import OUT_OF_MEMORY
 from protocol.resp.encoder import encode
 from protocol.resp.parser import OTHER, one_command_each
+from protocol.resp.shapes import Shapes
 from protocol.resp.values import OK, Failure, Reply, Status
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ _INTEGER_LINES: Final = [b":%d\r\n" % number for number in range(1024)]
 class Plain:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.shapes = Shapes()
         self.position = 0  # in `run_each`, after it was left: who comes next, or had a fault of ours in its command
 
     # One client.
@@ -161,7 +163,7 @@ class Plain:
             return
         engine = self.engine
         state, keyspace, journal = engine.state, engine.keyspace, engine.journal
-        pairs: Iterator[tuple[Client, list[bytes]]] = zip(clients, one_command_each(chunks), strict=True)
+        pairs: Iterator[tuple[Client, list[bytes]]] = zip(clients, one_command_each(chunks, self.shapes), strict=True)
         if start:
             pairs = islice(pairs, start, None)
         answers: list[bytes] = []

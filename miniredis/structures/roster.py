@@ -69,6 +69,27 @@ class Roster:
             self._names = [kept for kept in self._names if kept not in dead]
             self._dead = None
 
+    def pop(self, slot: int) -> bytes | None:
+        """Remove the name that lives in this slot, if any does, and give it out: the last name takes the slot. (It only
+        moves down, and a scan goes down as well: it is not missed.)"""
+        names = self._names
+        if slot >= len(names):
+            return None
+        name = names[slot]
+        if self._dead and name in self._dead:
+            return None
+        last = names.pop()
+        if slot < len(names):
+            names[slot] = last
+        return name
+
+    def pop_random(self, chance: Random) -> bytes:
+        """Remove one living name, each as likely as any other. There must be one."""
+        while True:
+            name = self.pop(int(chance.random() * len(self._names)))
+            if name is not None:
+                return name
+
     def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """Names of about `count` slots below `cursor` (0 starts at the top), and the cursor to go on with (0: done)."""
         top = len(self._names)

@@ -293,6 +293,21 @@ class Set:
             return members[int(chance.random() * len(members))]
         return self._rostered().random(chance)
 
+    def pop(self, chance: Random) -> bytes:
+        """Remove one member, each as likely as any other, and give it out. There must be one."""
+        if self.form != HASHTABLE:
+            member = self.random(chance)
+            self.remove(member)
+            return member
+        members = self._members
+        if type(members) is Spread:
+            member = members.pop_random(chance)
+        else:
+            member = self._rostered().pop_random(chance)
+            del members[member]
+        self._payload_bytes -= len(member)
+        return member
+
     def sample(self, count: int, chance: Random) -> list[bytes]:
         """`count` different members (all of them, if there are no more), small forms in their own order."""
         size = len(self)

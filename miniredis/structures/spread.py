@@ -128,8 +128,12 @@ class Spread(Generic[V]):
         if part:
             self._rosters[spot].remove(name)
         else:
-            self.parts[spot] = {}  # the old one has the room for what it once held
-            self._rosters[spot] = Roster(())
+            self._renew(spot)
+
+    def _renew(self, spot: int) -> None:
+        """This part has become empty: its dict still has the room for what it once held."""
+        self.parts[spot] = {}
+        self._rosters[spot] = Roster(())
 
     def dissolve(self, most: int) -> bool:
         """Let go of about `most` names of what nobody needs any more; whether some are left."""
@@ -160,6 +164,23 @@ class Spread(Generic[V]):
                 if name is not None:
                     return name
             self._most_slots = max([roster.slots for roster in self._rosters])
+
+    def pop_random(self, chance: Random) -> bytes:
+        """Remove one name, each as likely as any other, and give it out. There must be one."""
+        draw, rosters = chance.random, self._rosters
+        while True:
+            most = self._most_slots
+            for _ in range(_DRAWS):
+                spot = int(draw() * PARTS)
+                name = rosters[spot].pop(int(draw() * most))
+                if name is not None:
+                    self._size -= 1
+                    part = self.parts[spot]
+                    del part[name]
+                    if not part:
+                        self._renew(spot)
+                    return name
+            self._most_slots = max([roster.slots for roster in rosters])
 
     def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """About `count` names and the cursor to go on with, 0 at the end. A name that is there all the time comes."""

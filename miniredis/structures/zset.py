@@ -417,7 +417,9 @@ class SortedSet:
         entry = self._order.pop_end(from_greatest)
         member = entry[1]
         del self._scores[member]
-        self._forget(member)
+        self._payload_bytes -= len(member)
+        if self._roster is not None:
+            self._roster.remove(member)
         return entry
 
     def random(self, chance: Random) -> Entry:

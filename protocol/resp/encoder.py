@@ -75,7 +75,7 @@ def encode(value: Reply, proto: int) -> bytes:
         return _alike(value)
     if kind is list and not value:
         return b"*0\r\n"
-    if kind is list and type(value[0]) is bytes:
+    if kind is list and type(value[0]) is bytes and type(value[-1]) is bytes:
         try:
             return _strings(value)
         except TypeError:

@@ -24,6 +24,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from protocol.resp.inline import Unbalanced, split_arguments
+from protocol.resp.shapes import Shapes
 from protocol.resp.values import ProtocolError
 
 MAX_LINE_BYTES: Final = 64 * 1024  # of an inline command, a count or a size: Redis's PROTO_INLINE_MAX_SIZE
@@ -424,12 +425,16 @@ class Parser:
         return data[missing:]
 
 
-def one_command_each(chunks: Iterable[bytes]) -> list[list[bytes]]:
+def one_command_each(chunks: Iterable[bytes], shapes: Shapes) -> list[list[bytes]]:
     """For each chunk, read between two commands, the one whole plain command that it is; `OTHER` for anything else."""
     sizes = _SIZES
     counts = _ONLY_COUNT
+    known = shapes.known
     commands: list[list[bytes]] = []
     for data in chunks:
+        if known and len(data) in known and (shaped := known[len(data)].words(data)):
+            commands.append(shaped)
+            continue
         argv = OTHER
         if len(data) <= _ONLY_COMMAND_BYTES:
             pieces = data.split(b"\r\n", _EACH_LINES)  # of a pipeline no more than is needed to know it as one
@@ -460,6 +465,7 @@ def one_command_each(chunks: Iterable[bytes]) -> list[list[bytes]]:
                         argv = words
                 elif pieces[1:last:2] == [sizes[len(word)] for word in words]:
                     argv = words
+                    shapes.met(len(data), words)
             elif last == 1 and not pieces[1] and _PLAIN_INLINE(pieces[0]):
                 argv = pieces[0].split()
         commands.append(argv)

@@ -25,6 +25,8 @@ def test_against_a_dict(seed: int) -> None:
             ours[name] = plain[name] = step
         else:
             assert ours.pop(name, None) == plain.pop(name, None)
+        if plain and step % 7 == 0:
+            del plain[ours.pop_random(chance)]
         if plain and step % 100 == 0:
             assert ours.random(chance) in plain  # from here on rosters have to keep up
     assert len(ours) == len(plain)
@@ -45,6 +47,42 @@ def test_every_name_is_drawn_as_often() -> None:
     drawn = Counter(ours.random(chance) for _ in range(80_000))
     assert len(drawn) == 400
     assert 130 < min(drawn.values()) <= max(drawn.values()) < 280
+
+
+@pytest.mark.parametrize("count", [300, WHOLE_MOST + 300])
+def test_every_member_is_popped_as_often(count: int) -> None:
+    """SPOP would prefer some members, or leave behind a set that draws or scans what is gone."""
+    chance = Random(6)
+    kept: Counter[bytes] = Counter()
+    members = [b"m%d" % number for number in range(count)]
+    for _ in range(60 if count < WHOLE_MOST else 1):
+        ours = Set(HASHTABLE)
+        ours.update(members, LIMITS)
+        ours.random(chance)
+        for number in range(0, count, 5):
+            ours.remove(members[number])
+        popped = {ours.pop(chance) for _ in range(count // 2)}
+        assert len(popped) == count // 2
+        assert len(ours) == count - count // 5 - count // 2
+        assert popped.isdisjoint(ours.members())
+        assert popped.isdisjoint(members[::5])
+        assert {ours.random(chance) for _ in range(100)} <= set(ours)
+        assert ours._payload_bytes == sum(map(len, ours))
+        ours.add(members[0], LIMITS)
+        found, cursor = [], 0
+        while True:
+            cursor, page = ours.scan(cursor, 50)
+            found += page
+            if not cursor:
+                break
+        assert sorted(found) == sorted(ours)
+        kept.update(ours)
+    if count < WHOLE_MOST:
+        assert min([kept[name] for number, name in enumerate(members) if number % 5]) > 8
+    last = Set(HASHTABLE)
+    last.add(b"m", LIMITS)
+    assert last.pop(chance) == b"m"
+    assert not len(last)
 
 
 @pytest.mark.parametrize("seed", range(10))

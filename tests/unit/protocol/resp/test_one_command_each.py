@@ -6,6 +6,7 @@ from random import Random
 
 from protocol.resp.encoder import encode_command
 from protocol.resp.parser import OTHER, Parser, one_command_each
+from protocol.resp.shapes import SHAPES_MOST, Shapes
 
 PIECES = (b"", b"a", b"\r\n", b"\r", b"$1\r\nx", b"*1", b"key:000000000001", b"v" * 100, b"w" * 4097, b"\0")
 
@@ -34,7 +35,7 @@ def test_what_is_cut_the_short_way_is_what_the_parser_reads() -> None:
     random = Random(5)
     chunks = [chunk(random) for _ in range(20_000)]
     short = 0
-    for data, argv in zip(chunks, one_command_each(chunks), strict=True):
+    for data, argv in zip(chunks, one_command_each(chunks, Shapes()), strict=True):
         if argv is not OTHER:
             parser = Parser()
             assert parser.take(data) == [argv], data
@@ -47,8 +48,39 @@ def test_what_clients_send_most_is_cut_the_short_way() -> None:
     """Everything would still be right, and slow."""
     for count in range(1, 33):
         argv = [b"word%d" % at for at in range(count)]
-        assert one_command_each([encode_command(argv)]) == [argv]
-    assert one_command_each([b"PING\r\n", b"get  a\r\n"]) == [[b"PING"], [b"get", b"a"]]
+        assert one_command_each([encode_command(argv)], Shapes()) == [argv]
+    assert one_command_each([b"PING\r\n", b"get  a\r\n"], Shapes()) == [[b"PING"], [b"get", b"a"]]
+
+
+def test_a_known_shape_is_what_the_parser_reads() -> None:
+    """Of a client whose bytes are as long as those of another, words would be cut where the other's were."""
+    random = Random(6)
+    shapes = Shapes()
+    sent = [b"MSET", *[b"k%d" % at for at in range(4)], b"", b"v" * 300]
+    data = encode_command(sent)
+    assert one_command_each([data] * 3, shapes) == [sent] * 3
+    assert len(data) in shapes.known
+    held = [word[::-1].replace(b"vv", b"\r\n") for word in sent]  # line breaks where they do no harm
+    assert one_command_each([encode_command(held)], shapes) == [held]
+    chunks = [data[:at] + bytes([byte]) + data[at + 1 :] for at in range(len(data)) for byte in b"\r\n$*0159k"]
+    for _ in range(500):  # the same length in other words
+        words = [bytes(random.randrange(60)) for _ in sent]
+        rest = len(data) - len(encode_command([*words, b""]))
+        chunks += [encode_command([*words, bytes(rest - digits)]) for digits in range(4) if rest >= digits]
+    commands = one_command_each(chunks, shapes)
+    for chunk, argv in zip(chunks, commands, strict=True):
+        if argv is not OTHER:
+            assert Parser().take(chunk) == [argv], chunk
+    assert len(commands) - commands.count(OTHER) > 300
+
+
+def test_few_shapes_are_known_at_a_time() -> None:
+    """A client that sends every length twice would fill the memory."""
+    shapes = Shapes()
+    for size in range(200):
+        argv = [b"a", b"b", b"c", b"d", bytes(size)]
+        assert one_command_each([encode_command(argv)] * 3, shapes) == [argv] * 3
+        assert len(shapes.known) <= SHAPES_MOST
 
 
 def test_a_parser_knows_when_the_next_chunk_is_plain() -> None:
