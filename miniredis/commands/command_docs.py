@@ -204,12 +204,12 @@ def _keys(call: Call) -> list[tuple[int, tuple[str, ...]]]:
     spec = call.state.table.resolve(words)
     if spec is None or (spec.run is None and len(words) > 1):
         raise Failure("ERR Invalid command specified")
-    if not spec.key_specs:
+    if all("not_key" in each.flags for each in spec.key_specs):
         raise Failure("ERR The command has no key arguments")
     if not spec.low <= len(words) <= spec.high:
         raise Failure("ERR Invalid number of arguments specified for command")
     try:
-        found = spec.keys(words)
+        found = _found(spec, words)
     except ValueError:
         found = []
     if not found and not spec.flags & NO_MANDATORY_KEYS:
@@ -218,10 +218,39 @@ def _keys(call: Call) -> list[tuple[int, tuple[str, ...]]]:
     return [(at, variable(words)) for at, _ in found] if variable is not None else found
 
 
+def _found(spec: Spec, words: list[bytes]) -> list[tuple[int, tuple[str, ...]]]:
+    if spec.name != b"migrate":
+        return spec.keys(words)
+    return [(at, spec.key_specs[0].flags) for at in _places_of_migrate(words)]
+
+
+def _places_of_migrate(words: list[bytes]) -> list[int]:
+    """The key, or those behind KEYS, which wants an empty one; a password may be called KEYS."""
+    at = 6
+    while at < len(words):
+        word = words[at].upper()
+        if word == b"KEYS":
+            return [] if words[3] else list(range(at + 1, len(words)))
+        at += {b"AUTH": 2, b"AUTH2": 3}.get(word, 1)
+    return [3]
+
+
 def _flags_of_set(words: list[bytes]) -> tuple[str, ...]:
     reads = any(word.upper() == b"GET" for word in words[3:])
     return ("RW", "access", "update") if reads else ("OW", "update")
 
 
+def _flags_of_bitfield(words: list[bytes]) -> tuple[str, ...]:
+    at = 2
+    while at < len(words):
+        size = {b"GET": 3, b"OVERFLOW": 2}.get(words[at].upper(), 0)
+        if not size or at + size > len(words):
+            return ("RW", "access", "update")
+        at += size
+    return ("RO", "access")
+
+
 # What happens to the keys of these depends on the other words: "variable_flags".
-_VARIABLE: Final[dict[bytes, Callable[[list[bytes]], tuple[str, ...]]]] = {b"set": _flags_of_set}
+_VARIABLE: Final[dict[bytes, Callable[[list[bytes]], tuple[str, ...]]]] = {
+    b"bitfield": _flags_of_bitfield, b"set": _flags_of_set,
+}  # fmt: skip
