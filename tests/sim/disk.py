@@ -1,7 +1,9 @@
 """A disk in memory that knows what was written from what was synced, and directory entries from data.
 
 `crash` leaves what a machine that lost its power could leave: everything synced, and of the rest any prefix of each
-file's later writes (the last one torn anywhere) and any prefix of the later changes of each directory.
+file's later writes (the last one torn anywhere) and any of the later changes of each directory. All of a file's and
+none of it are as likely as something in between: what one missing fsync spoils shows where this file lost everything
+and that one nothing.
 """
 
 import errno
@@ -31,9 +33,15 @@ class Node:
     def sync(self) -> None:
         self.synced, self.later = bytes(self.data), []
 
+    def copy(self) -> "Node":
+        twin = Node()
+        twin.data, twin.synced, twin.later = self.data.copy(), self.synced, self.later.copy()
+        return twin
+
     def crash(self, chance: random.Random) -> None:
         kept = bytearray(self.synced)
-        for position, data in self.later[: chance.randint(0, len(self.later))]:
+        most = len(self.later)
+        for position, data in self.later[: chance.choice((0, most, chance.randint(0, most)))]:
             torn = data is not None and chance.random() < 0.2
             apply(kept, position, data[: chance.randint(0, len(data))] if torn and data is not None else data)
             if torn:
@@ -120,6 +128,20 @@ class SimDisk(Disk):
         self._dirs: dict[str, dict[str, Node | None]] = {"/": {}}  # None marks a directory
         self._kept: dict[str, dict[str, Node | None]] = {"/": {}}  # as of each directory's last fsync
         self._locks: set[str] = set()
+
+    def copy(self, chance: random.Random) -> "SimDisk":
+        """Another one with the same on it: as it is, and as it was synced."""
+        twin = SimDisk(chance)
+        nodes: dict[int, Node] = {}
+
+        def copied(names: dict[str, Node | None]) -> dict[str, Node | None]:
+            return {
+                name: node if node is None else nodes.setdefault(id(node), node.copy()) for name, node in names.items()
+            }
+
+        twin._dirs = {path: copied(names) for path, names in self._dirs.items()}
+        twin._kept = {path: copied(names) for path, names in self._kept.items()}
+        return twin
 
     def let_go(self) -> None:
         """The process is gone: its locks are free, everything it wrote stays in the page cache."""
@@ -238,6 +260,7 @@ class SimDisk(Disk):
             self._dirs[target + directory[len(source) :]] = self._dirs.pop(directory)
 
     def sync_dir(self, directory: str) -> None:
+        self.fault("sync_dir", directory)
         directory = self.absolute(directory)
         self._kept[directory] = dict(self._dirs[directory])
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import os
 from collections.abc import Callable
+from itertools import zip_longest
 from random import Random
 from typing import NamedTuple
 
@@ -21,34 +21,34 @@ from tests.sim.world import SimClock, SimLoop, SimProcess, run
 PORT = 6379
 CLIENTS = 4
 RUN_S = 12.0
-# Images loaded for each policy; a long run is asked for from outside.
-IMAGES = int(os.environ.get("CRASH_IMAGES", "150"))
-MOMENTS_A_RUN = 30
-IMAGES_A_MOMENT = 5
+# Images loaded for each policy, of so many runs at least; a long run is asked for from outside.
+IMAGES = int(os.environ.get("CRASH_IMAGES", "240"))
+RUNS = 4
+IMAGES_A_MOMENT = 3
 # What `everysec` may lose: a second until the fsync begins, two while one hangs.
 EVERYSEC_LOSS_S = 3.0
-
-
-# Of so many runs at least; one write in so many asks for a rewrite first, in every other run.
-RUNS = 4
+# One write in so many asks for a rewrite first, in every other run.
 WRITES_A_REWRITE = (100, 5000)
+
+# When the power goes: between two steps of a start or a rewrite; while effects go to a file that is new, and the one of
+# before is as good as its last fsync; whenever. Each kind has a third of the images, however rare it is.
+STEP, SWITCH, WRITE = "step", "switch", "write"
+SWITCH_S = 1.0
+SHARES = {STEP: 0.5, SWITCH: 0.05, WRITE: 0.02}
 
 
 class WatchedDisk(SimDisk):
-    """Calls `before` ahead of each step that changes it: power may go there too."""
+    """Calls `before` with operation and path ahead of each step that changes it: power may go there too."""
 
     def __init__(self, chance: Random) -> None:
-        super().__init__(chance, lambda operation, path: self.before())
-        self.before: Callable[[], None] = lambda: None
-
-    def sync_dir(self, directory: str) -> None:
-        self.before()
-        super().sync_dir(directory)
+        super().__init__(chance, lambda operation, path: self.before(operation, path))
+        self.before: Callable[[str, str], None] = lambda operation, path: None
 
 
 class Moment(NamedTuple):
     """The disk at some instant, and how many writes of each client had been acknowledged when."""
 
+    kind: str
     disk: SimDisk
     at: float
     acknowledged: list[list[float]]
@@ -94,44 +94,49 @@ class Writer(asyncio.Protocol):
 
 
 def moments(seed: int, policy: str, more: list[str]) -> list[Moment]:
-    """One run of a server under writes, and its disk at some instants of it."""
-    found: list[Moment] = []
+    """One run of a server under writes, and its disk at some instants of it, those of each kind in turn."""
+    found: dict[str, list[Moment]] = {STEP: [], SWITCH: [], WRITE: []}
 
     async def main(world: SimLoop) -> None:
         chance = Random(seed)
         disk = WatchedDisk(Random(seed))
         server = build(world, disk, ["--appendfsync", policy, *more], [])
         acknowledged: list[list[float]] = [[] for _ in range(CLIENTS)]
+        stepped_at = 0.0
 
-        def keep() -> None:
-            image = SimDisk(Random(seed))
-            image._dirs, image._kept = copy.deepcopy((disk._dirs, disk._kept))
-            found.append(Moment(image, world.time(), [times.copy() for times in acknowledged]))
+        def keep(kind: str) -> None:
+            image = disk.copy(Random(seed))
+            found[kind].append(Moment(kind, image, world.time(), [times.copy() for times in acknowledged]))
 
-        def sometimes() -> None:
-            if chance.random() < share:
-                keep()
+        def sometimes(operation: str, path: str) -> None:
+            nonlocal stepped_at
+            if operation == "read":
+                return
+            kind = WRITE
+            if not path.endswith(".incr.aof") or operation not in ("append", "sync"):
+                kind, stepped_at = STEP, world.time()
+            elif world.time() - stepped_at < SWITCH_S:
+                kind = SWITCH
+            if chance.random() < SHARES[kind]:
+                keep(kind)
 
-        share = 0.5
         disk.before = sometimes
         await server.start()
-        share = 0.01
         transports = []
         for number in range(CLIENTS):
             writer = Writer(world, number, acknowledged[number], WRITES_A_REWRITE[seed % 2])
             transport, _ = await world.create_connection(lambda writer=writer: writer, "127.0.0.1", PORT)  # type: ignore[misc]
             transports.append(transport)
-        for _ in range(MOMENTS_A_RUN):
-            await asyncio.sleep(chance.random() * 2 * RUN_S / MOMENTS_A_RUN)
-            keep()
-        disk.before = lambda: None
+        await asyncio.sleep(RUN_S)
+        disk.before = lambda operation, path: None
         for transport in transports:
             transport.close()
         await server.stop()
 
     run(seed, main)
-    Random(seed).shuffle(found)
-    return found
+    for of_a_kind in found.values():
+        Random(seed).shuffle(of_a_kind)
+    return [moment for each in zip_longest(*found.values()) for moment in each if moment is not None]
 
 
 def loaded(disk: SimDisk, more: list[str], *, writes: bool) -> Server:
@@ -187,13 +192,12 @@ def test_power_lost_at_any_moment(policy: str, more: list[str], loss_s: float) -
         of_this_run = 0
         for moment in moments(seed, policy, more):
             for image in range(IMAGES_A_MOMENT):
-                disk = copy.deepcopy(moment.disk)
-                disk._chance.seed(seed * 1000 + image)
+                disk = moment.disk.copy(Random(seed * 1000 + image))
                 disk.crash()
                 acknowledged = max(acknowledged, check(loaded(disk, more, writes=True), moment, moment.at - loss_s))
-                check(loaded(disk, more, writes=False), moment, moment.at - loss_s)  # what was cut off is gone for good
-                of_this_run += 1
-            if of_this_run >= min(IMAGES / RUNS, MOMENTS_A_RUN * IMAGES_A_MOMENT):
+            check(loaded(disk, more, writes=False), moment, moment.at - loss_s)  # what was cut off is gone for good
+            of_this_run += IMAGES_A_MOMENT
+            if of_this_run >= IMAGES / RUNS:
                 break
         images += of_this_run
     assert acknowledged > 200, "too little was written to be lost"
