@@ -123,7 +123,9 @@ def _set_active_expire(call: Call) -> Reply:
 
 
 def _error(call: Call) -> Reply:
-    return Failure(call.argv[2])
+    failure = Failure(call.argv[2])
+    failure.is_counted = True  # it is none of the server's
+    return failure
 
 
 def _log(call: Call) -> Reply:

@@ -19,6 +19,7 @@ Reply: TypeAlias = Any
 """What a command answers; the shapes are those of this module's docstring."""
 
 _NO_NEWLINES = bytes.maketrans(b"\r\n", b"  ")
+_CODE_MAX_BYTES = 31  # a longer first word is none, as Redis looks for it
 
 
 class ProtocolError(Exception):
@@ -63,8 +64,9 @@ class Failure(Exception):
 
     @property
     def code(self) -> bytes:
-        """The first word, by which clients and INFO errorstats tell errors apart."""
-        return self.text.split(b" ", 1)[0]
+        """The first word, by which clients and INFO errorstats tell errors apart; ERR where nothing comes behind it."""
+        word, space, _ = self.text[:_CODE_MAX_BYTES].partition(b" ")
+        return word if space else b"ERR"
 
     @property
     def encoded(self) -> bytes:

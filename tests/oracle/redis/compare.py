@@ -112,9 +112,17 @@ def normal(argv: list[bytes], reply: Reply) -> Any:
     if name in SCANS and isinstance(reply.value, list) and len(reply.value) == 2:
         width = 1 if any(word.upper() == b"NOVALUES" for word in argv) else SCANS[name]
         return (reply.kind, reply.value[0], _sorted(reply.value[1], width))
+    if name in (b"SORT", b"SORT_RO") and isinstance(reply.value, list) and _is_unsorted(argv):
+        return (reply.kind, _sorted(reply, 1))
     if name in UNORDERED and isinstance(reply.value, list):
         return (reply.kind, _sorted(reply, UNORDERED[name]))
     return reply
+
+
+def _is_unsorted(argv: list[bytes]) -> bool:
+    """SORT BY a word without '*' leaves what is there as it lies: a set in any order, and a set may have any name."""
+    before = [word.upper() for word in argv[:-1]]
+    return b"BY" in before and b"*" not in argv[before.index(b"BY") + 1]
 
 
 # Behind these words of XINFO stands an instant, or how long ago it was.
