@@ -492,12 +492,17 @@ def msetnx(call: Call) -> Reply:
 def _set_all(call: Call) -> None:
     db, argv = call.db, call.argv
     keys = argv[1::2]
-    values = [compact(value) if value < b":" else value for value in argv[2::2]]  # digits and "-" come before it
+    values: list[bytes | int] = argv[2::2]  # type: ignore[assignment]
+    if min(argv[2::2]) < b":":  # digits and "-" come before it
+        values = [compact(value) if value < b":" else value for value in argv[2::2]]
     if db.deadlines.size or db.keyspace.events_mask:
         for key, value in zip(keys, values, strict=True):
             db.expire_if_due(key)
             db.put(key, value)
             db.notify(notify.STRING, b"set", key)
+    elif len(set(keys)) < len(keys):
+        lasting = dict(zip(keys, values, strict=True))  # the last value given to a key
+        db.put_all(list(lasting), list(lasting.values()))
     else:
         db.put_all(keys, values)
     db.dirty += len(keys)

@@ -75,11 +75,17 @@ def encode(value: Reply, proto: int) -> bytes:
         return _alike(value)
     if kind is list and not value:
         return b"*0\r\n"
-    if kind is list and type(value[0]) is bytes and type(value[-1]) is bytes:
-        try:
-            return _strings(value)
-        except TypeError:
-            pass  # there is something else among them
+    if kind is list and type(value[0]) is bytes:
+        if type(value[-1]) is bytes:
+            try:
+                return _strings(value)
+            except TypeError:
+                pass  # there is something else among them
+        elif len(value) == 2 and type(value[1]) is float and len(value[0]) < _SMALL:  # a member with its score
+            member, score = value
+            text = format_double(score)
+            line = b"," if proto == 3 else _BULKS[len(text)]
+            return b"*2\r\n%b%b\r\n%b%b\r\n" % (_BULKS[len(member)], member, line, text)
     parts: list[bytes] = []
     _append(parts, value, proto)
     return b"".join(parts)
