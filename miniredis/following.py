@@ -231,7 +231,7 @@ class Following:
             return
         now = self._engine.begin_unit()
         keyspace.expiry_rule = EXPIRES
-        for place in islice(list(keyspace.own_deadlines), OWN_A_TICK):
+        for place in list(islice(keyspace.own_deadlines, OWN_A_TICK)):
             db, key = self._state.dbs[place[0]], place[1]
             instant = db.expiry(key)
             del keyspace.own_deadlines[place]
@@ -428,6 +428,7 @@ class Following:
         if history.backlog is None:
             history.keep(self._config["repl-backlog-size"])
         self._log.notice("MASTER <-> REPLICA sync: Master accepted a Partial Resynchronization.")
+        self.replaced()  # an attempt before this one may have come so far, and no further
         self._attach(link)
 
     def _attach(self, link: Link, *, counts: bool = True, is_awaited: bool = False) -> None:

@@ -151,19 +151,22 @@ class Incoming:
         self._log.notice("MASTER <-> REPLICA sync: Loading DB in memory")
         self._begin_loading()
         state.keyspace.own_deadlines = None
+        is_whole = False
         try:
             await self._read(file, dbs)
             if self._is_swapped:
                 self._forget()
                 self._log.notice("MASTER <-> REPLICA sync: Swapping active DB with loaded DB")
                 self._swap(dbs)
+            is_whole = True
         except CannotLoad as error:
             source = "socket" if self._is_beside else "disk"
             self._log.warning(str(error))
             self._log.warning(f"Failed trying to load the MASTER synchronization DB from {source}, check server logs.")
-            self._clear(dbs)
             return None
         finally:
+            if not is_whole:
+                self._clear(dbs)
             self._end_loading()
             self._dispose()
         if self._is_beside:

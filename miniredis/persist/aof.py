@@ -318,9 +318,10 @@ class AppendOnly:
 
     def _begin_increment(self) -> None:
         """Effects go to a file of their own from here on. Raises OSError, with all as before."""
-        self.file.leave()
-        if self.file.waiting_bytes:  # it is in the new base, and may not be in what comes after that too
-            raise OSError(errno.EIO, f"the one before cannot be written: {self.file.error}")
+        if not self.file.leave():
+            # What still waits is in the new base, and may not be in what comes after that too. And what is written must
+            # not be lost with the power where what comes after it is not.
+            raise OSError(errno.EIO, "the one before is not all on the medium")
         if self.state == WAITS:
             manifest, name = None, self._temporary_increment
         else:
@@ -402,11 +403,9 @@ class AppendOnly:
             self.file.leave()
         manifest.retire_increments(keep_last=self.state != OFF)
         disk.sync_dir(self.directory)
-        try:
-            self._persist(manifest)
-        except OSError:
-            self._remove(self._path(base))
-            raise
+        # The base stays where this fails: it may be the one that is there after a crash. Where it is not, the next one
+        # comes in its place.
+        self._persist(manifest)
         self._manifest = manifest
         if self.state != OFF:
             self._written_size = disk.size(self._path(base))

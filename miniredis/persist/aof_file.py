@@ -27,6 +27,7 @@ from protocol.ops.process import Process
 
 SYNC_INTERVAL_S: Final = 1.0
 MAX_POSTPONED_S: Final = 2.0
+UNKNOWN: Final = -1
 # A disk that refuses to be written to is in the log so often.
 ERROR_LOG_S: Final = 30.0
 
@@ -67,7 +68,7 @@ class AofFile:
         self._parts: list[bytes] = []
         self.waiting_bytes = 0
         self.size = 0  # bytes written
-        self._synced = 0  # bytes of it that an fsync was begun for
+        self._synced = 0  # bytes of it that an fsync was begun for; UNKNOWN: one of them failed
         self._syncing: asyncio.Future[None] | None = None
         self._synced_at = 0.0
         self._postponed_at = 0.0  # since when writes wait for an fsync; 0: they do not
@@ -235,7 +236,9 @@ class AofFile:
                 self._log.warning(f"Fail to fsync the AOF file: {why}")
             self._sync_error = why
             self._judge()
-        if not why:
+        if why:
+            self._synced = UNKNOWN  # nobody knows how much: the next fsync is for all of it
+        else:
             self._tell_synced(offset)
 
     def _tell_synced(self, offset: int) -> None:
@@ -253,18 +256,21 @@ class AofFile:
         self._is_stamped = self._settings().aof_timestamp_enabled
         self._stamped_s = 0
 
-    def leave(self) -> None:
-        """Nothing more comes into this file: what waits is written, all of it synced. The log says what fails."""
+    def leave(self) -> bool:
+        """Nothing more comes into this file: what waits is written, all of it synced. False: the log says why not."""
         file = self._file
         if file is None:
-            return
+            return True
         if self._parts:
             self.flush(is_forced=True)
         try:
             file.sync_data()
         except OSError as error:
             self._log.warning(f"Fail to fsync the AOF file: {error.strerror}")
+            self._synced = UNKNOWN
+            return False
         self._synced = self.size
+        return not self._parts
 
     def close(self) -> None:
         """After `leave`: another one comes."""

@@ -1,0 +1,128 @@
+"""The append-only file on a disk that refuses one thing: what is promised, and what can still be loaded."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from miniredis.persist.aof import ON
+from miniredis.server import Server
+from tests.sim.disk import SimDisk
+from tests.sim.test_following import PRIMARY, REPLICA, ask, start, until
+from tests.sim.world import SimLoop, run
+
+PORT = 7000
+
+
+class Faults:
+    """Calls of a disk that are refused: those that `is_bad` names."""
+
+    def __init__(self, seed: int) -> None:
+        self.is_bad: Callable[[str, str], bool] = lambda operation, path: False
+        self.disk = SimDisk(Random(seed), self._look)
+
+    def _look(self, operation: str, path: str) -> None:
+        if self.is_bad(operation, path):
+            raise OSError(errno.EIO, "Input/output error")
+
+
+async def appending(world: SimLoop, faults: Faults, *more: str) -> Server:
+    return await start(world, PORT, "--appendonly", "yes", *more, disk=faults.disk)
+
+
+def test_what_an_fsync_refused_is_not_told_as_kept() -> None:
+    """WAITAOF would count a write that the medium never took."""
+
+    async def main(world: SimLoop) -> None:
+        faults = Faults(1)
+        server = await appending(world, faults)
+        faults.is_bad = lambda operation, path: operation == "sync" and path.endswith(".incr.aof")
+        await asyncio.sleep(2)
+        assert await ask(PORT, "SET a 1") == [b"+OK"]
+        await asyncio.sleep(5)
+        offset = server.state.history.offset
+        assert server.appending.file.error
+        assert server.appending.file.synced_offset < offset
+        faults.is_bad = lambda operation, path: False
+        await until("tried again", lambda: server.appending.file.synced_offset == offset)
+        assert not server.appending.file.error
+        await server.stop()
+
+    run(1, main)
+
+
+def test_no_file_is_begun_before_the_one_before_is_on_the_medium() -> None:
+    """After a loss of power there would be later writes without earlier ones."""
+
+    async def main(world: SimLoop) -> None:
+        faults = Faults(1)
+        server = await appending(world, faults)
+        await ask(PORT, "SET a 1")
+        faults.is_bad = lambda operation, path: operation == "sync" and path.endswith(".incr.aof")
+        await ask(PORT, "BGREWRITEAOF")
+        await asyncio.sleep(1)
+        assert not faults.disk.exists("/appendonlydir/appendonly.aof.2.incr.aof")
+        faults.is_bad = lambda operation, path: False
+        await ask(PORT, "BGREWRITEAOF")
+        await until("written anew", lambda: server.appending.is_last_good and not server.appending.is_rewriting)
+        assert faults.disk.exists("/appendonlydir/appendonly.aof.2.incr.aof")
+        await server.stop()
+
+    run(1, main)
+
+
+@pytest.mark.parametrize("which", range(1, 6))
+def test_a_directory_that_cannot_be_synced_leaves_what_can_be_loaded(which: int) -> None:
+    """A manifest that may be the one on the disk would name a base that was removed: the server would never start."""
+
+    async def main(world: SimLoop) -> None:
+        faults = Faults(1)
+        server = await appending(world, faults)
+        await ask(PORT, "SET a 1")
+        seen = 0
+
+        def nth(operation: str, path: str) -> bool:
+            nonlocal seen
+            seen += operation == "sync_dir"
+            return operation == "sync_dir" and seen == which
+
+        faults.is_bad = nth
+        await ask(PORT, "BGREWRITEAOF")
+        await asyncio.sleep(1)
+        await ask(PORT, "SET b 2")
+        await asyncio.sleep(3)
+        left = faults.disk.copy(Random(1))
+        again = await start(world, REPLICA, "--appendonly", "yes", disk=left)
+        assert await ask(REPLICA, "GET a", "GET b") == [b"1", b"2"]
+        await again.stop()
+        await server.stop()
+
+    run(1, main)
+
+
+def test_a_replica_keeps_its_file_after_a_synchronization_that_failed() -> None:
+    """After an attempt that came to nothing and a link that goes on, what comes would be in no file."""
+
+    async def main(world: SimLoop) -> None:
+        one = await start(world, PRIMARY)
+        stranger = await start(world, PRIMARY + 10)
+        faults = Faults(1)
+        replica = await start(world, REPLICA, "--appendonly", "yes", disk=faults.disk)
+        await ask(REPLICA, f"REPLICAOF 127.0.0.1 {PRIMARY}")
+        await until("connected", lambda: replica.following.link_state == b"connected")
+        await until("written", lambda: replica.appending.state == ON)
+        faults.is_bad = lambda operation, path: operation == "rename" and path.endswith(".rdb")
+        await ask(REPLICA, f"REPLICAOF 127.0.0.1 {PRIMARY + 10}")
+        await asyncio.sleep(3)
+        faults.is_bad = lambda operation, path: False
+        await ask(REPLICA, f"REPLICAOF 127.0.0.1 {PRIMARY}")
+        await until("connected again", lambda: replica.following.link_state == b"connected")
+        await until("written again", lambda: replica.appending.state == ON)
+        for server in (replica, stranger, one):
+            await server.stop()
+
+    run(1, main)
