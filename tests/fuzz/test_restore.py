@@ -1,7 +1,7 @@
 """RESTORE under damaged payloads: an error or a value that can be worked with, at once, and nothing else ever.
 
 The payloads are real ones (tests/golden/redis-payloads.json, from 7.0.15 and 7.4.1), those of our own encoder, and the
-forms of older versions. a fifth of `FUZZ_INPUTS` is how many damaged ones are tried (default 2,000).
+forms of older versions. A fifth of `FUZZ_INPUTS` is how many damaged ones are tried (default 2,000).
 """
 
 from __future__ import annotations
