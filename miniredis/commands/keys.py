@@ -399,17 +399,27 @@ container(
 )  # fmt: skip
 
 
+def _asked_about(call: Call) -> Value | None:
+    """The value under the key: a hit or a miss, but no access."""
+    value, keyspace = call.db.peek(call.argv[2]), call.db.keyspace
+    if value is None:
+        keyspace.misses += 1
+    else:
+        keyspace.hits += 1
+    return value
+
+
 @command("OBJECT|ENCODING key", READONLY, since="2.2.3", keys="RO", tips=("nondeterministic_output",))
 def object_encoding(call: Call) -> Reply:
     """Return how a value is kept in memory."""
-    value = call.db.peek(call.argv[2])
+    value = _asked_about(call)
     return None if value is None else encoding(value)
 
 
 @command("OBJECT|REFCOUNT key", READONLY, since="2.2.3", keys="RO", tips=("nondeterministic_output",))
 def object_refcount(call: Call) -> Reply:
     """Return how often a value is referred to: small integers are shared by all."""
-    value = call.db.peek(call.argv[2])
+    value = _asked_about(call)
     if value is None:
         return None
     settings = call.settings
@@ -422,7 +432,7 @@ def object_refcount(call: Call) -> Reply:
 def object_idletime(call: Call) -> Reply:
     """Return how many seconds a key has not been accessed."""
     db, key = call.db, call.argv[2]
-    if db.peek(key) is None:
+    if _asked_about(call) is None:
         return None
     if db.keyspace.is_lfu:
         raise Failure(
@@ -436,7 +446,7 @@ def object_idletime(call: Call) -> Reply:
 def object_freq(call: Call) -> Reply:
     """Return the logarithmic access counter of a key, where the maxmemory policy is an LFU one."""
     db, key = call.db, call.argv[2]
-    if db.peek(key) is None:
+    if _asked_about(call) is None:
         return None
     if not db.keyspace.is_lfu:
         raise Failure(

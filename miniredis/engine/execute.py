@@ -194,7 +194,7 @@ class Engine:
             self._tell_late(client)  # of keys that went before its command
         failure = self._objection(client, command, argv)
         if failure is not None:
-            self._reject(client, command, failure)
+            self._reject(client, command, argv, failure)
             self.answer(client, failure)
             return
         assert command is not None
@@ -242,11 +242,11 @@ class Engine:
         if command.subcommands and len(argv) > 1:
             return guards.unknown_subcommand(argv)
         if not command.low <= len(argv) <= command.high or command.spec.run is None:
-            return guards.wrong_arity(command)
+            return guards.wrong_arity(command, argv)
         return guards.refusal(self.state, client, command, argv)
 
-    def _reject(self, client: Client, command: Command | None, failure: Failure) -> None:
-        if command is not None:
+    def _reject(self, client: Client, command: Command | None, argv: list[bytes], failure: Failure) -> None:
+        if command is not None and not (command.subcommands and len(argv) > 1):
             command.rejected += 1
             if command.spec.name == b"exec":
                 self.transactions.discard(client)
@@ -430,7 +430,7 @@ class Engine:
             command = self.lookup(argv)
             failure = self._objection(client, command, argv)
             if failure is not None:
-                self._reject(client, command, failure)
+                self._reject(client, command, argv, failure)
                 replies.append(failure)
                 continue
             assert command is not None

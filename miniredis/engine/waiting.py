@@ -124,7 +124,7 @@ class Waiting:
         assert command is not None
         call.argv = waiter.argv
         self.engine.conclude(call, command)
-        command.calls += 1
+        self.engine.count(client, command, waiter.argv, 1, 0.0)
         if isinstance(reply, Failure):
             self.engine.count_failure(command, reply)
         if client.blocked is waiter:
@@ -183,7 +183,7 @@ class Waiting:
     def _release_unserved(self, waiter: Waiter, reply: Reply) -> None:
         command = self.engine.lookup(waiter.argv)
         assert command is not None
-        command.calls += 1
+        self.engine.count(waiter.client, command, waiter.argv, 1, 0.0)  # waiting is no work
         if isinstance(reply, Failure):
             self.engine.count_failure(command, reply)
         self.release(waiter.client, reply)

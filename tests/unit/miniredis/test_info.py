@@ -71,3 +71,36 @@ def test_long_expiry_is_told(server: Server) -> None:
         assert time.monotonic() < until
         time.sleep(0.02)
     link.command("CONFIG", "SET", "latency-monitor-threshold", "0")
+
+
+def test_what_waited_is_in_the_slow_log(server: Server) -> None:
+    """Who has everything logged would not see blocking commands, nor their calls in LATENCY HISTOGRAM."""
+    link = Link(server.port)
+    link.command("CONFIG", "RESETSTAT")
+    link.command("CONFIG", "SET", "slowlog-log-slower-than", "0")
+    link.command("BLPOP", "nothing", "0.01")
+    link.command("CONFIG", "SET", "slowlog-log-slower-than", "10000")
+    assert b"$5\r\nBLPOP\r\n$7\r\nnothing\r\n" in link.command("SLOWLOG", "GET", "-1")
+    assert told(link, "latencystats")["Latencystats"].keys() >= {"latency_percentiles_usec_blpop"}
+
+
+def test_object_counts_what_it_finds(server: Server) -> None:
+    """keyspace_hits and keyspace_misses would be lower than Redis's."""
+    link = Link(server.port)
+    link.command("SET", "found", "1")
+    link.command("CONFIG", "RESETSTAT")
+    for about in ("ENCODING", "REFCOUNT", "IDLETIME", "FREQ"):
+        link.command("OBJECT", about, "found")
+        link.command("OBJECT", about, "missing")
+    stats = told(link, "stats")["Stats"]
+    assert (stats["keyspace_hits"], stats["keyspace_misses"]) == ("4", "4")
+
+
+def test_an_unknown_subcommand_is_no_call_of_the_container(server: Server) -> None:
+    """INFO commandstats would have a line for CLIENT when a client asks for what a newer server has."""
+    link = Link(server.port)
+    link.command("CONFIG", "RESETSTAT")
+    link.command("CLIENT", "MAINT_NOTIFICATIONS", "ON")
+    assert "cmdstat_client" not in told(link, "commandstats")["Commandstats"]
+    link.command("CLIENT")
+    assert "rejected_calls=1" in told(link, "commandstats")["Commandstats"]["cmdstat_client"]
