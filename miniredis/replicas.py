@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from miniredis.engine.journal import TO_REPLICAS
-from miniredis.engine.state import NEVER, PAUSED_ALL, PAUSED_WRITES, TOO_FEW_REPLICAS
+from miniredis.engine.state import BUSY_SCRIPT, NEVER, PAUSED_ALL, PAUSED_WRITES, TOO_FEW_REPLICAS
 from miniredis.persist.snapshot_source import SnapshotSource
 from miniredis.replication.failover import Failover, Target
 from miniredis.replication.hub import Replication
@@ -37,7 +37,9 @@ class Replicas:
         self._engine = engine
         self._state = state = engine.state
         self._log = log
-        source = SnapshotSource(snapshots, disk, log, state.dbs)
+        source = SnapshotSource(
+            snapshots, disk, log, state.dbs, is_amid_unit=lambda: bool(state.mode & BUSY_SCRIPT)
+        )
         self.primary = Primary(
             state.history, lambda: state.settings, state.journal, source, log, monotonic=state.clock.monotonic,
             random=state.secrets, want_turn=turn.want, judge=self._judge, is_paused=self._is_paused,

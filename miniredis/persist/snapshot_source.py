@@ -47,17 +47,20 @@ def _has_deadlines(value: object) -> bool:
 
 
 class SnapshotSource:
-    """`dbs` are what is in the snapshots."""
+    """`dbs` are what is in the snapshots; while `is_amid_unit` something is changing them, and none may be made."""
 
-    def __init__(self, snapshots: Snapshots, disk: Disk, log: Logger, dbs: Sequence[Db]) -> None:
+    def __init__(
+        self, snapshots: Snapshots, disk: Disk, log: Logger, dbs: Sequence[Db], is_amid_unit: Callable[[], bool]
+    ) -> None:
         self._snapshots = snapshots
         self._disk = disk
         self._log = log
         self._dbs = dbs
+        self._is_amid_unit = is_amid_unit
 
     @property
     def is_busy(self) -> bool:
-        return bool(self._snapshots.children.kind)
+        return bool(self._snapshots.children.kind) or self._is_amid_unit()
 
     @property
     def is_saving(self) -> bool:

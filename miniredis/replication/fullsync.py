@@ -47,7 +47,7 @@ class Source(Protocol):
 
     @property
     def is_busy(self) -> bool:
-        """A child is at work, at whatever."""
+        """No snapshot may be begun now: a child is at work, at whatever, or a script on the data."""
 
     @property
     def is_saving(self) -> bool:

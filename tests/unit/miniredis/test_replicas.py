@@ -170,3 +170,38 @@ def test_introductions_without_end(server: Server, client: Link) -> None:
             assert link.reply() == b"+OK\r\n"
     assert int(field(client, "used_memory_rss")) - before < 32 << 20
     link.close()
+
+
+SLOW_SCRIPT = """
+local started = os.clock()
+redis.call('INCR', 'n')
+while os.clock() < started + 1.5 do end
+return redis.call('INCR', 'n')
+"""
+
+
+def test_no_snapshot_is_begun_amid_a_script() -> None:
+    """A replica's snapshot would show half of a script, and the stream tell it the whole of it again."""
+    directives = (
+        "--repl-diskless-sync-delay", "0", "--rdb-key-save-delay", "100000", "--busy-reply-threshold", "20",
+        "--repl-ping-replica-period", "1000",
+    )  # fmt: skip
+    with our_server(*directives) as server:
+        client = Link(server.port)
+        for number in range(5):
+            client.command("SET", f"k{number}", "v")
+        first, line = asked(server.port, "PSYNC", "?", "-1")
+        assert line.startswith(b"+FULLRESYNC ")
+        second = Link(server.port)
+        second.send(b"PSYNC ? -1\r\n")  # has to wait for the end of the first one's
+        until(lambda: field(client, "connected_slaves") == "2")
+        before = int(field(client, "master_repl_offset"))
+        assert field(client, "rdb_bgsave_in_progress") == "1"
+        assert client.command("EVAL", SLOW_SCRIPT, "0") == b":2\r\n"
+        client.command("CONFIG", "SET", "rdb-key-save-delay", "0")
+        line = b""
+        while not line.endswith(b"\r\n"):
+            line = (line + second.socket.recv(1)).lstrip(b"\n")
+        assert int(line.split()[2]) > before, "begun before the script had told what it did"
+        for link in (first, second, client):
+            link.close()
