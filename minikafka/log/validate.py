@@ -216,7 +216,7 @@ def _admit_closely(
         if header.attributes & LOG_APPEND_TIME:
             raise InvalidTimestamps([(0, "Producer should not set timestamp type to LogAppendTime.")])
     if changes_codec:
-        return _recompressed(unfolded, header._replace(max_timestamp=greatest), config, now_ms)
+        return (yield from _recompressed(unfolded, header._replace(max_timestamp=greatest), config, now_ms))
     if config.stamps_append_time:
         return restamped(batch, header, now_ms, is_append_time=True)
     if greatest != header.max_timestamp or header.attributes & LOG_APPEND_TIME:
@@ -289,18 +289,19 @@ def restamped(batch: memoryview, header: BatchHeader, max_timestamp: int, *, is_
     return Admitted(changed, batch, HEADER.pack(*changed)[16:])
 
 
-def _recompressed(unfolded: bytes, header: BatchHeader, config: LogConfig, now_ms: int) -> Admitted:
+def _recompressed(
+    unfolded: bytes, header: BatchHeader, config: LogConfig, now_ms: int
+) -> Generator[None, None, Admitted]:
     """The same records under the topic's own codec."""
     assert config.compression is not None
-    data = memoryview(
-        recompressed_batch(
-            unfolded,
-            header._replace(attributes=header.attributes & ~LOG_APPEND_TIME),
-            config.compression,
-            level=config.compression_level,
-            append_time_ms=now_ms if config.stamps_append_time else None,
-        )
+    rebuilding = recompressed_batch(
+        unfolded,
+        header._replace(attributes=header.attributes & ~LOG_APPEND_TIME),
+        config.compression,
+        level=config.compression_level,
+        append_time_ms=now_ms if config.stamps_append_time else None,
     )
+    data = memoryview((yield from rebuilding))
     rebuilt = BatchHeader.peek(data)
     if len(data) > config.max_batch_bytes:
         raise MessageTooLarge(

@@ -14,6 +14,7 @@ Law: what unfolds beyond the limit given is refused before it is in memory; a fe
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 from protocol.kafka.primitives import Buffer, ProtocolError
@@ -28,6 +29,7 @@ __all__ = [
     "ZSTD",
     "BeyondLimit",
     "compress",
+    "compressed",
     "decompress",
 ]
 
@@ -40,6 +42,8 @@ MAX_UNCOMPRESSED_BYTES = 64 * 1024 * 1024
 XERIAL = b"\x82SNAPPY\x00"
 XERIAL_HEAD = XERIAL + struct.pack(">ii", 1, 1)
 XERIAL_BLOCK_BYTES = 32 * 1024  # as Kafka cuts them
+
+PIECE_BYTES = 64 * 1024  # compressed without a stop: gzip takes two milliseconds
 
 ZSTD_LEVEL = 3  # Kafka's default; the library's own is slower
 
@@ -61,19 +65,35 @@ def _library() -> Any:
 
 def compress(codec: int, data: Buffer, level: int | None = None) -> bytes:
     """`data` under a codec, at a level that codec knows (None for its default, as Kafka's -1 for gzip is)."""
+    return b"".join(compressed(codec, data, level))
+
+
+def compressed(codec: int, data: Buffer, level: int | None = None) -> Iterator[bytes]:
+    """As `compress`, with what is ready after each piece of the data. Much of it comes at the end, or all."""
     if codec == NONE:
-        return bytes(data)
+        yield bytes(data)
+        return
     library = _library()
     if codec == SNAPPY:
-        return _compress_snappy(library.snappy, memoryview(data))
+        yield from _compress_snappy(library.snappy, memoryview(data))
+    elif codec == ZSTD and len(data) <= PIECE_BYTES:  # a frame that tells how much it unfolds to
+        yield bytes(library.zstd.compress(data, ZSTD_LEVEL if level is None else level))
+    else:
+        compressor = _compressor(library, codec, level)
+        for start in range(0, len(data), PIECE_BYTES):
+            if start:
+                yield b""
+            compressor.compress(bytes(data[start : start + PIECE_BYTES]))  # it takes nothing else
+        yield bytes(compressor.finish())
+
+
+def _compressor(library: Any, codec: int, level: int | None) -> Any:
     if codec == LZ4:
         # Java reads only frames whose blocks stand by themselves.
-        compressor = library.lz4.Compressor(level=level, content_checksum=False, block_linked=False)
-        compressor.compress(bytes(data))  # it takes nothing else
-        return bytes(compressor.finish())
-    if codec == GZIP:
-        return bytes(library.gzip.compress(data) if level is None or level < 0 else library.gzip.compress(data, level))
-    return bytes(library.zstd.compress(data, ZSTD_LEVEL if level is None else level))
+        return library.lz4.Compressor(level=level, content_checksum=False, block_linked=False)
+    if codec == ZSTD:
+        return library.zstd.Compressor(ZSTD_LEVEL if level is None else level)
+    return library.gzip.Compressor() if level is None or level < 0 else library.gzip.Compressor(level)
 
 
 def decompress(codec: int, data: Buffer, limit_bytes: int = MAX_UNCOMPRESSED_BYTES) -> Buffer:
@@ -109,12 +129,14 @@ def _unfold(codec: int, data: Buffer, limit_bytes: int) -> Buffer:
         return target
 
 
-def _compress_snappy(library: Any, data: memoryview) -> bytes:
-    parts = [XERIAL_HEAD]
+def _compress_snappy(library: Any, data: memoryview) -> Iterator[bytes]:
+    front = XERIAL_HEAD
     for start in range(0, len(data), XERIAL_BLOCK_BYTES):
         block = bytes(library.compress_raw(data[start : start + XERIAL_BLOCK_BYTES]))
-        parts += _SIZE.pack(len(block)), block
-    return b"".join(parts)
+        yield front + _SIZE.pack(len(block)) + block
+        front = b""
+    if front:
+        yield front
 
 
 def _decompress_snappy(data: memoryview, limit_bytes: int) -> Buffer:

@@ -369,13 +369,18 @@ def recompressed_batch(
     *,
     level: int | None = None,
     append_time_ms: int | None = None,
-) -> bytes:
-    """The batch of `header` with all of its records, as `unfold` gave them, under another codec. `append_time_ms` makes
-    it the time of every record."""
+) -> Generator[None, None, bytes]:
+    """The batch of `header` with all of its records, as `unfold` gave them, under another codec, with stops on the
+    way. `append_time_ms` makes it the time of every record."""
     header = header._replace(attributes=header.attributes & ~CODEC_MASK | codec)
     if append_time_ms is not None:
         header = header._replace(attributes=header.attributes | LOG_APPEND_TIME, max_timestamp=append_time_ms)
-    return _seal(header, compression.compress(codec, data, level) if codec else data)
+    body: list[bytes] = []
+    for piece in compression.compressed(codec, data, level):
+        if body:
+            yield
+        body.append(piece)
+    return _seal(header, b"".join(body))
 
 
 def _seal(header: BatchHeader, body: bytes) -> bytes:

@@ -278,7 +278,7 @@ def make_anew(records: list[Record], batch: bytes, choose: random.Random) -> Non
     """What compaction does, and an append under another codec: the same records come out of the new batch."""
     header, codec = BatchHeader.peek(batch), choose.choice((NONE, GZIP, SNAPPY, LZ4, ZSTD))
     instant = choose.choice((None, 1_700_000_000_000))
-    other = recompressed_batch(unfold(batch, 1 << 20), header, codec, append_time_ms=instant)
+    other = at_once(recompressed_batch(unfold(batch, 1 << 20), header, codec, append_time_ms=instant))
     assert verify_crc(other)
     assert read_records(other) == [at_instant(record, instant) for record in records]
     kept = [record for record in records if choose.random() < 0.7]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from protocol.kafka.compression import ZSTD
 from protocol.kafka.framing import frame_request
 from protocol.kafka.messages import configs as c
 from protocol.kafka.messages import groups as g
@@ -124,6 +126,15 @@ def tiny_records(key: bytes | None) -> Request:
     )
 
 
+def folded_records() -> Request:
+    values = [random.Random(number).randbytes(500).hex().encode() for number in range(50)]
+    records = build_batch([(1, None, values[number % 50]) for number in range(7_900)], codec=ZSTD)
+    data = p.PartitionProduceData(index=0, records=records)
+    return p.ProduceRequest(
+        acks=1, timeout_ms=1000, topic_data=[p.TopicProduceData(name="gzipped", partition_data=[data])]
+    )
+
+
 HOSTILE: dict[str, tuple[int, Callable[[], Request]]] = {
     "a new fetch session": (12, new_session),
     "a fetch of 20,000 topics": (13, fetch_of_topics),
@@ -135,6 +146,7 @@ HOSTILE: dict[str, tuple[int, Callable[[], Request]]] = {
     "the coordinators of 75,000 groups": (4, coordinators),
     "100,000 tiny records": (9, lambda: tiny_records(b"k")),
     "100,000 records without a key": (9, lambda: tiny_records(None)),
+    "eight megabytes for another codec": (9, folded_records),
 }
 
 
@@ -179,11 +191,13 @@ async def test_nobody_waits_long_behind_one_request(
     running.append(one)
     await one.start()
     async with Client(one) as client:
-        compacted = t.CreatableTopicConfig(name="cleanup.policy", value="compact")
-        topic = t.CreatableTopic(
-            name="compacted", num_partitions=1, replication_factor=1, assignments=[], configs=[compacted]
-        )
-        await client.ask(t.CreateTopicsRequest(topics=[topic]), 7)
+        for name, config, value in (
+            ("compacted", "cleanup.policy", "compact"),
+            ("gzipped", "compression.type", "gzip"),
+        ):
+            configs = [t.CreatableTopicConfig(name=config, value=value)]
+            topic = t.CreatableTopic(name=name, num_partitions=1, replication_factor=1, assignments=[], configs=configs)
+            await client.ask(t.CreateTopicsRequest(topics=[topic]), 7)
     version, make = HOSTILE[case]
     frame = b"".join(frame_request(make(), version, 1, "hostile"))
     assert len(frame) < 1.1 * (1 << 20)
