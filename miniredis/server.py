@@ -187,8 +187,8 @@ class Server:
         self.migrations.stop()
         self.snapshots.end_child()
         self.turn.settle()
+        await self.listeners.drain(grace_s)  # one address after the other: clients of the next are still served
         self.appending.stop()
-        await self.listeners.drain(grace_s)
 
     async def _end_script(self) -> None:
         """A script that still runs is told to end. One inside a long C function hears it later: it ends with us."""

@@ -203,6 +203,8 @@ class AppendOnly:
         is_new = not manifest.increments
         name = manifest.next_increment() if is_new else manifest.increments[-1].name
         file = disk.open(self._path(name))
+        if is_new:  # what no manifest has ever named may lie there, of a beginning that a crash has cut off
+            file.truncate(0)
         disk.sync_dir(self.directory)
         if is_new:
             self._persist(manifest)
@@ -341,6 +343,7 @@ class AppendOnly:
             self._manifest = manifest
             self._written_size += self.file.size
         self.file.close()
+        self.file.is_loadable = self.state != WAITS
         self._follow(file)
 
     @property
@@ -416,6 +419,8 @@ class AppendOnly:
         self._log.notice("Background AOF rewrite finished successfully")
         if self.state == WAITS:
             self.state = ON
+            self.file.is_loadable = True
+            self.file.synced_told()
 
     def _forget_temporary(self) -> None:
         """What was gathered for an append-only file that did not come to be."""

@@ -82,6 +82,7 @@ class AofFile:
         # For whoever counts the stream of effects: where it is, up to where it is on the medium, and that this moved.
         self.offset: Callable[[], int] = int
         self.synced_offset = 0
+        self.is_loadable = True  # or there is no base yet: what is synced is still of no use to anybody
         self.synced_told: Callable[[], None] = lambda: None
 
     @property
@@ -123,7 +124,7 @@ class AofFile:
             if not self._write(policy):
                 return
         elif self._synced == self.size:
-            if policy != "no" and self._syncing is None:
+            if policy != "no" and self._syncing is None and not self._sync_error:
                 self._tell_synced(self.offset())
             return
         self._sync(policy)
@@ -244,7 +245,8 @@ class AofFile:
     def _tell_synced(self, offset: int) -> None:
         if offset != self.synced_offset:
             self.synced_offset = offset
-            self.synced_told()
+            if self.is_loadable:
+                self.synced_told()
 
     # Which file.
 
@@ -282,7 +284,7 @@ class AofFile:
         """There is no file any more; what waits is forgotten, and so is what went wrong."""
         self.close()
         self._parts.clear()
-        self.waiting_bytes = self.size = self._synced = 0
+        self.waiting_bytes = self.size = self._synced = self.synced_offset = 0
         self._postponed_at = 0.0
         if self.error:
             self._log.warning("AOF reopen, just ignore the last error.")

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from miniredis.persist.aof import ON
+from miniredis.persist.aof import ON, WAITS
 from miniredis.server import Server
 from tests.sim.disk import SimDisk
 from tests.sim.test_following import PRIMARY, REPLICA, ask, start, until
@@ -51,6 +51,24 @@ def test_what_an_fsync_refused_is_not_told_as_kept() -> None:
         await until("tried again", lambda: server.appending.file.synced_offset == offset)
         assert not server.appending.file.error
         await server.stop()
+
+    run(1, main)
+
+
+def test_what_only_a_temporary_increment_has_is_not_told_as_kept() -> None:
+    """Power lost before the first base is written would take what WAITAOF had promised."""
+
+    async def main(world: SimLoop) -> None:
+        disk = SimDisk(Random(1))
+        server = await start(world, PORT, disk=disk)
+        assert await ask(PORT, "CONFIG SET appendfsync always", "CONFIG SET appendonly yes") == [b"+OK"] * 2
+        assert server.appending.state == WAITS
+        assert await ask(PORT, "SET a 1", "WAITAOF 1 0 0") == [b"+OK", b"*2"]
+        assert server.appending.state == ON
+        disk.crash()
+        again = await start(world, REPLICA, "--appendonly", "yes", disk=disk)
+        assert await ask(REPLICA, "GET a") == [b"1"]
+        await again.stop()
 
     run(1, main)
 

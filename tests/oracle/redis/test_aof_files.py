@@ -168,3 +168,40 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come to pass"
         time.sleep(0.02)
+
+
+def test_what_is_answered_while_a_server_ends_is_in_the_file() -> None:
+    """A client of a second address was told OK, for what was in no file, while one of the first was slow to leave."""
+    both = (
+        "--bind",
+        "127.0.0.1",
+        "127.0.0.2",
+        "--protected-mode",
+        "no",
+        "--client-output-buffer-limit",
+        "normal 0 0 0",
+    )
+    server = our_server(*ON, *both)
+    server.keep = True
+    try:
+        server.start()
+        slow = socket.create_connection(("127.0.0.1", server.port))
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.sendall(b"SET large " + b"x" * 60000 + b"\r\n" + b"GET large\r\n" * 500)
+        other = Link(server.port, host="127.0.0.2")
+        assert other.command("PING") == b"+PONG\r\n"
+        time.sleep(0.3)
+        assert server.process is not None
+        server.process.terminate()
+        time.sleep(0.3)
+        try:
+            is_answered = other.command("SET", "late", "1") == b"+OK\r\n"
+        except OSError:
+            is_answered = False
+        slow.close()
+        server.stop()
+        server.start()
+        assert not is_answered or Link(server.port).command("GET", "late") == b"$1\r\n1\r\n"
+    finally:
+        server.keep = False
+        server.stop()
