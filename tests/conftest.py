@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.peers.redis import Server, our_server, real_server, server_74
+from tests.peers.redis import Server, our_server, real_server, server_74, server_80
 
 
 @pytest.fixture(scope="module")
@@ -27,5 +27,15 @@ def newer() -> Iterator[Server]:
     server = server_74()
     if server is None:
         pytest.skip("REDIS_SERVER_74 names no redis-server 7.4.1")
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def newest() -> Iterator[Server]:
+    """Redis 8.0, whose newer commands we have too, where there is one."""
+    server = server_80()
+    if server is None:
+        pytest.skip("REDIS_SERVER_80 names no redis-server 8.0.2")
     with server:
         yield server

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from miniredis.commands.shared import EXPIRY_UNITS, invalid_expiry
-from miniredis.engine.call import SYNTAX_ERROR, Call
+from miniredis.commands.shared import EXPIRY_UNITS, invalid_expiry, wrong_arity
+from miniredis.engine.call import Call
 from miniredis.engine.registry import DENYOOM, FAST, READONLY, WRITE, command
 from miniredis.keyspace import field_expiry
 from miniredis.keyspace.notify import GENERIC, HASH
 from miniredis.structures.hash import Hash
 from protocol.resp.values import Failure, Reply
 
+MAX_PAIRS: Final = (1 << 31) - 1
 INSTANT_MAX: Final = (1 << 46) - 1  # ms since the epoch
 NO_FIELDS: Final = "ERR Mandatory argument FIELDS is missing or not at the right position"
 WRONG_COUNT: Final = "ERR The `numfields` parameter must match the number of arguments"
@@ -139,15 +140,17 @@ def _instant(call: Call, amount: int, scale: int, base: int) -> int:
     return amount * scale + base
 
 
-def _names(call: Call, at: int, not_positive: str = NOT_POSITIVE, width: int = 1) -> list[bytes]:
-    """What follows FIELDS and its number, which has to be in argv[at]; `width` words to a field."""
+def _names(call: Call, at: int, not_positive: str = NOT_POSITIVE) -> list[bytes]:
+    """What follows FIELDS and its number, which has to be in argv[at]."""
     argv = call.argv
     if argv[at].upper() != b"FIELDS":
         raise Failure(NO_FIELDS)
-    count = call.integer(at + 1, not_positive) if at + 1 < len(argv) else 0
+    if at + 1 >= len(argv):
+        raise wrong_arity(call)
+    count = call.integer(at + 1, not_positive)
     if count < 1:
         raise Failure(not_positive)
-    if count * width != len(argv) - at - 2:
+    if count != len(argv) - at - 2:
         raise Failure(WRONG_COUNT)
     return argv[at + 2 :]
 
@@ -256,7 +259,7 @@ def hgetex(call: Call) -> Reply:
     db, argv = call.db, call.argv
     key = argv[1]
     fields = db.typed(key, Hash, True)
-    at, unit, instant, _ = _options(call, (b"PERSIST",))
+    at, unit, instant = _get_options(call)
     names = _names(call, at)
     if fields is None:
         return [None] * len(names)
@@ -301,9 +304,9 @@ def hsetex(call: Call) -> Reply:
     """Set fields, all or none, with conditions and an end."""
     db, argv = call.db, call.argv
     key = argv[1]
+    at, unit, instant, condition = _set_options(call)
+    words = _pairs(call, at)
     fields = db.typed(key, Hash, True)
-    at, unit, instant, condition = _options(call, (b"KEEPTTL",))
-    words = _names(call, at, width=2)
     names = words[::2]
     if condition:
         there = [_is_there(call, fields, name) for name in names]
@@ -348,28 +351,51 @@ def _set_fields(
     return deleted
 
 
-def _options(call: Call, others: tuple[bytes, ...]) -> tuple[int, bytes, int, bytes]:
-    """The words before FIELDS: where that is, the unit (EX … or one of `others`), the instant and FNX or FXX."""
+def _end(call: Call, at: int) -> tuple[int, bytes, int]:
+    """EX, PX, EXAT or PXAT in argv[at]: where the next word is, the unit and the instant."""
+    word = call.argv[at].upper()
+    scale, is_relative = EXPIRY_UNITS[word]
+    if at + 1 >= len(call.argv):
+        raise wrong_arity(call)
+    return at + 2, word, _instant(call, call.integer(at + 1), scale, call.now if is_relative else 0)
+
+
+def _get_options(call: Call) -> tuple[int, bytes, int]:
+    """What comes before HGETEX's FIELDS, one word at most: where that has to be, the unit or PERSIST, the instant."""
+    word = call.argv[2].upper()
+    if word == b"PERSIST":
+        return 3, word, 0
+    return _end(call, 2) if word in EXPIRY_UNITS else (2, b"", 0)
+
+
+def _set_options(call: Call) -> tuple[int, bytes, int, bytes]:
+    """The words before HSETEX's FIELDS: where that is, the unit or KEEPTTL, the instant, and FNX or FXX."""
     argv = call.argv
     unit = condition = b""
     instant = 0
     at = 2
     while at < len(argv) and (word := argv[at].upper()) != b"FIELDS":
-        if word in (b"FNX", b"FXX") and b"KEEPTTL" in others and not condition:
-            condition = word
-        elif word in others and not unit:
-            unit = word
-        elif word in EXPIRY_UNITS and not unit and at + 1 < len(argv):
-            unit = word
-            scale, is_relative = EXPIRY_UNITS[word]
-            amount = call.integer(at + 1)
-            if amount <= 0:
-                raise invalid_expiry(call)
-            instant = _instant(call, amount, scale, call.now if is_relative else 0)
-            at += 1
+        if word in (b"FNX", b"FXX"):
+            if condition:
+                raise Failure("ERR Only one of FXX or FNX arguments can be specified")
+            condition, at = word, at + 1
+        elif word == b"KEEPTTL" or word in EXPIRY_UNITS:
+            if unit:
+                raise Failure("ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified")
+            at, unit, instant = (at + 1, word, 0) if word == b"KEEPTTL" else _end(call, at)
         else:
-            raise Failure(SYNTAX_ERROR)
-        at += 1
-    if at + 2 >= len(argv):
-        raise Failure(NO_FIELDS if at >= len(argv) else WRONG_COUNT)
+            raise Failure(b"ERR unknown argument: " + argv[at])
     return at, unit, instant, condition
+
+
+def _pairs(call: Call, at: int) -> list[bytes]:
+    """HSETEX's fields and values: what follows FIELDS in argv[at] and their number."""
+    wrong = "ERR invalid number of fields"
+    if at + 3 >= len(call.argv):
+        raise wrong_arity(call)
+    count = call.integer(at + 1, wrong)
+    if not 1 <= count <= MAX_PAIRS:
+        raise Failure(wrong)
+    if 2 * count != len(call.argv) - at - 2:
+        raise wrong_arity(call)
+    return call.argv[at + 2 :]

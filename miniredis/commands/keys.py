@@ -22,6 +22,7 @@ from miniredis.keyspace.field_expiry import schedule
 from miniredis.keyspace.value import Value, copied, encoding, reference_count, type_name
 from miniredis.structures.glob import matcher
 from miniredis.structures.hash import Hash
+from miniredis.structures.vector_set import VectorSet
 from protocol.resp.numbers import INT64_MAX
 from protocol.resp.values import OK, Failure, Reply, Status
 
@@ -305,9 +306,11 @@ def copy(call: Call) -> Reply:
     value = source_db.find(key)
     if value is None:
         return 0
-    if target_db.find_for_write(newkey) is not None:
-        if not replaces:
-            return 0
+    if target_db.find_for_write(newkey) is not None and not replaces:
+        return 0
+    if isinstance(value, VectorSet):
+        raise Failure("ERR not supported for this module key")  # a replica that is a real server would refuse it
+    if replaces:
         target_db.delete(newkey)
     _place(target_db, newkey, copied(value), source_db.expiry(key))
     target_db.notify(notify.GENERIC, b"copy_to", newkey)

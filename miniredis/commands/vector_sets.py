@@ -263,6 +263,8 @@ def vemb(call: Call) -> Reply:
          tips=("nondeterministic_output",), complexity="O(N) for N elements asked for")  # fmt: skip
 def vrandmember(call: Call) -> Reply:
     """Return elements by chance: different ones, or with a negative count any number of times."""
+    if len(call.argv) > 3:
+        raise _wrong_arity(call)
     has_count = len(call.argv) == 3
     count = call.integer(2, "ERR COUNT value is not an integer") if has_count else 1
     if has_count and not count:
@@ -326,7 +328,7 @@ class _Search:
             if self.epsilon <= 0:
                 raise Failure("ERR invalid EPSILON")
         elif word == b"EF":
-            self.breadth = _number(call, at + 1, 1, MAX_BREADTH, "ERR invalid EF")
+            self.breadth = _number(call, at + 1, 1, highest, "ERR invalid EF")
         elif word == b"FILTER-EF":
             self.effort = _number(call, at + 1, 1, highest, "ERR invalid FILTER-EF")
         elif word == b"FILTER":
@@ -340,15 +342,8 @@ class _Search:
         accepts = None if self.filter is None else self.filter.accepts
         breadth = min(self.breadth, len(vectors))
         found = vectors.search(query, breadth, accepts, self.effort, is_exact=self.is_exact)
-        return [
-            (element, _score(distance))
-            for distance, element in found[: self.count]
-            if single(distance) / 2 <= self.epsilon
-        ]
-
-
-def _score(distance: float) -> float:
-    return 1.0 - single(distance) / 2.0
+        scored = [(element, vectors.distance(query, element) / 2) for _, element in found[: self.count]]
+        return [(element, 1.0 - half) for element, half in scored if half <= self.epsilon]
 
 
 def _filter(expression: bytes) -> Filter:
@@ -365,7 +360,8 @@ def _query(vectors: VectorSet, argv: list[bytes]) -> tuple[Vector, int]:
         vector = vectors.vector(argv[3])
         if vector is None:
             raise Failure("ERR element not found in set")
-        return vector, 4
+        # As if the client had read it with VEMB and sent it back, which is what the real one does.
+        return vectors.space.encode(array("f", vectors.space.decode(vector))), 4
     components, at = _components(argv, 2)
     given = len(components)
     if given != vectors.dimension:
@@ -416,7 +412,7 @@ def vlinks(call: Call) -> Reply:
         return None
     layers = vectors.neighbours(argv[2])
     if with_scores:
-        return [{element: single(_score(distance)) for element, distance in layer} for layer in layers]
+        return [{element: single(1.0 - distance / 2) for element, distance in layer} for layer in layers]
     return [[element for element, _ in layer] for layer in layers]
 
 

@@ -224,5 +224,7 @@ def _shown(word: bytes) -> bytes:
     return word.split(b"\0", 1)[0][:_SHOWN_NAME_BYTES]
 
 
-def wrong_arity(command: Command) -> Failure:
-    return Failure(b"ERR wrong number of arguments for '%b' command" % command.spec.name)
+def wrong_arity(command: Command, argv: list[bytes]) -> Failure:
+    # Redis' vector sets are a module, which tells the name as the client wrote it.
+    name = _shown(argv[0]) if command.spec.group == "vector_set" else command.spec.name
+    return Failure(b"ERR wrong number of arguments for '%b' command" % name)

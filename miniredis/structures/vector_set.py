@@ -179,13 +179,14 @@ class VectorSet:
 
         return takes
 
+    def distance(self, query: Vector, element: bytes) -> float:
+        """How far an element of this set is from a vector, as clients are told it."""
+        return self.space.distance(query, self.graph.vectors[self._numbers[element]])
+
     def neighbours(self, element: bytes) -> list[list[tuple[bytes, float]]]:
         """Per layer, the highest first: the elements linked with this one, and how far they are."""
         number = self._numbers[element]
-        graph = self.graph
-        measure = graph.space.measure(graph.vectors[number])
-        layers = []
-        for layer in reversed(graph.links[number]):
-            distances = measure([graph.vectors[other] for other in layer])
-            layers.append([(self._names[other], distance) for other, distance in zip(layer, distances, strict=True)])
-        return layers
+        graph, names = self.graph, self._names
+        vector = graph.vectors[number]
+        return [[(names[other], self.space.distance(vector, graph.vectors[other])) for other in layer]
+                for layer in reversed(graph.links[number])]  # fmt: skip

@@ -130,6 +130,16 @@ class Space:
             raise ValueError("vector")
         return self._vector(components, norm, 0.0)
 
+    def distance(self, one: Vector, other: Vector) -> float:
+        """What is shown of how far apart two are: rounded where a server that computes in floats of 32 bits does."""
+        if self.format == BIN:
+            return single((one.bits ^ other.bits).bit_count() * 2 / self.dimension)
+        product = one.half + other.half - dist(one.coded, other.coded) ** 2 / 2
+        if self.format == F32:
+            return single(1.0 - single(product))
+        scale = single(single(one.range / _LEVELS) * single(other.range / _LEVELS))
+        return min(max(single(1.0 - single(single(round(product)) * scale)), 0.0), 2.0)
+
     def measure(self, query: Vector) -> Measure:
         """What tells the distances from this vector to others, many at a time."""
         if self.format == BIN:

@@ -1,8 +1,8 @@
-"""Redis servers beside the tests: Debian's redis-server, a locally built 7.4.1, and ours.
+"""Redis servers beside the tests: Debian's redis-server, a locally built 7.4.1, an 8.0.2, and ours.
 
 `REDIS_SERVER` names another binary than the redis-server of the path, `REDIS_SERVER_74` a built 7.4.1 (there is no
-package of it, so nothing asks for it when the variable is unset). Where a peer is missing its tests are skipped with
-the reason; with CI=true they fail instead.
+package of it, so nothing asks for it when the variable is unset), `REDIS_SERVER_80` an 8.0.2 (Debian 13's). Where a
+peer is missing its tests are skipped with the reason; with CI=true they fail instead.
 """
 
 from __future__ import annotations
@@ -43,6 +43,11 @@ def real_binary() -> str:
 def binary_74() -> str | None:
     """The path of a redis-server 7.4.1 a developer has built, if any."""
     return os.environ.get("REDIS_SERVER_74")
+
+
+def binary_80() -> str | None:
+    """The path of a redis-server 8.0.2, if there is one."""
+    return os.environ.get("REDIS_SERVER_80")
 
 
 def free_port() -> int:
@@ -142,6 +147,11 @@ def real_server(*directives: str) -> Server:
 
 def server_74(*directives: str) -> Server | None:
     binary = binary_74()
+    return Server([binary], directives) if binary else None
+
+
+def server_80(*directives: str) -> Server | None:
+    binary = binary_80()
     return Server([binary], directives) if binary else None
 
 

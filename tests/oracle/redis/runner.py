@@ -37,12 +37,14 @@ Lines for the runner itself:
 
     @sleep 30            milliseconds, for what is about time passing
     @since 7.4           everything in this script is new in 7.4: as if every line had [7.4] (first line of the file)
+    @since 8.0           the same of 8.0: compared with what 8.0.2 answers, and played to no older server
     @server --x y        the script needs servers of its own with these directives (first lines of the file)
 
 At the end every connection is sent a PING, and whatever arrives before its answer is compared as well.
-Where REDIS_SERVER_74 names a built 7.4.1, scripts are played to it too and must agree everywhere. Recording:
+Where REDIS_SERVER_74 names a built 7.4.1, scripts are played to it too and must agree everywhere; REDIS_SERVER_80 names
+an 8.0.2 for the scripts that are `@since 8.0`. Recording (a script asks for the server of its version):
 
-    REDIS_SERVER_74=/path/redis-server python -m tests.oracle.redis.runner --record [script …]
+    REDIS_SERVER_74=/path/redis-server REDIS_SERVER_80=… python -m tests.oracle.redis.runner --record [script …]
     python -m tests.oracle.redis.runner script …              plays and prints the differences
 """
 
@@ -59,17 +61,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from protocol.resp.inline import split_arguments
-from tests.peers.redis import Link, Server, our_server, real_server, request, server_74
+from tests.peers.redis import Link, Server, our_server, real_server, request, server_74, server_80
 
 SCRIPTS = Path(__file__).parent / "scripts"
-GOLDEN = Path(__file__).parents[2] / "golden" / "redis-7.4.1"
+_GOLDEN = Path(__file__).parents[2] / "golden"
+GOLDEN = {"7.4": _GOLDEN / "redis-7.4.1", "8.0": _GOLDEN / "redis-8.0.2"}
 BLOCK_DEADLINE_S = 30.0  # for a blocking command to be seen waiting
 
 _LINE = re.compile(
     r"(?:\[(?P<options>[^\]]*)\]\s*)?(?:(?P<name>[a-z][a-z0-9]*)(?P<mark>[:!<.])(?:\s+|$))?(?P<rest>.*)", re.S
 )
 _OPTIONS = {
-    "unordered", "approx", "digits", "shape", "type", "names", "payload", "replies", "resp", "raw", "closes", "7.4",
+    "unordered", "approx", "digits", "shape", "type", "names", "payload", "replies", "resp", "raw", "closes",
+    "7.4", "8.0",
 }  # fmt: skip
 
 
@@ -102,7 +106,12 @@ class Script:
     name: str
     steps: list[Step]
     directives: list[str] = field(default_factory=list)
-    is_new: bool = False  # all of it is new in 7.4
+    since: str = ""  # the version that all of it is new in
+
+    @property
+    def golden(self) -> Path:
+        """Where the replies to it are that Debian's server would not give."""
+        return GOLDEN[self.since or "7.4"] / f"{self.name}.json"
 
     def commands(self) -> Iterator[list[bytes]]:
         """Every command the script plays."""
@@ -120,7 +129,9 @@ def load(path: Path) -> Script:
         if line.startswith("@server"):
             script.directives += shlex.split(line)[1:]
         elif line.startswith("@since"):
-            script.is_new = True
+            script.since = line.split()[1]
+            if script.since not in GOLDEN:
+                raise ValueError(f"{script.name}:{number}: no version {script.since}")
         elif line.startswith("@"):
             script.steps.append(Step(number, line, line))
         else:
@@ -137,8 +148,8 @@ def _step(number: int, line: str, script: Script) -> Step:
         if name not in _OPTIONS:
             raise ValueError(f"{script.name}:{number}: no such option [{name}]")
         options[name] = value
-    if script.is_new:
-        options["7.4"] = ""
+    if script.since:
+        options[script.since] = ""
     return Step(number, line, match["rest"], match["name"] or "main", match["mark"] or ":", options)
 
 
@@ -378,18 +389,18 @@ def agree(step: Step, ours: bytes, theirs: bytes) -> bool:
 
 
 def recorded(script: Script, proto: int) -> dict[str, list[str]]:
-    """The replies of 7.4.1 to the lines marked [7.4]: line text → its replies, one after the other."""
-    path = GOLDEN / f"{script.name}.json"
-    if not path.exists():
+    """The newer server's replies to the lines marked with its version: line text → its replies, in order."""
+    if not script.golden.exists():
         return {}
-    found: dict[str, list[str]] = json.loads(path.read_text())[str(proto)]
+    found: dict[str, list[str]] = json.loads(script.golden.read_text())[str(proto)]
     return found
 
 
-def differences(script: Script, proto: int, ours: Server, theirs: Server, *, is_74: bool) -> list[str]:
-    """What our replies have that theirs have not, one text per line of the script."""
+def differences(script: Script, proto: int, ours: Server, theirs: Server, *, version: str) -> list[str]:
+    """What our replies have that theirs have not, one text per line of the script. `version`: theirs, "" Debian's."""
     our_replies = Player(ours, proto).play(script)
-    their_replies = Player(theirs, proto).play(script) if is_74 or not script.is_new else our_replies
+    their_replies = Player(theirs, proto).play(script) if version >= script.since else our_replies
+    wanted = script.since or "7.4"
     golden = {text: list(replies) for text, replies in recorded(script, proto).items()}
     found: list[str] = []
     where = f"{script.name}.txt RESP{proto}"
@@ -398,9 +409,9 @@ def differences(script: Script, proto: int, ours: Server, theirs: Server, *, is_
             found.append(f"{where}: out of step at line {step.number} {step.text} / {other_step.text}")
             break
         expected = other
-        if "7.4" in step.options and not is_74:
+        if wanted in step.options and version < wanted:
             if not golden.get(step.text):
-                found.append(f"{where}:{step.number} {step.text}\n    has no reply recorded from 7.4.1")
+                found.append(f"{where}:{step.number} {step.text}\n    has no reply recorded from {wanted}")
                 continue
             expected = golden[step.text].pop(0).encode("latin-1")
         if not agree(step, mine, expected):
@@ -413,20 +424,21 @@ def differences(script: Script, proto: int, ours: Server, theirs: Server, *, is_
 
 
 def record(script: Script) -> None:
-    """Write down what 7.4.1 answers to the lines marked [7.4]."""
+    """Write down what 7.4.1 answers to the lines marked [7.4], or 8.0.2 to a script that is all new in 8.0."""
+    wanted = script.since or "7.4"
     kept: dict[str, dict[str, list[str]]] = {}
     for proto in (2, 3):
-        server = server_74(*script.directives)
-        assert server is not None, "REDIS_SERVER_74 names no redis-server 7.4.1"
+        server = (server_80 if wanted == "8.0" else server_74)(*script.directives)
+        assert server is not None, f"REDIS_SERVER_{wanted.replace('.', '')} names no redis-server"
         replies: dict[str, list[str]] = {}
         with server:
             for step, reply in Player(server, proto).play(script):
-                if "7.4" in step.options:
+                if wanted in step.options:
                     replies.setdefault(step.text, []).append(reply.decode("latin-1"))
         kept[str(proto)] = replies
     if any(kept.values()):
-        GOLDEN.mkdir(parents=True, exist_ok=True)
-        (GOLDEN / f"{script.name}.json").write_text(json.dumps(kept, indent=1) + "\n")
+        script.golden.parent.mkdir(parents=True, exist_ok=True)
+        script.golden.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 def main(arguments: list[str]) -> int:
@@ -439,17 +451,17 @@ def main(arguments: list[str]) -> int:
     count = 0
     for script in chosen:
         with our_server(*script.directives) as ours:
-            peers = [(real_server(*script.directives), False)]
-            newer = server_74(*script.directives)
+            peers = [(real_server(*script.directives), "")]
+            newer = (server_80 if script.since == "8.0" else server_74)(*script.directives)
             if newer is not None:
-                peers.append((newer, True))
-            for peer, is_74 in peers:
+                peers.append((newer, script.since or "7.4"))
+            for peer, version in peers:
                 with peer:
                     for proto in (2, 3):
-                        found = differences(script, proto, ours, peer, is_74=is_74)
+                        found = differences(script, proto, ours, peer, version=version)
                         count += len(found)
                         if found:
-                            print("against 7.4.1:" if is_74 else "against Debian's:")
+                            print(f"against {version or 'Debian'}:")
                             print("\n".join(found))
     print(f"{count} differences in {len(chosen)} scripts")
     return 1 if count else 0

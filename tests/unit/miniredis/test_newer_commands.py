@@ -110,7 +110,7 @@ def test_hgetex_sets_and_clears_ends(world: World) -> None:
     assert world("HTTL h FIELDS 1 a") == [-1]
     assert world("HGETEX h PXAT 1 FIELDS 2 a b") == [b"1", b"2"]
     assert world("EXISTS h") == 0
-    assert isinstance(world("HGETEX h EX 0 FIELDS 1 a"), Failure)
+    assert isinstance(world("HGETEX h EX -1 FIELDS 1 a"), Failure)
     assert isinstance(world("HGETEX h EX 1 PERSIST FIELDS 1 a"), Failure)
 
 
