@@ -575,10 +575,6 @@ class Db:
             if self.keyspace.expiry_rule != EXPIRES and tries >= 100 and self.deadlines.size == self.table.size:
                 return key
 
-    def idle_clock(self, key: bytes) -> int:
-        """The raw access clock of a key that is there."""
-        return self.table.clock(key)
-
     def statistics(self) -> dict[str, Any]:
         """For INFO keyspace: keys, expires and the average time to live of a sample (ms)."""
         total = seen = 0

@@ -28,8 +28,6 @@ HEADER_BYTES: Final = 6
 EMPTY_BYTES: Final = 7
 COUNT_UNKNOWN: Final = 0xFFFF
 END: Final = 0xFF
-# The length field of the whole is 32 bits; Redis refuses to grow one beyond 1 GiB.
-MAX_BYTES: Final = 1 << 30
 
 _header = Struct("<IH")
 _SMALL_NUMBERS: Final = tuple(bytes((number, 1)) for number in range(128))
