@@ -37,9 +37,7 @@ class Replicas:
         self._engine = engine
         self._state = state = engine.state
         self._log = log
-        source = SnapshotSource(
-            snapshots, disk, log, state.dbs, is_amid_unit=lambda: bool(state.mode & BUSY_SCRIPT)
-        )
+        source = SnapshotSource(snapshots, disk, log, state.dbs, is_amid_unit=lambda: bool(state.mode & BUSY_SCRIPT))
         self.primary = Primary(
             state.history, lambda: state.settings, state.journal, source, log, monotonic=state.clock.monotonic,
             random=state.secrets, want_turn=turn.want, judge=self._judge, is_paused=self._is_paused,

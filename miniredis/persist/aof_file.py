@@ -124,7 +124,7 @@ class AofFile:
             if not self._write(policy):
                 return
         elif self._synced == self.size:
-            if policy != "no" and self._syncing is None and not self._sync_error:
+            if policy != "no" and self._syncing is None:
                 self._tell_synced(self.offset())
             return
         self._sync(policy)

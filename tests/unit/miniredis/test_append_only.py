@@ -1,7 +1,9 @@
-"""The parts of the append-only file, without a server."""
+"""The parts of the append-only file: each alone, and how a server begins with what lies there."""
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -18,6 +20,7 @@ from miniredis.persist.snapshots import CannotLoad
 from protocol.disk.files import File
 from protocol.ops.logs import Logger
 from protocol.resp.encoder import encode_command
+from tests.peers.redis import Link, our_server
 from tests.sim.disk import SimDisk
 from tests.unit.miniredis.world import World
 
@@ -271,3 +274,21 @@ def test_the_checker_cuts_to_a_time() -> None:
     assert checked(stamped, until_s=150)[2] == b"#TS:100\r\n" + good
     assert checked(stamped, until_s=200)[2] == stamped
     assert not checked(stamped, until_s=50)[0]
+
+
+# ── a server's beginning ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_stray_increment_is_not_gone_on_with() -> None:
+    """What a crash left of an append-only file that never came to be would be there at the start after the next."""
+    server = our_server("--appendonly", "yes")
+    directory = Path(server.directory, "appendonlydir")
+    directory.mkdir()
+    (directory / "appendonly.aof.1.incr.aof").write_bytes(encode_command([b"SET", b"stray", b"1"]))
+    server.keep = True
+    for _ in range(2):
+        with server:
+            link = Link(server.port)
+            assert link.command("EXISTS", "stray") == b":0\r\n"
+            link.close()
+    shutil.rmtree(server.directory)
