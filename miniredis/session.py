@@ -52,7 +52,10 @@ class Session(Client):
         self.log = log
         self.traffic = engine.state.traffic
         settings = engine.state.settings
-        self.parser = Parser(max_bulk=settings.proto_max_bulk_len, max_buffer=settings.client_query_buffer_limit)
+        self.parser = Parser(
+            max_bulk=settings.proto_max_bulk_len, max_buffer=settings.client_query_buffer_limit,
+            shapes=engine.plain.shapes,
+        )  # fmt: skip
         self.backlog: list[list[bytes]] = []  # commands not yet run: the client was blocked before them
         self.held: list[bytes] = []  # bytes that came while it was blocked, or are for the next turn
         self.held_bytes = 0

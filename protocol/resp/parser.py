@@ -50,6 +50,7 @@ _ONLY_COMMAND_WORDS: Final = 32  # a chunk that is one command of up to so many 
 # The first line of such a command, by how many lines the chunk has; None where no command has so many.
 _ONLY_COUNT: Final = [b"*%d" % (lines // 2) if lines % 2 and lines > 1 else None
                       for lines in range(2 * _ONLY_COMMAND_WORDS + 2)]  # fmt: skip
+_UNSHAPED_LINES: Final = 9  # a chunk of no more is cut as fast as its shape would be
 _EACH_LINES: Final = 2 * _ONLY_COMMAND_WORDS + 1  # of a chunk no more lines than that are looked at to know it as one
 
 # An inline command without quotes or anything else that takes a second look, and no array.
@@ -92,6 +93,7 @@ class Parser:
         "_offset",
         "_remaining",
         "_rest",
+        "_shapes",
         "authenticated",
         "failure",
         "is_plain",
@@ -105,7 +107,9 @@ class Parser:
         authenticated: bool = True,
         max_bulk: int = MAX_BULK_BYTES,
         max_buffer: int = MAX_BUFFER_BYTES,
+        shapes: Shapes | None = None,
     ) -> None:
+        self._shapes = Shapes() if shapes is None else shapes  # of all clients of a server
         self.authenticated = authenticated  # settable: the strangers' limits hold while it is False
         self.max_bulk = max_bulk  # bytes of one argument; settable
         self.max_buffer = max_buffer  # bytes that may wait for the rest of their command; settable
@@ -163,6 +167,10 @@ class Parser:
             return commands
         pieces: list[bytes] | None = None
         if not self._rest and not self._remaining and self.authenticated and len(data) <= _WINDOW_BYTES:
+            known = self._shapes.known
+            if known and len(data) in known and (shaped := known[len(data)].words(data)):
+                commands.append(shaped)
+                return commands
             pieces = data.split(b"\r\n")
             last = len(pieces) - 1
             if last < len(_ONLY_COUNT) and pieces[0] == _ONLY_COUNT[last] and not pieces[last]:
@@ -173,6 +181,8 @@ class Parser:
                         break
                     at += 2
                 else:
+                    if last > _UNSHAPED_LINES:
+                        self._shapes.met(len(data), argv)
                     commands.append(argv)
                     return commands
         try:

@@ -69,8 +69,10 @@ def test_a_known_shape_is_what_the_parser_reads() -> None:
         chunks += [encode_command([*words, bytes(rest - digits)]) for digits in range(4) if rest >= digits]
     commands = one_command_each(chunks, shapes)
     for chunk, argv in zip(chunks, commands, strict=True):
-        if argv is not OTHER:
-            assert Parser().take(chunk) == [argv], chunk
+        plain, knowing = Parser(), Parser(shapes=shapes)
+        found = plain.take(chunk)
+        assert (knowing.take(chunk), knowing.buffered, knowing.is_plain) == (found, plain.buffered, plain.is_plain)
+        assert argv is OTHER or found == [argv], chunk
     assert len(commands) - commands.count(OTHER) > 300
 
 
@@ -81,6 +83,11 @@ def test_few_shapes_are_known_at_a_time() -> None:
         argv = [b"a", b"b", b"c", b"d", bytes(size)]
         assert one_command_each([encode_command(argv)] * 3, shapes) == [argv] * 3
         assert len(shapes.known) <= SHAPES_MOST
+    parser = Parser(shapes=shapes)
+    shapes.known.clear()
+    for _ in range(3):
+        assert parser.take(encode_command(argv)) == [argv]
+    assert list(shapes.known) == [len(encode_command(argv))]
 
 
 def test_a_parser_knows_when_the_next_chunk_is_plain() -> None:
