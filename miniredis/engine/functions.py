@@ -138,10 +138,15 @@ class Libraries:
         """Everything is forgotten, the interpreter too."""
         if is_lazy:
             functions = len(self.functions)
-            self.state.keyspace.waste.add_whole((self.sandbox, self.by_name, self.functions), functions, functions + 1)
+            self.state.keyspace.waste.add_whole((self.by_name, self.functions), functions, functions + 1)
         self.by_name = {}
         self.functions = {}
-        self.sandbox = None
+        self._close()
+
+    def _close(self) -> None:
+        if self.sandbox is not None:
+            self.sandbox.close()
+            self.sandbox = None
 
     def dump(self, *, is_compressed: bool) -> bytes:
         opcode = bytes((_OPCODE,))
@@ -187,6 +192,7 @@ class Libraries:
         if self.sandbox is None or self.sandbox.is_spent:
             from miniredis.scripting.sandbox import Sandbox  # with the first library: Lua is not loaded before
 
+            self._close()
             self.sandbox = Sandbox(VERSION, self.state.script_random, is_for_libraries=True)
         return self.sandbox
 

@@ -155,6 +155,7 @@ class Scripts:
         if self.sandbox is None or self.sandbox.is_spent:
             from miniredis.scripting.sandbox import Sandbox  # with the first script: Lua is not loaded before
 
+            self._close()
             self.sandbox = Sandbox(VERSION, self.state.script_random)
             for known in self.known.values():
                 known.chunk = None
@@ -166,10 +167,15 @@ class Scripts:
     def flush(self, *, is_lazy: bool) -> None:
         """SCRIPT FLUSH: everything is forgotten, the interpreter too."""
         if is_lazy:
-            self.state.keyspace.waste.add_whole((self.sandbox, self.known), len(self.known), len(self.known))
+            self.state.keyspace.waste.add_whole(self.known, len(self.known), len(self.known))
         self.known = {}
         self.eval_count = self.size_bytes = 0
-        self.sandbox = None
+        self._close()
+
+    def _close(self) -> None:
+        if self.sandbox is not None:
+            self.sandbox.close()
+            self.sandbox = None
 
     def command_flags(self, flags: int, argv: list[bytes]) -> int:
         """Of a command that runs a script: what the script says it does stands for what the command may do."""

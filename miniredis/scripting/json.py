@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 # cjson's own default; settings may ask for less, not for more.
 DEPTH_MAX: Final = 1000
+# Elements that are not there, in the arrays of one value: a table of one element may ask for as many as it likes.
+NULLS_MAX: Final = 1_000_000
+# Values between two looks at whether the script is to end.
+LOOK_UP_INTERVAL: Final = 10_000
 _ESCAPES: Final = {
     b'"': b'\\"', b"\\": b"\\\\", b"/": b"\\/", b"\b": b"\\b", b"\f": b"\\f", b"\n": b"\\n", b"\r": b"\\r",
     b"\t": b"\\t",
@@ -46,6 +50,7 @@ class Json:
         self.encodes_invalid: bool | None = False  # None: as null
         self.decodes_invalid = True
         self.keeps_buffer = True
+        self.nulls = 0  # in the arrays of the value being encoded
 
     def functions(self) -> dict[str, Callable[..., Any]]:
         return {
@@ -115,7 +120,10 @@ class Json:
         parts: list[bytes] = []
         # An explicit stack: as deep as Lua allows is deeper than Python's own.
         work: list[Any] = [(self.sandbox.tree(values[0], self.encode_max_depth), 0)]
+        self.nulls = 0
         while work:
+            if not len(parts) % LOOK_UP_INTERVAL:
+                self.sandbox.look_up()
             item = work.pop()
             if type(item) is bytes:
                 parts.append(item)
@@ -184,6 +192,9 @@ class Json:
             if not convert:
                 raise ScriptError("Cannot serialise table: excessively sparse array")
             return 0
+        self.nulls += highest - len(table.pairs)
+        if self.nulls > NULLS_MAX:
+            raise ScriptError("not enough memory")
         return highest
 
     # Decoding.
@@ -209,7 +220,11 @@ class _Parser:
         open_items: list[Any] = []  # lists and dicts under way; a dict's waiting key behind it
         keys: list[Any] = []
         kind, value, start = self.token()
+        values = 0
         while True:
+            values += 1
+            if not values % LOOK_UP_INTERVAL:
+                self.settings.sandbox.look_up()
             if kind == "T_OBJ_BEGIN" or kind == "T_ARR_BEGIN":
                 if len(open_items) >= self.settings.decode_max_depth:
                     raise ScriptError(

@@ -8,7 +8,8 @@ Laws:
 2. What scripts share they cannot change: libraries and globals are seen through tables that refuse to be written.
 3. Every coroutine carries the hook, and no function of a script's runs while hooks are off: a script can be ended
    between any two instructions.
-4. What C code of Lua does in one call is bounded before it begins: `unpack`, `string.rep`, patterns.
+4. What C code of Lua does in one call is bounded before it begins: `unpack`, `string.rep`, `table.insert`,
+   `table.sort`, patterns.
 
 Lua 5.1 as Redis has it, on a Lua 5.1 that is not patched as Redis' is.
 """
@@ -17,22 +18,30 @@ from __future__ import annotations
 
 from typing import Final
 
-# Instructions between two looks at whether the script is to end: about a millisecond.
-HOOK_INTERVAL: Final = 100_000
+# Instructions between two looks at the clock, about ten microseconds; each millisecond one at whether the script is to
+# end. A tenth of it where single instructions take long.
+HOOK_INTERVAL: Final = 1_000
 # unpack() of more overruns Lua's C stack (LUAI_MAXCSTACK is 8,000): bundled 5.1 does not look. Redis gives 7,999; the
 # C functions under redis.call take no more than 7,997 words, and a Lua function before them would cost every
 # `return redis.call(…)` its place in the script: a tail call leaves no frame.
 UNPACK_MAX: Final = 7_990
 # A string built in one step. Memory as a whole is bounded beside this (sandbox.MEMORY_MAX_BYTES).
 STRING_MAX_BYTES: Final = 128 * 1024 * 1024
+# Elements that table.insert and table.remove move in one step: 16 bytes each, all that memory holds.
+MOVES_MAX: Final = 16 * 1024 * 1024
+# Elements that Lua's own `<` sorts, at worst by the square of their number: a fraction of a second.
+SORT_MAX: Final = 5_000
 # After so many runs a step of this size (KiB) towards less garbage, as Redis does it.
 GC_RUNS: Final = 50
 GC_STEP: Final = 50
 # Items of a value on its way out: shared tables count each time they are met.
 WALK_MAX_ITEMS: Final = 4 * 1024 * 1024
+# The same of the bytes of its strings.
+WALK_MAX_BYTES: Final = 256 * 1024 * 1024
 
 SOURCE: Final = rb"""
-local functions, interval, unpack_max, string_max, walk_max, gc_step, is_for_libraries = ...
+local functions, interval, unpack_max, string_max, moves_max, sort_max, walk_max, walk_max_bytes, gc_step,
+  is_for_libraries = ...
 local as_function, collect = python.as_function, collectgarbage
 local getinfo, sethook = debug.getinfo, debug.sethook
 local type, tostring, tonumber, select, error, next, setmetatable, getmetatable =
@@ -161,10 +170,18 @@ end
 -- Coroutines.
 
 local quiet = {[place] = true, [explained] = true, [moved] = true, [handler] = true, [outermost] = true}
+-- A step of C code that has no bound of its own (a `..` of long strings, `next` over what was emptied) is dear: where
+-- there are such steps, hooks come closer together.
+local clock, due = os.clock, 0
 local function hook()
+  local now = clock()
+  if now < due then return end
+  if now > due + 0.05 and due > 0 then sethook(hook, '', interval / 10) end
+  due = now + 0.001
   local why = H.end_reason()
   if why then
     -- From now on before every instruction, so that no pcall goes on.
+    due = 0
     sethook(hook, '', 1)
     if quiet[getinfo(2, 'f').func] then return end
     error({err = why}, 0)
@@ -295,11 +312,19 @@ function G.unpack(list, first, last)
   if type(list) ~= 'table' then
     H.fail("bad argument #1 to 'unpack' (table expected, got " .. kind_of(list) .. ')')
   end
-  if first == nil and last == nil and #list <= unpack_max then return raw_unpack(protected[list] or list) end
+  if first == nil and last == nil and #list <= 250 then return raw_unpack(protected[list] or list) end
   local i, j = tonumber(first or 1), tonumber(last or #list)
   if not i or not j then error("bad argument to 'unpack' (number expected)", 2) end
   if j - i >= unpack_max or i < -2147483648 or j > 2147483647 then H.fail('too many results to unpack') end
-  return raw_unpack(protected[list] or list, i, j)
+  list = protected[list] or list
+  -- More than a call can name: what goes to one of ours is copied there, each as often as it is given.
+  local size = 0
+  for at = i, j > i + 250 and j or i do
+    local item = rawget(list, at)
+    if type(item) == 'string' then size = size + #item end
+  end
+  if size > walk_max_bytes then H.fail('too many results to unpack') end
+  return raw_unpack(list, i, j)
 end
 
 -- Code. Byte code is never taken: its loader believes everything. The name is held by us while the parser works.
@@ -347,9 +372,28 @@ local function copied(library)
 end
 
 local T = copied(table)
-function T.insert(t, ...) return table_insert(mine(t), ...) end
-function T.remove(t, ...) return table_remove(mine(t), ...) end
-function T.sort(t, ...) return table_sort(mine(t), ...) end
+-- Both move what lies behind `at`, and there is no hook meanwhile. A table of moves_max elements has no room in memory:
+-- who asks for more has made up the position, or the length (which Lua finds by trying powers of two).
+local function bounded(t, at, name)
+  at = tonumber(at)
+  if at and type(t) == 'table' and (at >= 2147483648 or #t - at > moves_max) then
+    H.fail("bad argument #2 to '" .. name .. "' (position out of bounds)")
+  end
+end
+function T.insert(t, ...)
+  if select('#', ...) > 1 then bounded(t, (...), 'insert') end
+  return table_insert(mine(t), ...)
+end
+function T.remove(t, ...)
+  if select('#', ...) > 0 then bounded(t, (...), 'remove') end
+  return table_remove(mine(t), ...)
+end
+-- Lua's quicksort can be made quadratic: beyond a few milliseconds of it, the comparing is done where hooks look in.
+local function is_less(a, b) return a < b end
+function T.sort(t, less, ...)
+  if less == nil and type(t) == 'table' and #t > sort_max then less = is_less end
+  return table_sort(mine(t), less, ...)
+end
 function T.setn(t, ...) return table_setn(mine(t), ...) end
 G.table = protect(T)
 
@@ -363,6 +407,7 @@ function S.dump(f)
 end
 function S.rep(...)
   local text, count = ...
+  if text == '' and tonumber(count) then return '' end
   if (type(text) == 'string' or type(text) == 'number') and tonumber(count) and tonumber(count) > 0
       and #tostring(text) * tonumber(count) > string_max then
     H.fail('not enough memory')

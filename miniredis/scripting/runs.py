@@ -44,6 +44,13 @@ local function walk(value, out, depth)
     out[at + 1] = 'z'
     out.n = at + 1
   elseif kind == 'string' or kind == 'number' or kind == 'boolean' then
+    if kind == 'string' then
+      out.bytes = out.bytes + #value
+      if out.bytes > walk_max_bytes then
+        out.n = walk_max + 1
+        return
+      end
+    end
     out[at + 1] = 'v'
     out[at + 2] = value
     out.n = at + 2
@@ -56,7 +63,7 @@ end
 
 local walked
 local function flatten(value, depth)
-  walked = {n = 0}
+  walked = {n = 0, bytes = 0}
   walk(value, walked, depth)
   local count = walked.n
   if count > walk_max then walked = nil end
@@ -202,6 +209,13 @@ end
 
 -- A piece of the work of looking for garbage: Lua's own pace lets it grow to twice what is used.
 local function tidy() collect('step', gc_step) end
+-- Nothing of a script that was ended is kept, nor is its hook.
+local function clean()
+  sethook()
+  walked = nil
+  G.KEYS, G.ARGV = nil, nil
+  collect('collect')
+end
 
 for name in next, copied(everything) do everything[name] = nil end
 local new_json
@@ -220,6 +234,7 @@ libraries.cjson.new = new_json
 
 return {
   null = null, run = run, run_function = run_function, load_library = load_library, compile = compile,
-  flatten = flatten, piece = piece, forget = forget, add = add, seal = seal, tidy = tidy
+  flatten = flatten, piece = piece, forget = forget, add = add, seal = seal, tidy = tidy,
+  clean = clean
 }
 """

@@ -104,8 +104,8 @@ class Sandbox:
         functions = {name.encode(): self._with_room(function) for name, function in self._functions().items()}
         lua = runtime.execute(
             prelude.SOURCE + patterns.SOURCE + runs.SOURCE, runtime.table_from(functions), prelude.HOOK_INTERVAL,
-            prelude.UNPACK_MAX, prelude.STRING_MAX_BYTES, prelude.WALK_MAX_ITEMS, prelude.GC_STEP, is_for_libraries,
-            name="@prelude",
+            prelude.UNPACK_MAX, prelude.STRING_MAX_BYTES, prelude.MOVES_MAX, prelude.SORT_MAX, prelude.WALK_MAX_ITEMS,
+            prelude.WALK_MAX_BYTES, prelude.GC_STEP, is_for_libraries, name="@prelude",
         )  # fmt: skip
         self._run, self._run_function, self._compile = lua[b"run"], lua[b"run_function"], lua[b"compile"]
         self._load_library = lua[b"load_library"]
@@ -115,7 +115,7 @@ class Sandbox:
         for library, name, value in _constants(version):
             lua[b"add"](library, name, value)
         lua[b"seal"]()
-        self._tidy = lua[b"tidy"]
+        self._tidy, self._clean = lua[b"tidy"], lua[b"clean"]
         self._runs_until_tidy = prelude.GC_RUNS
 
     # What the server asks.
@@ -194,6 +194,18 @@ class Sandbox:
         # Lua 5.1 refuses memory without looking for garbage first: the next script shall not pay for this one.
         if host.end_reason() or self.is_overdrawn or self._runtime.get_memory_used() > self._spent_bytes:
             self.is_spent = True
+        if self.is_spent:
+            # What it leaves is freed here, in its own thread and while the server is left: close() frees the rest.
+            host.leave()
+            try:
+                self._clean()
+            finally:
+                host.enter()
+
+    def close(self) -> None:
+        """Free the interpreter: it holds our functions and they hold it, where no collector of garbage looks."""
+        vars(self).clear()
+        self.is_spent = True
 
     def _answer(self, result: tuple[Any, ...], name: bytes, host: Host) -> Reply:
         if result[0] == b"ok":
@@ -217,9 +229,9 @@ class Sandbox:
         """Lua's memory bound is for the script: where it met us in a function of ours, Lua would end the process.
         So the bound is lifted here, and left so high that the answer fits; who is beyond it gets an error, and who
         goes on from there is ended."""
-        runtime = self._runtime
 
         def roomy(*arguments: Any) -> Any:
+            runtime = self._runtime  # not held here: see close()
             runtime.set_max_memory(0)
             size = 0
             try:
@@ -241,6 +253,12 @@ class Sandbox:
         """Why the script may not go on."""
         reason = self.host.end_reason() if self.host is not None else None
         return reason or (_KILLED if self.is_overdrawn else None)
+
+    def look_up(self) -> None:
+        """For functions of ours that take long: they end where the script is to end."""
+        reason = self._end_reason()
+        if reason:
+            raise ScriptError(reason, kind="plain")
 
     # Values.
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from miniredis.engine.journal import TO_AOF, TO_REPLICAS
-from miniredis.engine.scripts import EVAL_SCRIPTS_MAX
+from miniredis.engine.scripts import EVAL_SCRIPTS_MAX, KILLED
 from miniredis.scripting import sandbox
 from protocol.resp.parser import Parser
 from protocol.resp.values import Failure
@@ -92,6 +95,16 @@ OUT_OF_REACH = [
     "return struct.unpack('c2147483647', 'x')",
     "return struct.unpack('I4', 'x', 2147483647)",
     "return struct.pack('>I2147483648', 1)",
+    "local t, s = {}, ('x'):rep(1e7) for i = 1, 7000 do t[i] = s end return redis.call('rpush', 'k', unpack(t))",
+    "return table.insert({}, -2147483648, 1)",
+    "return table.insert({}, 2147483648, 1)",
+    "return table.insert({}, 1 / 0, 1)",
+    "local t = {} for i = 0, 30 do t[2 ^ i] = i end return #t > 1e9 and table.remove(t, 1) or error('x')",
+    "cjson.encode_sparse_array(false, 0, 0) return cjson.encode({[1000000000] = 1})",
+    "cjson.encode_sparse_array(false, 0, 0) local t = {[2 ^ 19] = 1} return cjson.encode({t, t, t})",
+    "local t, s = {}, ('x'):rep(1e7) for i = 1, 100000 do t[i] = s end return t",
+    "local t, s = {}, ('x'):rep(1e7) for i = 1, 100000 do t[i] = s end return cjson.encode(t)",
+    "local t, s = {}, ('x'):rep(1e7) for i = 1, 100000 do t[i] = s end return cmsgpack.pack(t)",
 ]
 
 
@@ -140,6 +153,56 @@ def test_memory_is_bounded_and_given_back(world: World, monkeypatch: pytest.Monk
     assert isinstance(answer, Failure)
     assert b"not enough memory" in answer.text
     assert run(small, "return 'still here'") == b"still here"
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def test_interpreters_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each script that is ended, and each flush, leaves an interpreter behind for ever."""
+    monkeypatch.setattr(sandbox, "MEMORY_MAX_BYTES", 48 << 20)
+    world = World()
+    gc.disable()
+    try:
+        run(world, "local t = {} while true do t[#t + 1] = {} end")
+        before = resident_bytes()
+        for _ in range(4):
+            assert isinstance(run(world, "local t = {} while true do t[#t + 1] = {} end"), Failure)
+        for _ in range(100):
+            run(world, "return 1")
+            world.engine.execute(world.client, [[b"SCRIPT", b"FLUSH"]])
+            library = b"#!lua name=lib\nredis.register_function('f', function() return 1 end)"
+            world.engine.execute(world.client, [[b"FUNCTION", b"LOAD", library], [b"FUNCTION", b"FLUSH"]])
+        assert resident_bytes() - before < 24 << 20
+    finally:
+        gc.enable()
+
+
+# What one instruction of each takes is bounded only by the memory; a hundred thousand of them would take minutes.
+DEAR_STEPS = [
+    "local s = ('x'):rep(2e7) while true do local t = s .. #s end",
+    "local s = ('x'):rep(1e8) while true do s:upper() end",
+    "local t = {} for i = 1, 5e5 do t[i] = i end for i = 1, 5e5 do t[i] = nil end while true do next(t) end",
+    "cjson.encode_sparse_array(false, 0, 0) while true do cjson.encode({[200000] = 1}) end",
+    "local s = '[' .. ('1,'):rep(1e5) .. '1]' while true do cjson.decode(s) end",
+    "while true do (''):rep(2147483647) end",
+    "local t = {} for i = 1, 1e5 do t[i] = i % 100 end while true do table.sort(t) end",
+]
+
+
+@pytest.mark.parametrize("script", DEAR_STEPS)
+def test_dear_steps_are_ended_soon(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SCRIPT KILL answers OK and nothing ends, since hooks come only after so many instructions."""
+    world = World()
+    run(world, "return 1")
+    ending = time.process_time() + 0.3
+    monkeypatch.setattr(
+        type(world.engine.scripts), "end_reason", lambda scripts: KILLED if time.process_time() > ending else None
+    )
+    answer = run(world, script)
+    assert isinstance(answer, Failure)
+    assert time.process_time() - ending < 3
 
 
 def test_a_reply_without_end_is_cut(world: World) -> None:
