@@ -6,7 +6,7 @@
     each element: s name, with attributes: s those (may be empty), s stored vector, u how many parameters, u ...
         id (from 1), level | version << 24,
         each layer from 0: u links, u room, u id ...; of version 1 also u the farthest link's place and distance,
-        norm | range << 32, both floats of 32 bits
+        norm | range << 32, both floats of 32 bits; range is anything, even NaN, where the format has none
     length 0                                          u: length 2, length number      s: length 5, string
 
 Written is version 0 of a node: a reader finds the farthest links itself. The entry is the first of the highest level.
@@ -169,7 +169,7 @@ def _node(parameters: list[int]) -> tuple[int, list[array[int]], float, float]:
     if at != len(parameters) - 1:
         raise ValueError("a node with something left over")
     norm, range_ = struct.unpack("<ff", parameters[at].to_bytes(8, "little"))
-    if norm <= 0 or range_ < 0:
+    if norm <= 0:
         raise ValueError("a vector of no possible length")
     return id, layers, norm, range_
 

@@ -116,7 +116,9 @@ class Space:
 
     def from_raw(self, data: bytes, norm: float, range: float) -> Vector:
         """The vector of which `raw` wrote this. ValueError: it cannot have."""
-        if len(data) != self.vector_bytes or not isfinite(norm) or not isfinite(range):
+        if self.format != INT8:
+            range = 0.0
+        if len(data) != self.vector_bytes or not isfinite(norm) or not isfinite(range) or range < 0:
             raise ValueError("vector")
         if self.format == BIN:
             bits = int.from_bytes(data, "little")
