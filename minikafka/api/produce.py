@@ -116,7 +116,7 @@ def appending(
                     raise refusal
                 partition = broker.replicas.partition(name, data.index)
                 check(broker, name, acks)
-                answer, end = yield from append(partition, data, acks, version)
+                answer, end = yield from append(broker, partition, data, acks)
             except KafkaError as error:
                 answer = refused(data.index, error)
                 if isinstance(error, REFUSED_BY_LOG) and not isinstance(error, MalformedRequest):
@@ -184,10 +184,10 @@ def check(broker: Context, name: str, acks: int) -> None:
 
 
 def append(
-    partition: Partition, data: PartitionProduceData, acks: int, version: int
+    broker: Context, partition: Partition, data: PartitionProduceData, acks: int
 ) -> Generator[None, None, tuple[PartitionProduceResponse, int]]:
     """One partition's batch into its log; the answer, and up to where it must be committed."""
-    records = data.records
+    records, version = data.records, broker.api_version
     if not isinstance(records, memoryview) or len(records) < HEADER_SIZE:
         raise MalformedRequest(f"Produce requests with version {version} must have at least one record batch")
     flags = flags_of(records)
@@ -200,7 +200,7 @@ def append(
         raise InvalidTxnState("Record was not part of an ongoing transaction")
     admitted = None
     if partition.log.looks_into_batches:
-        admitted = yield from partition.admit(records, acks=acks)
+        admitted = yield from partition.admit(records, acks=acks, places=broker.services.slices.places)
     appended = partition.append_as_leader(records, acks=acks, admitted=admitted)
     answer = PartitionProduceResponse(
         index=data.index,

@@ -38,6 +38,7 @@ from protocol.kafka.batch import (
 )
 from protocol.kafka.errors import KafkaStorageError, OffsetOutOfRange, RecordListTooLarge
 from protocol.kafka.records import read_end_marker
+from protocol.ops.slices import Places
 
 __all__ = ["Appended", "Log", "Origin"]
 
@@ -140,11 +141,11 @@ class Log(ReadableLog):
 
     # ── append ──
 
-    def admit(self, batch: memoryview, now_ms: int) -> Generator[None, None, Admitted]:
+    def admit(self, batch: memoryview, now_ms: int, places: Places) -> Generator[None, None, Admitted]:
         """Check a client's batch before it is appended, in slices. Raises the KafkaError it is refused with."""
         if self.failure is not None:
             raise KafkaStorageError(self.failure)
-        return admit_in_slices(batch, self.config, now_ms, self.name)
+        return admit_in_slices(batch, self.config, now_ms, self.name, places)
 
     def append(
         self,

@@ -40,7 +40,7 @@ from protocol.kafka.errors import (
 )
 from protocol.kafka.primitives import ProtocolError
 from protocol.kafka.records import Record, Skimmed, recompressed_batch, skim, unfold_to_look_at, walk
-from protocol.ops.slices import at_once
+from protocol.ops.slices import Places, at_once
 
 __all__ = [
     "Admitted",
@@ -63,6 +63,7 @@ LEAST_RECORD_BYTES = 7  # of a record: size, attributes, two deltas, key and val
 WALKED_RECORDS = 200_000
 WALKED_AT_ONCE = 1024  # some milliseconds
 WALKED_BYTES = 8 << 20  # decompressed, and where a topic takes larger batches than usual:
+UNFOLDED_AT_ONCE_BYTES = 256 << 10  # decompressed by any number of clients at the same time
 WALKED_PER_BYTE = 8  # so many times the largest
 
 RecordErrors = list[tuple[int, str]]  # (index in the batch, what is wrong)
@@ -114,9 +115,10 @@ def admit(batch: memoryview, config: LogConfig, now_ms: int, partition: str = ""
 
 
 def admit_in_slices(
-    batch: memoryview, config: LogConfig, now_ms: int, partition: str = ""
+    batch: memoryview, config: LogConfig, now_ms: int, partition: str = "", places: Places | None = None
 ) -> Generator[None, None, Admitted]:
-    """As `admit`, with a stop after every few thousand records where those are looked at."""
+    """As `admit`, with a stop after every few thousand records where those are looked at. If that takes much memory, it
+    begins when there is a place."""
     header = _single(batch)
     if header.length + LENGTH_FROM > config.max_batch_bytes:
         raise MessageTooLarge(
@@ -136,7 +138,13 @@ def admit_in_slices(
         or (config.compression is not None and config.compression != codec)
         or config.walks_records
     ):
-        return (yield from _admit_closely(batch, header, config, now_ms, partition))
+        if places is None or not (codec and _unfolds_to_much(batch)):
+            return (yield from _admit_closely(batch, header, config, now_ms, partition))
+        yield from places.take()
+        try:
+            return (yield from _admit_closely(batch, header, config, now_ms, partition))
+        finally:
+            places.give_back()
     return Admitted(header, batch, b"")
 
 
@@ -190,6 +198,17 @@ def _check_client(header: BatchHeader) -> None:
 
 
 # ── the records themselves ──
+
+
+def _unfolds_to_much(batch: memoryview) -> bool:
+    """Whether it takes so much memory when it is decompressed that not all may do it at once."""
+    try:
+        unfold_to_look_at(batch, UNFOLDED_AT_ONCE_BYTES)
+    except BeyondLimit:
+        return True
+    except ProtocolError:  # whoever looks closely says so
+        return False
+    return False
 
 
 def _admit_closely(

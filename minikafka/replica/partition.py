@@ -25,6 +25,7 @@ from protocol.kafka.errors import (
     UnknownLeaderEpoch,
 )
 from protocol.ops.clock import Clock
+from protocol.ops.slices import Places
 
 __all__ = ["NO_LEADER", "Follower", "Partition"]
 
@@ -156,11 +157,11 @@ class Partition:
 
     # ── append ──
 
-    def admit(self, batch: memoryview, *, acks: int) -> Generator[None, None, Admitted]:
+    def admit(self, batch: memoryview, *, acks: int, places: Places) -> Generator[None, None, Admitted]:
         """Check a producer's batch in slices, so that `append_as_leader` need not. Raises the KafkaError it is refused
         with."""
         self._check_appendable(acks)
-        return self.log.admit(batch, self._clock.wall_ms())
+        return self.log.admit(batch, self._clock.wall_ms(), places)
 
     def _check_appendable(self, acks: int) -> None:
         if not self.is_leader:

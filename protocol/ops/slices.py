@@ -13,9 +13,10 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from typing import Protocol, TypeVar
 
-__all__ = ["Owner", "Slices", "Work", "at_once", "begun", "taken"]
+__all__ = ["Owner", "Places", "Slices", "Work", "at_once", "begun", "taken"]
 
 SLICE_S = 0.005
+PLACES = 4  # works that may be amid what takes much memory
 
 Work = Generator[None, None, None]
 Result = TypeVar("Result")
@@ -56,12 +57,33 @@ class Owner(Protocol):
     def is_over(self) -> bool: ...
 
 
+class Places:
+    """So many works at a time may be amid what takes much memory; the others wait."""
+
+    __slots__ = ("_free", "is_waited_for")
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self.is_waited_for = False
+
+    def take(self) -> Generator[None, None, None]:
+        """Come in, perhaps later. Whoever is in has to `give_back`, also when it is closed."""
+        while not self._free:
+            self.is_waited_for = True
+            yield
+        self._free -= 1
+
+    def give_back(self) -> None:
+        self._free += 1
+
+
 class Slices:
     """The long works of one loop."""
 
-    __slots__ = ("_due", "_loop", "_waiting")
+    __slots__ = ("_due", "_loop", "_waiting", "places")
 
     def __init__(self, loop: AbstractEventLoop) -> None:
+        self.places = Places(PLACES)
         self._loop = loop
         self._waiting: deque[tuple[Work, Owner]] = deque()
         self._due = False
@@ -100,6 +122,9 @@ class Slices:
                 next(work)
             except StopIteration:
                 return True
+            if self.places.is_waited_for:  # it can do nothing before others have
+                self.places.is_waited_for = False
+                return False
             if now() >= end:
                 return False
         work.close()

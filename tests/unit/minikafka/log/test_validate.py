@@ -7,9 +7,10 @@ import pytest
 
 from minikafka.log.config import LogConfig
 from minikafka.log.log import Log
-from minikafka.log.validate import InvalidRecords, InvalidTimestamps, UnreadableRecords
+from minikafka.log.validate import InvalidRecords, InvalidTimestamps, UnreadableRecords, admit_in_slices
 from protocol.checksums import crc32c
 from protocol.kafka.batch import CONTROL, HEADER, LOG_APPEND_TIME, BatchHeader
+from protocol.kafka.compression import ZSTD
 from protocol.kafka.errors import (
     CorruptMessage,
     InvalidRecord,
@@ -19,6 +20,7 @@ from protocol.kafka.errors import (
     UnknownServerError,
 )
 from protocol.kafka.records import build_batch, read_records
+from protocol.ops.slices import Places, at_once
 from tests.unit.minikafka.log import NOW_MS, batch, make_log, read
 
 HOUR_MS = 3_600_000
@@ -190,3 +192,32 @@ async def test_undecodable_records(tmp_path: Path) -> None:
     for codec in (1, 2, 3, 4):
         with pytest.raises(UnreadableRecords):
             log.append(changed(good, attributes=codec), leader_epoch=0, now_ms=NOW_MS)
+
+
+def test_few_are_amid_what_takes_much_memory() -> None:
+    """Sixty clients with 130 KB each, which are megabytes when decompressed, would take half a gigabyte at once."""
+    config, places = LogConfig(is_compacted=True), Places(2)
+    folded = memoryview(build_batch([(NOW_MS, b"k", b"x" * 60)] * 20_000, codec=ZSTD))
+    small = memoryview(build_batch([(NOW_MS, b"k", b"x")], codec=ZSTD))
+    first, second, third = (admit_in_slices(folded, config, NOW_MS, "", places) for _ in range(3))
+    for one in (first, second):
+        next(one)
+    assert not places.is_waited_for
+    next(third)
+    assert places.is_waited_for
+    assert at_once(admit_in_slices(small, config, NOW_MS, "", places)).header.count == 1, "what is small never waits"
+    first.close()  # its client is gone
+    places.is_waited_for = False
+    assert at_once(third).header.count == 20_000
+    assert at_once(second).header.count == 20_000
+    assert not places.is_waited_for
+
+
+def test_who_is_refused_leaves_the_place() -> None:
+    """After a few batches that are refused no large one would ever be looked through again."""
+    config, places = LogConfig(is_compacted=True), Places(1)
+    keyless = memoryview(build_batch([(NOW_MS, None, b"x" * 60)] * 20_000, codec=ZSTD))
+    for _ in range(3):
+        with pytest.raises(InvalidRecords):
+            at_once(admit_in_slices(keyless, config, NOW_MS, "", places))
+    assert not places.is_waited_for
