@@ -339,12 +339,12 @@ class Sandbox:
 
     def _words(self, arguments: tuple[Any, ...]) -> list[bytes]:
         if not arguments:
-            raise ScriptError("ERR Please specify at least one argument for this redis lib call", kind="table")
+            raise ScriptError("ERR Please specify at least one argument for this redis lib call", kind="plain")
         words = []
         for argument in arguments:
             word = to_word(argument)
             if word is None:
-                raise ScriptError("ERR Lua redis lib command arguments must be strings or integers", kind="table")
+                raise ScriptError("ERR Lua redis lib command arguments must be strings or integers", kind="plain")
             words.append(word)
         return words
 
@@ -370,7 +370,8 @@ class Sandbox:
         try:
             return self._call(*arguments)
         except ScriptError as error:
-            return self.builder.table({b"err": error.text, b"ignore_error_stats_update": True})
+            is_counted = {b"ignore_error_stats_update": True} if error.kind == b"table" else {}
+            return self.builder.table({b"err": error.text, **is_counted})
 
     def _log(self, *arguments: Any) -> None:
         if len(arguments) < 2:
