@@ -4,7 +4,7 @@
                       ▲                           │ +CONTINUE ────────────▲  │
                       └───────── whatever fails ──┴──────────────────────────┘
 
-How a data set comes is `incoming`, how the stream is run `engine/upstream`.
+How a data set comes is `incoming`, how the stream is run `engine/upstream`, what clients may do here `replica_rules`.
 
 Laws:
 1. `history` holds what has been applied, to the byte: with that a lost link is taken up again where it broke.
@@ -15,22 +15,14 @@ Laws:
 from __future__ import annotations
 
 import asyncio
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from miniredis.engine.call import Origin
 from miniredis.engine.journal import TO_REPLICAS
-from miniredis.engine.state import (
-    LOADING,
-    PAUSED_ALL,
-    PAUSED_WRITES,
-    READ_ONLY_REPLICA,
-    STALE_REPLICA,
-    State,
-)
+from miniredis.engine.state import State
 from miniredis.engine.upstream import Upstream
 from miniredis.incoming import Incoming
-from miniredis.keyspace.db import EXPIRES, HIDES
+from miniredis.replica_rules import ReplicaRules
 from miniredis.replication.handshake import Handshake, Introduction, Position, Verdict
 from miniredis.replication.link import Link, Phase
 from protocol.net.dialer import dial
@@ -50,8 +42,6 @@ if TYPE_CHECKING:
 
 TICK_S: Final = 1.0
 HURRIES_A_TICK: Final = 3
-# Keys of our own clients that are looked at in a tick of the server: 1 ms.
-OWN_A_TICK: Final = 1000
 # Of one command or transaction of a primary, unless client-query-buffer-limit allows clients more. It is no client: its
 # own limit of what a value may have can be higher than ours.
 STREAM_MOST_BYTES: Final = 1 << 30
@@ -83,6 +73,7 @@ class Following:
         self._incoming = Incoming(
             loop, engine, config, replication.history, snapshots, self._forget, disk=disk, process=process, log=log
         )
+        self.rules = ReplicaRules(engine, config)
         self._link: Link | None = None
         self._task: asyncio.Task[None] | None = None  # dials, or loads
         self._timer: asyncio.TimerHandle | None = None
@@ -95,8 +86,7 @@ class Following:
         self._down_since_s: int | None = None  # seconds since 1970
         replication.become_replica = lambda host, port, takes_over: self.follow(host, port, takes_over=takes_over)
         replication.become_primary = self.promote
-        config.apply["replica-read-only"] = self._rule_changed
-        config.apply["replica-serve-stale-data"] = self._rule_changed
+        config.apply["replica-read-only"] = config.apply["replica-serve-stale-data"] = self._rule_changed
 
     # ── whom ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -199,48 +189,15 @@ class Following:
         self._config.values["replicaof"] = (self._host, self.port) if is_replica else None
         self._judge()
 
-    @property
-    def _host(self) -> str:
-        return self.host.decode("utf-8", "surrogateescape")
+    def _judge(self) -> None:
+        self.rules.judge(is_connected=self.stream is not None)
 
     def _rule_changed(self, value: bool) -> None:
         self._judge()
 
-    def _judge(self) -> None:
-        """What clients are refused, and what is with keys whose time has come."""
-        state, config = self._state, self._config
-        state.mode &= ~(READ_ONLY_REPLICA | STALE_REPLICA)
-        keyspace = state.keyspace
-        if not state.is_replica:
-            keyspace.own_deadlines = None
-            if not state.mode & (PAUSED_ALL | PAUSED_WRITES):
-                keyspace.expiry_rule = EXPIRES
-            return
-        keyspace.expiry_rule = HIDES
-        if config["replica-read-only"]:
-            state.mode |= READ_ONLY_REPLICA
-        elif keyspace.own_deadlines is None:
-            keyspace.own_deadlines = {}
-        if self.stream is None and not config["replica-serve-stale-data"]:
-            state.mode |= STALE_REPLICA
-
-    def expire_own(self) -> None:
-        """At every tick: remove what clients have written here and whose time is over. Nobody else will."""
-        keyspace = self._state.keyspace
-        if not keyspace.own_deadlines or self._state.mode & (LOADING | PAUSED_ALL | PAUSED_WRITES):
-            return
-        now = self._engine.begin_unit()
-        keyspace.expiry_rule = EXPIRES
-        for place in list(islice(keyspace.own_deadlines, OWN_A_TICK)):
-            db, key = self._state.dbs[place[0]], place[1]
-            instant = db.expiry(key)
-            del keyspace.own_deadlines[place]
-            if instant is not None and instant >= now:
-                keyspace.own_deadlines[place] = None  # behind the others, who had no turn yet
-            elif instant is not None:
-                db.expire_if_due(key)
-        keyspace.expiry_rule = HIDES
-        self._engine.end_unit()
+    @property
+    def _host(self) -> str:
+        return self.host.decode("utf-8", "surrogateescape")
 
     # ── the connection ─────────────────────────────────────────────────────────────────────────────────
 

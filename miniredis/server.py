@@ -95,7 +95,7 @@ class Server:
         self.following.replaced = self.appending.go_on
         self.timekeeper.chores = (
             self.appending.tick, self.snapshots.tick, self.migrations.close_old, self.replicas.chore,
-            self.following.expire_own,
+            self.following.rules.expire_own,
         )  # fmt: skip
         self.timekeeper.watches = (self.idleness.watch,)
         self.listeners = Listeners(
