@@ -14,7 +14,7 @@ import asyncio
 import gc
 from typing import TYPE_CHECKING, Final
 
-from miniredis.engine.state import LOADING, LOADING_BESIDE
+from miniredis.engine.state import BUSY_SCRIPT, LOADING, LOADING_BESIDE
 from miniredis.keyspace.db import Db
 from miniredis.persist.snapshots import CannotLoad
 from protocol.resp.values import Failure
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 SYNC_EVERY_BYTES: Final = 8 * 1024 * 1024
 # A load gives way to others after so long.
 LOAD_SLICE_S: Final = 0.02
+# Whether a slow script has ended is looked at so often.
+SCRIPT_RETRY_S: Final = 0.02
 
 
 class Incoming:
@@ -122,10 +124,16 @@ class Incoming:
         try:
             if not self._is_beside:
                 await self._put_in_place()
+            await self._outlast_script()
             return await self._load()
         except OSError as error:
             self._log.warning(f"Failed trying to write the DB in MASTER <-> REPLICA synchronization: {error.strerror}")
             return None
+
+    async def _outlast_script(self) -> None:
+        """A slow script sees one data set from its beginning to its end."""
+        while self._state.mode & BUSY_SCRIPT:
+            await asyncio.sleep(SCRIPT_RETRY_S)
 
     async def _put_in_place(self) -> None:
         """The file becomes the one this server would load at its next start."""
@@ -155,6 +163,7 @@ class Incoming:
         try:
             await self._read(file, dbs)
             if self._is_swapped:
+                await self._outlast_script()
                 self._forget()
                 self._log.notice("MASTER <-> REPLICA sync: Swapping active DB with loaded DB")
                 self._swap(dbs)

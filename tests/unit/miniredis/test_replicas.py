@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.peers.follower import Follower
-from tests.peers.redis import DEADLINE_S, Link, Server, our_server
+from tests.peers.redis import DEADLINE_S, Link, Server, our_server, request
 
 LIMIT_BYTES = 2_000_000
 DIRECTIVES = (
@@ -204,4 +204,29 @@ def test_no_snapshot_is_begun_amid_a_script() -> None:
             line = (line + second.socket.recv(1)).lstrip(b"\n")
         assert int(line.split()[2]) > before, "begun before the script had told what it did"
         for link in (first, second, client):
+            link.close()
+
+
+@pytest.mark.parametrize("load", ["disabled", "swapdb"])
+def test_a_script_sees_one_data_set(load: str) -> None:
+    """What a slow script reads on a replica would change under it, since the primary's data has come."""
+    script = """
+    local before = redis.call('GET', 'k')
+    local started = os.clock()
+    while os.clock() < started + 1.5 do end
+    return {before, redis.call('GET', 'k')}
+    """
+    with (
+        our_server("--repl-diskless-sync-delay", "0") as primary,
+        our_server("--repl-diskless-load", load, "--busy-reply-threshold", "20") as replica,
+    ):
+        source, client, asker = Link(primary.port), Link(replica.port), Link(replica.port)
+        source.command("SET", "k", "new")
+        client.command("SET", "k", "old")
+        client.send(request([b"REPLICAOF", b"127.0.0.1", b"%d" % primary.port]))
+        client.send(request([b"EVAL", script.encode(), b"0"]))
+        assert client.reply() == b"+OK\r\n"
+        assert client.reply() == b"*2\r\n$3\r\nold\r\n$3\r\nold\r\n"
+        until(lambda: asker.command("GET", "k") == b"$3\r\nnew\r\n")
+        for link in (source, client, asker):
             link.close()
