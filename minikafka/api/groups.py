@@ -7,6 +7,7 @@ to the coordinator. One reply of a former version holds one group or one member 
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 from minikafka.api.context import Context
@@ -35,6 +36,7 @@ from protocol.kafka.messages.groups import (
     DeleteGroupsRequest,
     DeleteGroupsResponse,
     DescribedGroup,
+    DescribedGroupMember,
     DescribeGroupsRequest,
     DescribeGroupsResponse,
     FindCoordinatorRequest,
@@ -220,34 +222,38 @@ def leave_group(broker: Context, request: LeaveGroupRequest) -> Any:
 @api(DescribeGroupsRequest, 0, 6)
 def describe_groups(broker: Context, request: DescribeGroupsRequest) -> Any:
     """State and members of groups of the classic type."""
+    nobody: list[DescribedGroupMember] = []  # one for all of them: tens of thousands may be asked for
+    undescribed = partial(_undescribed, nobody)
     allowed, refused = [], []
     for group_id in request.groups:
         if broker.may(Operation.DESCRIBE, Resource.GROUP, group_id):
             allowed.append(group_id)
         else:
-            refused.append(_undescribed(group_id, GroupAuthorizationFailed.code))
+            refused.append(undescribed(group_id, GroupAuthorizationFailed.code))
     include_rights = request.include_authorized_operations
 
     def combine(answers: list[list[DescribedGroup]]) -> DescribeGroupsResponse:
-        groups = [group for answer in answers for group in answer]
+        groups = refused
+        for answer in answers:
+            groups += answer
         if include_rights:
             for group in groups:
                 if group.error_code == 0:
                     group.authorized_operations = operations(broker, Resource.GROUP, GROUP_RIGHTS, group.group_id)
-        return DescribeGroupsResponse(groups=refused + groups)
+        return DescribeGroupsResponse(groups=groups)
 
     return _ask_shards(
         broker,
         allowed,
         Groups.describe,
-        _undescribed,
+        undescribed,
         combine,
     )
 
 
-def _undescribed(group_id: str, code: int) -> DescribedGroup:
+def _undescribed(nobody: list[DescribedGroupMember], group_id: str, code: int) -> DescribedGroup:
     return DescribedGroup(
-        error_code=code, group_id=group_id, group_state="", protocol_type="", protocol_data="", members=[]
+        error_code=code, group_id=group_id, group_state="", protocol_type="", protocol_data="", members=nobody
     )
 
 

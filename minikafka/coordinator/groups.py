@@ -28,6 +28,7 @@ from protocol.kafka.errors import (
 from protocol.kafka.messages.groups import (
     DeletableGroupResult,
     DescribedGroup,
+    DescribedGroupMember,
     HeartbeatRequest,
     HeartbeatResponse,
     JoinGroupRequest,
@@ -225,14 +226,15 @@ class Groups:
     # ---- administration
 
     def describe(self, group_ids: Sequence[str], caller: Caller, waiter: Waiter, out: Outcome, now: int) -> None:
-        out.reply(waiter, [self._describe_one(group_id, caller) for group_id in group_ids])
+        nobody: list[DescribedGroupMember] = []  # one for all of them: tens of thousands may be asked for
+        out.reply(waiter, [self._describe_one(group_id, caller, nobody) for group_id in group_ids])
 
-    def _describe_one(self, group_id: str, caller: Caller) -> DescribedGroup:
+    def _describe_one(self, group_id: str, caller: Caller, nobody: list[DescribedGroupMember]) -> DescribedGroup:
         group = self.groups.get(group_id)
         if group is not None:
             return group.describe()
         described = DescribedGroup(
-            group_id=group_id, group_state="Dead", protocol_type="", protocol_data="", members=[]
+            group_id=group_id, group_state="Dead", protocol_type="", protocol_data="", members=nobody
         )
         if caller.api_version >= UNKNOWN_GROUP_ERROR_SINCE:
             described.error_code = GroupIdNotFound.code
