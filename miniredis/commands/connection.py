@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from miniredis.commands.clients import checked_name
-from miniredis.commands.shared import ALL_SHARDS, NO_SUCH_DB, OUT_OF_RANGE, wrong_arity
+from miniredis.commands.shared import ALL_SHARDS, NO_SUCH_DB, wrong_arity
 from miniredis.engine.call import NOT_AN_INTEGER, SYNTAX_ERROR, Call
 from miniredis.engine.client import (
     MONITOR,
@@ -70,7 +70,7 @@ def _int32(text: bytes, error: str) -> int:
     except ValueError:
         raise Failure(error) from None
     if not -(2**31) <= number < 2**31:
-        raise Failure(OUT_OF_RANGE)
+        raise Failure(f"ERR value is out of range, value must between {-(2**31)} and {2**31 - 1}")
     return number
 
 

@@ -330,6 +330,7 @@ end
 -- Code. Byte code is never taken: its loader believes everything. The name is held by us while the parser works.
 local function compile(code, name)
   if string_byte(code, 1) == 27 then return nil, 'attempt to load chunk with wrong mode' end
+  if H.is_tangled(code) then return nil, 'control structure too long' end
   local chunk, message = raw_loadstring(code, name)
   if chunk then setfenv(chunk, stage) end
   return chunk, message

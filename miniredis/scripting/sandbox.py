@@ -10,6 +10,7 @@ the interpreter, which is made anew (its making takes a millisecond).
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakSet
@@ -31,6 +32,9 @@ MEMORY_MAX_BYTES: Final = 256 * 1024 * 1024
 ANSWER_ROOM_BYTES: Final = 64 * 1024
 # How many cjson of their own scripts may hold at a time (cjson.new).
 JSON_MAX: Final = 1_000
+# Words of a script that may make one list of jumps: twice as many take the parser four times as long, these 0.2 s.
+JUMPS_MAX: Final = 10_000
+_JUMP: Final = re.compile(rb"\b(?:or|and|elseif|break)\b")
 _KILLED: Final = b"ERR Script killed by user with SCRIPT KILL..."
 # Flat values fetched at a time: Lua's C stack holds 8,000.
 PIECE: Final = 4_000
@@ -286,6 +290,7 @@ class Sandbox:
             "fail": _fail,
             "end_reason": self._end_reason,
             "is_flag": lambda name: name.lower() in FLAGS,
+            "is_tangled": _is_tangled,
             "register": self._register,
             "cjson_new": self._new_json,
             "math_random": self._math_random,
@@ -459,6 +464,11 @@ def _constants(version: str) -> list[tuple[bytes, bytes, Any]]:
 def _fail(text: bytes) -> None:
     """An error of a function of prelude.py: with its place, even where a tail call has taken the frame."""
     raise ScriptError(text)
+
+
+def _is_tangled(code: bytes) -> bool:
+    """The parser follows all earlier jumps of a list of them at each one it adds, and cannot be stopped."""
+    return len(code) > 2 * JUMPS_MAX and sum(1 for _ in _JUMP.finditer(code)) > JUMPS_MAX
 
 
 def _sha1hex(*arguments: Any) -> bytes:

@@ -13,6 +13,8 @@ from miniredis.scripting.errors import ScriptError
 
 _INTEGER_MAX_BYTES: Final = 32
 _SIZE_MAX: Final = (1 << 31) - 1
+# No hook looks in while a format is followed: a fraction of a second.
+_FORMAT_MAX_BYTES: Final = 256 * 1024
 _RESULT_MAX_BYTES: Final = 128 * 1024 * 1024
 # Values one unpack may return: what a script's stack holds.
 _VALUES_MAX: Final = 7_000
@@ -21,6 +23,8 @@ _SIZES: Final = {"b": 1, "B": 1, "h": 2, "H": 2, "l": 8, "L": 8, "T": 8, "f": 4,
 
 def _items(format: bytes, name: str) -> Iterator[tuple[str, int, int, bool]]:
     """(letter, size, alignment, is_big_endian) for each item of a format."""
+    if len(format) > _FORMAT_MAX_BYTES:
+        raise ScriptError("format too long")
     at, alignment, big = 0, 1, False
     while at < len(format):
         letter = chr(format[at])

@@ -96,6 +96,9 @@ OUT_OF_REACH = [
     "return struct.unpack('I4', 'x', 2147483647)",
     "return struct.pack('>I2147483648', 1)",
     "local t, s = {}, ('x'):rep(1e7) for i = 1, 7000 do t[i] = s end return redis.call('rpush', 'k', unpack(t))",
+    "return loadstring('return ' .. ('x or '):rep(100000) .. '1')",
+    "return loadstring('if x then ' .. ('elseif x then '):rep(100000) .. ' end')",
+    "return struct.pack(('x'):rep(1e7))",
     "return table.insert({}, -2147483648, 1)",
     "return table.insert({}, 2147483648, 1)",
     "return table.insert({}, 1 / 0, 1)",
@@ -153,6 +156,16 @@ def test_memory_is_bounded_and_given_back(world: World, monkeypatch: pytest.Monk
     assert isinstance(answer, Failure)
     assert b"not enough memory" in answer.text
     assert run(small, "return 'still here'") == b"still here"
+
+
+def test_code_that_the_parser_would_follow_for_long_is_refused(world: World) -> None:
+    """Half a megabyte of `x or x or ...` holds the server for twenty seconds."""
+    begun = time.process_time()
+    answer = run(world, "return " + "x or " * 100_000 + "1")
+    assert isinstance(answer, Failure)
+    assert b"control structure too long" in answer.text
+    assert time.process_time() - begun < 1
+    assert run(world, "local x = 7 return " + "x or " * 5_000 + "1 --" + "and " * 4_000) == 7
 
 
 def resident_bytes() -> int:
