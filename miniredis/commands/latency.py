@@ -133,11 +133,13 @@ def _commands(call: Call) -> Iterator[Command]:
 
 
 def _cumulative(histogram: list[int]) -> Reply:
-    """Slot n holds the calls of less than 2**n microseconds."""
+    """Slot n holds the calls of less than 2**n microseconds. Redis counts nanoseconds, its bounds are 1024 times 2**n
+    of them, and it tells the largest value that its histogram (128 steps between two powers) holds equal to a bound."""
     found: dict[Reply, Reply] = {}
     total = 0
     for slot, count in enumerate(histogram):
         if count:
             total += count
-            found[(1 << slot) - 1 if slot else 1] = total
+            bound_ns = 1 << 10 + slot
+            found[(bound_ns + bound_ns // 128 - 1) // 1000] = total
     return found

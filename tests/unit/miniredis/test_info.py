@@ -84,6 +84,20 @@ def test_what_waited_is_in_the_slow_log(server: Server) -> None:
     assert told(link, "latencystats")["Latencystats"].keys() >= {"latency_percentiles_usec_blpop"}
 
 
+def test_times_have_the_bounds_of_redis(server: Server) -> None:
+    """A tool that adds up LATENCY HISTOGRAM by bounds would find none that it knows."""
+    link = Link(server.port)
+    link.command("CONFIG", "RESETSTAT")
+    for at in range(300):
+        link.command("SET", "k", "x" * at * 1000)
+    link.command("DEBUG", "SLEEP", "0.01")
+    told_by = link.command("LATENCY", "HISTOGRAM", "set", "debug").split(b"histogram_usec")
+    bounds = {int(word[1:]) for part in told_by[1:] for word in part.split(b"\r\n")[2::2] if word[:1] == b":"}
+    real = "1 2 4 8 16 33 66 132 264 528 1056 2113 4227 8454 16908 33816 67633 135266 270532"
+    assert max(bounds) > 8000
+    assert bounds <= {int(bound) for bound in real.split()}
+
+
 def test_object_counts_what_it_finds(server: Server) -> None:
     """keyspace_hits and keyspace_misses would be lower than Redis's."""
     link = Link(server.port)
