@@ -37,6 +37,7 @@ def xack(call: Call) -> Reply:
     if group is None:
         return 0
     ids = [parse_id(text) for text in argv[3:]]
+    call.db.opened(argv[1])
     count = sum([group.acknowledge(id) for id in ids])
     call.db.dirty += count
     return count
@@ -118,6 +119,7 @@ def xclaim(call: Call) -> Reply:
     group = stream.groups.get(argv[2]) if stream is not None else None
     if stream is None or group is None:
         raise no_group(key, argv[2])
+    call.db.opened(key)
     least_idle_ms = _idle_ms(call, "XCLAIM")
     ids = _ids_from(argv, 5)
     options = _claim_options(call, 5 + len(ids))
@@ -176,6 +178,7 @@ def xautoclaim(call: Call) -> Reply:
     group = stream.groups.get(argv[2]) if stream is not None else None
     if stream is None or group is None:
         raise no_group(key, argv[2])
+    call.db.opened(key)
     if count > _AUTOCLAIM_ROOM:
         raise Failure("ERR Insufficient memory, failed allocating transient memory, COUNT too high.")
     call.replicate_nothing()

@@ -191,6 +191,7 @@ def xreadgroup(call: Call) -> Reply:
     for key, group, last_given in wanted:
         stream = db.typed(key, Stream)
         assert stream is not None
+        db.opened(key)
         consumer = _reader(call, key, group, options)
         consumer.seen_time = call.now
         if last_given != MAX_ID:

@@ -42,6 +42,8 @@ NO_LIMIT: Final = 1 << 62
 # So many values are open at a time: none lives much longer for it, and one that is changed again and again is counted
 # once in a while.
 OPENED_MOST: Final = 256
+# Of these the latest that are not counted yet: more than a command opens before it changes them.
+OPENED_KEPT: Final = 32
 
 
 def counted_bytes(value: Value) -> int:

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar, cast
 
 from miniredis.keyspace import notify
 from miniredis.keyspace.blocked import Waiter
-from miniredis.keyspace.counting import KEY_BYTES, NO_LIMIT, OPENED_MOST, TEXT_BYTES, counted_bytes
+from miniredis.keyspace.counting import KEY_BYTES, NO_LIMIT, OPENED_KEPT, OPENED_MOST, TEXT_BYTES, counted_bytes
 from miniredis.keyspace.resting import Resting
 from miniredis.keyspace.value import String, Structure, Value, is_string, string_bytes
 from miniredis.keyspace.waste import DISSOLVING, Waste
@@ -94,6 +94,14 @@ class Keyspace:
         if self.limit_bytes != NO_LIMIT:
             self.share_limit(total)
         return total
+
+    def settle_earlier(self) -> None:
+        """The same, but for the latest: the command that opened them is still to change them."""
+        latest = list(self.opened.items())[-OPENED_KEPT:]
+        for place, _ in latest:
+            del self.opened[place]
+        self.settle_count()
+        self.opened.update(latest)
 
     def share_limit(self, total: int) -> None:
         """Let each database know how far it may grow while the others do not."""
@@ -476,10 +484,9 @@ class Db:
 
     def open(self, value: Structure | bytearray, counted: int) -> None:
         """This value may change from here on, which is counted as so many bytes."""
-        opened = self.keyspace.opened
-        opened[id(value)] = value, counted, self
-        if len(opened) >= OPENED_MOST:
-            self.keyspace.settle_count()
+        if len(self.keyspace.opened) >= OPENED_MOST:
+            self.keyspace.settle_earlier()
+        self.keyspace.opened[id(value)] = value, counted, self
 
     def count_new(self, key: bytes, value: Value) -> None:
         """A key was added."""

@@ -20,7 +20,11 @@ _COMMANDS = (
     "ZRANGE {k} 0 -1", "ZRANDMEMBER {k} 2", "ZUNIONSTORE {k} 2 {k} {j}", "XADD {k} * f {v}", "XTRIM {k} MAXLEN 2",
     "PFADD {k} {v}", "PFMERGE {k} {j}", "GEOADD {k} 1 2 {v}", "RENAME {k} {j}", "COPY {k} {j} REPLACE", "MOVE {k} 1",
     "SWAPDB 0 1", "SELECT 1", "SELECT 0", "SORT {k} ALPHA STORE {j}", "EXPIRE {k} 100", "DUMP {k}", "FLUSHDB",
-    "XGROUP CREATE {k} g 0", "XREADGROUP GROUP g c STREAMS {k} >", "XDEL {k} 1-1", "VADD {k} VALUES 2 1 2 {n}",
+    "XGROUP CREATE {k} g 0", "XREADGROUP GROUP g c STREAMS {k} >",
+    "XREADGROUP GROUP g {n} COUNT 1 STREAMS {k} >", "XACK {k} g {n}-0 1-0", "XCLAIM {k} g {n} 0 1-1 {n}-0 FORCE",
+    "XAUTOCLAIM {k} g {n} 0 0 COUNT 2", "XADD {k} {n}-0 f {v}", "XGROUP CREATECONSUMER {k} g {n}",
+    "XGROUP DELCONSUMER {k} g {n}", "XGROUP DESTROY {k} g",
+    "XDEL {k} 1-1", "VADD {k} VALUES 2 1 2 {n}",
     "DEBUG RELOAD",
 )  # fmt: skip
 
@@ -65,3 +69,17 @@ def test_figure_follows_a_value_that_grows_under_its_key() -> None:
     assert 100_000 <= settled() - before <= 160_000
     world("DEL text list")
     assert settled() == 0
+
+
+def test_a_change_is_counted_however_many_values_are_open() -> None:
+    """Of every few hundred changes one was not counted: the figure drifts below what there is."""
+    world = World()
+    for number in range(300):
+        world(f"RPUSH list{number} a b c")
+    world.state.keyspace.settle_count()
+    for _ in range(3):
+        for number in range(300):
+            world(f"RPUSH list{number} {'x' * 30}")
+            world(f"LMOVE list{number} list{(number + 7) % 300} LEFT RIGHT")
+    counted = world.state.keyspace.settle_count()
+    assert counted == _recount(world.state)
