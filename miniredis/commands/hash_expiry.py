@@ -252,7 +252,7 @@ def hgetdel(call: Call) -> Reply:
 @command(
     "HGETEX key expiration=[EX seconds:integer | PX milliseconds:integer | EXAT unix-time-seconds:unix-time | "
     "PXAT unix-time-milliseconds:unix-time | PERSIST] fields=<FIELDS numfields:integer field [field ...]>",
-    WRITE | FAST, since="8.0.0", keys="RW access update", complexity=_COST,
+    WRITE | FAST, since="8.0.0", keys="RW access update # the time to live may change", complexity=_COST,
 )  # fmt: skip
 def hgetex(call: Call) -> Reply:
     """Return fields and, on the way, set or clear their ends."""
@@ -319,8 +319,12 @@ def hsetex(call: Call) -> Reply:
     entries, longest = settings.hash_max_listpack_entries, settings.hash_max_listpack_value
     fields.prepare(words, entries, longest)
     deleted = _set_fields(call, fields, words, unit, instant, (entries, longest))
-    told = [b"PXAT", b"%d" % instant] if unit in EXPIRY_UNITS else [b"KEEPTTL"] if unit else []
-    call.replicate(b"HSETEX", key, *told, b"FIELDS", b"%d" % len(names), *words)
+    if deleted:  # all of them: replicas, which end nothing by themselves, are told of what is gone
+        for name in names:
+            call.replicate(b"HDEL", key, name)
+    else:
+        told = [b"PXAT", b"%d" % instant] if unit in EXPIRY_UNITS else [b"KEEPTTL"] if unit else []
+        call.replicate(b"HSETEX", key, *told, b"FIELDS", b"%d" % len(names), *words)
     db.changed(key, fields, b"hset", HASH, len(names))
     if unit in EXPIRY_UNITS:
         db.notify(HASH, b"hdel" if deleted else b"hexpire", key)

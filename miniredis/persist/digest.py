@@ -75,7 +75,7 @@ def _unordered(value: Value) -> Iterator[int]:
             pair = mixed(mixed(0, member), format_shortest(score))
             yield _sum(pair.to_bytes(DIGEST_BYTES, "big"))
     elif isinstance(value, VectorSet):
-        yield from _vectors(value)
+        yield _vectors(value)
     else:
         assert isinstance(value, Hash)
         for field, text in value.items():
@@ -85,15 +85,17 @@ def _unordered(value: Value) -> Iterator[int]:
             yield _sum(pair.to_bytes(DIGEST_BYTES, "big"))
 
 
-def _vectors(value: VectorSet) -> Iterator[int]:
-    """How many and how long, then each element with what is stored of its vector."""
-    yield mixed(mixed(0, b"%d" % len(value)), b"%d" % value.dimension)
+def _vectors(value: VectorSet) -> int:
+    """How many and how long, then each element with what is stored of its vector: added up apart, as of a module."""
+    total = _sum(mixed(mixed(0, b"%d" % len(value)), b"%d" % value.dimension).to_bytes(DIGEST_BYTES, "big"))
     for element in value.elements():
         vector = value.vector(element)
         assert vector is not None
         pair = mixed(mixed(0, value.space.raw(vector)), element)
         attributes = value.attributes.get(element)
-        yield pair if attributes is None else mixed(pair, attributes)
+        pair = pair if attributes is None else mixed(pair, attributes)
+        total ^= _sum(pair.to_bytes(DIGEST_BYTES, "big"))
+    return _sum(total.to_bytes(DIGEST_BYTES, "big"))
 
 
 class Database(Protocol):
