@@ -20,11 +20,11 @@ from tests.sim.world import SimClock, SimLoop, SimProcess, run
 
 PORT = 6379
 CLIENTS = 4
-RUN_S = 12.0
+RUN_S = 6.0
 # Images loaded for each policy, of so many runs at least; a long run is asked for from outside.
 IMAGES = int(os.environ.get("CRASH_IMAGES", "240"))
 RUNS = 4
-IMAGES_A_MOMENT = 3
+IMAGES_A_MOMENT = 2
 # What `everysec` may lose: a second until the fsync begins, two while one hangs.
 EVERYSEC_LOSS_S = 3.0
 # One write in so many asks for a rewrite first, in every other run.
@@ -34,7 +34,7 @@ WRITES_A_REWRITE = (100, 5000)
 # before is as good as its last fsync; whenever. Each kind has a third of the images, however rare it is.
 STEP, SWITCH, WRITE = "step", "switch", "write"
 SWITCH_S = 1.0
-SHARES = {STEP: 0.5, SWITCH: 0.05, WRITE: 0.02}
+SHARES = {STEP: 1.0, SWITCH: 0.05, WRITE: 0.02}
 
 
 class WatchedDisk(SimDisk):
