@@ -37,11 +37,9 @@ def on_both_loops(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[Ca
     return run
 
 
-def make(*directives: str) -> tuple[Server, list[str]]:
+def make(*directives: str, place: str = "/nowhere") -> tuple[Server, list[str]]:
     disk = Disk()
-    config = Config(
-        read_file=disk.read, list_directory=disk.list, is_directory=disk.is_dir, directory=tempfile.gettempdir()
-    )
+    config = Config(read_file=disk.read, list_directory=disk.list, is_directory=disk.is_dir, directory=place)
     config.load(CommandLine(["--port", "0", "--bind", "127.0.0.1", *directives]), stdin=bytes)
     lines: list[str] = []
     server = Server(
@@ -53,12 +51,13 @@ def make(*directives: str) -> tuple[Server, list[str]]:
 
 @contextlib.asynccontextmanager
 async def running(*directives: str) -> AsyncIterator[Server]:
-    server, _ = make(*directives)
-    await server.start()
-    try:
-        yield server
-    finally:
-        await server.stop(0.2)
+    with tempfile.TemporaryDirectory() as place:
+        server, _ = make(*directives, place=place)
+        await server.start()
+        try:
+            yield server
+        finally:
+            await server.stop(0.2)
 
 
 class Wire:
