@@ -15,6 +15,7 @@ Law: what a unit does – a transaction, a script – is never stopped half way,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from miniredis.engine.client import CLOSING, NO_EVICT, PRIMARY, REPLICA, Client
@@ -42,6 +43,7 @@ class Memory:
         self._short_since = 0.0  # monotonic; 0: memory suffices
         self._short_s = 0.0  # how long it has not, before
         self._look_again_at = 0.0  # monotonic
+        self._turns_seen = 0  # of the loop, in which somebody was answered: without one nothing has grown
         self.evicted_clients = 0
         self.is_limited = False  # by maxmemory or maxmemory-clients
         self.peak_bytes = 0
@@ -117,12 +119,20 @@ class Memory:
         """A turn of the loop ends: what was changed in place has grown, and so have buffers."""
         if self._keyspace.opened:
             self.judge()
+        self._look_at_clients(self._count_buffers)
+
+    def _look_at_clients(self, look: Callable[[], object]) -> None:
+        """Unless that was a short while ago."""
         started = self._state.clock.monotonic()
         if started >= self._look_again_at:
-            self._evict_clients()
-            self.set_limit()
+            look()
             took_s = self._state.clock.monotonic() - started
             self._look_again_at = started + max(BUFFERS_FRESH_S, took_s * BUFFERS_PATIENCE)
+
+    def _count_buffers(self) -> None:
+        self._evict_clients()
+        self.set_limit()
+        self.used_bytes()
 
     def _evict_clients(self) -> None:
         """maxmemory-clients, in bytes or (negative) percent of maxmemory: those that take most are disconnected."""
@@ -130,9 +140,9 @@ class Memory:
         most = settings.maxmemory_clients
         if most < 0:
             most = settings.maxmemory * -most // 100
-        used = self.client_bytes()
-        if most <= 0 or used <= most:
+        if most <= 0:
             return
+        used = self.client_bytes()
         spared = NO_EVICT | REPLICA | PRIMARY | CLOSING
         clients = sorted([each for each in self._state.clients.values() if not each.mode & spared], key=_bytes_of)
         while clients and used > most:
@@ -150,14 +160,16 @@ class Memory:
             self.make_room()
 
     def tick(self) -> None:
-        """Buffers count as they are now; an eviction that had to stop goes on."""
-        self._evict_clients()
-        if self._state.settings.maxmemory:
+        """Buffers count as they are now, and an eviction that had to stop goes on; the peak is kept."""
+        state = self._state
+        if self.is_limited:
             self._engine.begin_unit()
-            self.set_limit()
-            if self._state.mode & OUT_OF_MEMORY:
+            self._look_at_clients(self._count_buffers)
+            if state.mode & OUT_OF_MEMORY or self.is_unfinished:
                 self.make_room()
-        self.used_bytes()
+        elif state.traffic.turns != self._turns_seen:
+            self._turns_seen = state.traffic.turns
+            self._look_at_clients(self.used_bytes)
 
     def make_room(self) -> None:
         """Evict, if that is allowed; say in State.mode whether memory is short all the same. As a unit of its own."""

@@ -19,17 +19,17 @@ class Still(Process):
         """The test's memory is not the server's."""
 
 
-@pytest.fixture(autouse=True)
-def out_of_sight() -> Iterator[None]:
-    """What the test runner has made is not looked at."""
+@pytest.fixture
+def world() -> Iterator[World]:
+    """What the test runner has made, and the world itself, is not looked at."""
+    made = World()
     gc.collect()
     gc.freeze()
-    yield
+    yield made
     gc.unfreeze()
 
 
-def idle_after_work() -> None:
-    world = World()
+def idle_after_work(world: World) -> None:
     loop = asyncio.new_event_loop()
     idleness = Idleness(world.state, Still(), Logger(lambda level, line: line), loop)
     now = loop.time()
@@ -39,18 +39,18 @@ def idle_after_work() -> None:
     loop.close()
 
 
-def test_large_lists_are_not_walked_through() -> None:
+def test_large_lists_are_not_walked_through(world: World) -> None:
     """The rosters of one hash of five million fields are a few hundred lists: 200 ms to follow what they hold."""
     held = [[b"name"] * (REFERENCES_MOST // 10) for _ in range(11)]
     before = gc.get_freeze_count()
-    idle_after_work()
+    idle_after_work(world)
     assert gc.get_freeze_count() - before >= len(held)
 
 
-def test_garbage_is_collected() -> None:
+def test_garbage_is_collected(world: World) -> None:
     """Cycles that something left all the same would never be freed."""
     before = gc.get_freeze_count()
     collections = gc.get_stats()[2]["collections"]
-    idle_after_work()
+    idle_after_work(world)
     assert gc.get_stats()[2]["collections"] == collections + 1
     assert gc.get_freeze_count() <= before
