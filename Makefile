@@ -75,8 +75,8 @@ sim: $(VENV)/.dev ## simulations; SEED=n replays one
 
 FUZZ_INPUTS ?= 1000000
 # Whoever reads what a stranger sends; what a generated decoder is made of is decoders.py's.
-PARSERS := protocol/resp/parser.py,protocol/resp/inline.py,protocol/resp/reader.py,protocol/kafka/codegen.py,$\
-	protocol/kafka/decoders.py,protocol/kafka/primitives.py,protocol/kafka/schema.py,$\
+PARSERS := protocol/resp/parser.py,protocol/resp/shapes.py,protocol/resp/inline.py,protocol/resp/reader.py,$\
+	protocol/kafka/codegen.py,protocol/kafka/decoders.py,protocol/kafka/primitives.py,protocol/kafka/schema.py,$\
 	protocol/kafka/batch.py,protocol/kafka/records.py
 
 fuzz: $(VENV)/.dev ## a million inputs for each parser, and what of the parsers the first thousands of them reach
