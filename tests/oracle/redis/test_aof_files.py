@@ -15,19 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.oracle.redis.payloads import ENDING_FIELDS, VALUES
-from tests.oracle.redis.test_rdb_files import AROUND, FUNCTION, SINCE_11, SUMMED_OTHERWISE, peers
+from tests.oracle.redis.payloads import ENDING_FIELDS
+from tests.oracle.redis.test_rdb_files import AROUND, ask, fill, loaded, peers
 from tests.peers.redis import Link, Server, missing, our_server
 
 ON = ("--appendonly", "yes", "--appendfsync", "no")
 LATER = "SET later 1|MULTI|INCR later|RPUSH later:list a b|EXEC|SET gone 1 PX 1|EXPIRE later 100000"
 SCRIPT = b"redis.call('set', 'a', 1) redis.call('incr', 'a') return 1"
-
-
-def ask(link: Link, lines: str) -> None:
-    for line in lines.strip().replace("\n", "|").split("|"):
-        if line:
-            assert not link.command(*line.split()).startswith(b"-"), line
 
 
 def settled(link: Link) -> None:
@@ -45,9 +39,7 @@ def settled(link: Link) -> None:
 def filled(server: Server, lines: str, *, rewrites: bool) -> bytes:
     """Every type in every encoding, half in the base and half behind it where it `rewrites`; the digest."""
     link = Link(server.port)
-    values = VALUES if lines else VALUES.replace(SINCE_11, "").replace(*SUMMED_OTHERWISE)
-    ask(link, values + lines)
-    assert not link.command(b"FUNCTION", b"LOAD", FUNCTION).startswith(b"-")
+    fill(link, lines)
     if rewrites:
         assert link.command("BGREWRITEAOF").startswith(b"+Background")
         settled(link)
@@ -61,12 +53,7 @@ def filled(server: Server, lines: str, *, rewrites: bool) -> bytes:
 def taken_over(source: Server, target: Server) -> bytes:
     shutil.copytree(Path(source.directory) / "appendonlydir", Path(target.directory) / "appendonlydir")
     with target:
-        link = Link(target.port)
-        deadline = time.monotonic() + 10
-        while link.command("GET", "int8").startswith(b"-LOADING") and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert link.command("FCALL", "f", "0") == b":7\r\n"
-        return link.command("DEBUG", "DIGEST")
+        return loaded(target.port).command("DEBUG", "DIGEST")
 
 
 WAYS = [

@@ -24,14 +24,34 @@ SINCE_11 = "XGROUP CREATECONSUMER stream g idle|"
 FUNCTION = b"#!lua name=lib\nredis.register_function('f', function() return 7 end)"
 
 
-def filled(server: Server, lines: str) -> bytes:
-    """Give it every type in every encoding, let it save; the digest."""
-    link = Link(server.port)
-    values = VALUES if lines else VALUES.replace(SINCE_11, "").replace(*SUMMED_OTHERWISE)
-    for line in (values + lines + AROUND).strip().replace("\n", "|").split("|"):
+def ask(link: Link, lines: str) -> None:
+    for line in lines.strip().replace("\n", "|").split("|"):
         if line:
             assert not link.command(*line.split()).startswith(b"-"), line
+
+
+def fill(link: Link, lines: str) -> None:
+    """Every type in every encoding, and a function; without `lines` for who has what RDB version 10 holds."""
+    values = VALUES if lines else VALUES.replace(SINCE_11, "").replace(*SUMMED_OTHERWISE)
+    ask(link, values + lines)
     assert not link.command(b"FUNCTION", b"LOAD", FUNCTION).startswith(b"-")
+
+
+def loaded(port: int) -> Link:
+    """A link to a server that has come up with what `fill` made, its function too."""
+    link = Link(port)
+    deadline = time.monotonic() + 10
+    while link.command("GET", "int8").startswith(b"-LOADING") and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert link.command("FCALL", "f", "0") == b":7\r\n"
+    return link
+
+
+def filled(server: Server, lines: str) -> bytes:
+    """Fill it, let it save; the digest."""
+    link = Link(server.port)
+    fill(link, lines)
+    ask(link, AROUND)
     assert link.command("SAVE") == b"+OK\r\n"
     return link.command("DEBUG", "DIGEST")
 
@@ -40,11 +60,7 @@ def taken_over(source: Server, target: Server) -> bytes:
     """Start `target` on the file that `source` wrote; its digest, and that the functions came along."""
     shutil.copy(Path(source.directory) / "dump.rdb", Path(target.directory) / "dump.rdb")
     with target:
-        link = Link(target.port)
-        deadline = time.monotonic() + 10
-        while link.command("GET", "int8").startswith(b"-LOADING") and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert link.command("FCALL", "f", "0") == b":7\r\n"
+        link = loaded(target.port)
         assert re.search(rb"rdb_last_load_keys_loaded:[1-9]", link.command("INFO", "persistence"))
         return link.command("DEBUG", "DIGEST")
 
