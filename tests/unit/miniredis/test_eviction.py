@@ -67,8 +67,9 @@ def test_used_memory_stays_below_the_limit_and_old_keys_go() -> None:
 def test_any_key_may_go(policy: str) -> None:
     """A policy would refuse writes although there is much to evict."""
     world = limited(policy, 100_000)
-    filled(world, 300)
-    assert world("GET key:299") == VALUE.encode()
+    # Keys of one instant are equal to every policy: which of them go differs from run to run.
+    assert {text(world(f"SET key:{number} {VALUE}")) for number in range(300)} == {"OK"}
+    assert 50 <= world("DBSIZE") <= 100
     assert world.engine.memory.used_bytes() <= world.state.settings.maxmemory + 2000
 
 
