@@ -1,6 +1,6 @@
 """`make bench`: ours and the real servers alternating on this machine, medians, and a table of ratios.
 
-    python -m bench.compare [redis] [kafka] [--rounds N] [--save]
+    python -m bench.compare [redis] [files] [kafka] [--rounds N] [--save]
 
 `--save` keeps the numbers under `bench/results/`, named by the commit they measured.
 """
@@ -11,11 +11,11 @@ import json
 import subprocess
 from pathlib import Path
 
-from bench import kafka_load, redis_load
+from bench import kafka_load, redis_load, redis_persistence
 from bench.rounds import ROUNDS, show
 
 RESULTS = Path(__file__).parent / "results"
-SUITES = {"redis": redis_load.measure, "kafka": kafka_load.measure}
+SUITES = {"redis": redis_load.measure, "files": redis_persistence.measure, "kafka": kafka_load.measure}
 
 
 def main() -> int:

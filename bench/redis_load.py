@@ -26,13 +26,14 @@ def figures(port: int, pipeline: int, shape: list[str]) -> dict[str, float]:
     requests = REQUESTS[pipeline]
     data = "x" * 100 if shape else "xxx"
     return (
-        _run(port, pipeline, requests, [*shape, "-t", DEFAULT_TESTS])
-        | _run(port, pipeline, requests, [*shape, *XADD, data])
-        | _run(port, pipeline, requests // 10, [*shape, "-t", RANGES])
+        throughput(port, pipeline, requests, [*shape, "-t", DEFAULT_TESTS])
+        | throughput(port, pipeline, requests, [*shape, *XADD, data])
+        | throughput(port, pipeline, requests // 10, [*shape, "-t", RANGES])
     )
 
 
-def _run(port: int, pipeline: int, requests: int, what: list[str]) -> dict[str, float]:
+def throughput(port: int, pipeline: int, requests: int, what: list[str]) -> dict[str, float]:
+    """Requests per second of each test that redis-benchmark is asked for."""
     command = ["redis-benchmark", "-p", str(port), "-c", str(CLIENTS), "-P", str(pipeline), "--csv"]
     done = subprocess.run(
         [*command, "-n", str(requests), *what], capture_output=True, text=True, check=True, timeout=600
