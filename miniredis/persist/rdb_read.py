@@ -17,7 +17,9 @@ from miniredis.keyspace.value import Value
 from miniredis.persist import rdb_format as rdb
 from miniredis.persist.rdb_format import Reader
 from miniredis.persist.rdb_load import Empty, Limits, decode
+from miniredis.persist.rdb_stream import ACTIVE_TIMES, take_active_times
 from miniredis.persist.rdb_vectors import MODULE_ID as VECTOR_SETS
+from miniredis.structures.stream import Stream
 from protocol.checksums import crc64
 from protocol.disk.files import File
 
@@ -63,6 +65,7 @@ class RdbReader:
         self._expiry: int | None = None
         self._idle: int | None = None
         self._counter: int | None = None
+        self._last: Value | None = None  # that was read
 
     @property
     def position(self) -> int:
@@ -151,7 +154,10 @@ class RdbReader:
             reader.length(), reader.length(), reader.length()
         elif mark == rdb.AUX:
             field, text = reader.string(), reader.string()
-            self.aux[field] = text
+            if field == ACTIVE_TIMES:
+                self._beside_stream(text)
+            else:
+                self.aux[field] = text
         elif mark == rdb.FUNCTION_2:
             self.libraries.append(reader.string())
         elif mark == rdb.FUNCTION_PRE_GA:
@@ -172,10 +178,16 @@ class RdbReader:
             reader.at = at
         if kind == rdb.MODULE:
             raise Damaged("The RDB file contains module data of a form that only Redis's release candidates wrote")
-        value = decode(kind, reader, self._limits)
+        self._last = value = decode(kind, reader, self._limits)
         entry = Entry(self._db, key, value, self._expiry, self._idle, self._counter)
         self._forget()
         return entry
+
+    def _beside_stream(self, text: bytes) -> None:
+        stream = self._last
+        if not isinstance(stream, Stream):
+            raise ValueError("the times of consumers without their stream")
+        take_active_times(stream, text)
 
     def _forget(self) -> None:
         self._expiry = self._idle = self._counter = None

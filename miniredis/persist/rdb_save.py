@@ -3,8 +3,8 @@
 Law 1: the bytes are Redis's. What lies as a listpack or an intset is written as one; without compression equal values
        built by equal commands give the bytes a real server gives.
 Law 2: the type chosen is the oldest that holds the value without loss, so that Redis 7.0 reads it: small sets of text
-       go as plain sets, streams without the time a consumer was last active where that is the time it was last seen.
-       Only fields that expire need Redis 7.4.
+       go as plain sets, streams without the time a consumer was last active where that is the time it was last seen
+       (a file has it beside where not, a DUMP needs Redis 7.2 then). Only fields that expire need Redis 7.4.
 """
 
 from __future__ import annotations

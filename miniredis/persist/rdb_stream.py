@@ -5,18 +5,25 @@
              pending (16-byte id, time i64, count)*
              consumers ( name, seen i64, [3: active i64], pending (16-byte id)* )* )*
 
+In a file that Redis 7.0 is to read, what only type 21 has follows the stream: an AUX field that Redis does not look at.
+
+    "consumers-active"    base64, since checkers print it:  ( group, ( consumer, active i64 )* )*    seen at another time
+
 An id is two lengths, milliseconds and sequence, where it is not said to have 16 bytes, which stand high first. Each
 list begins with its length. Types 15, 19 and 21 (`_2`, `_3`) are the same thing with a little more each time.
 """
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from typing import Final
 
 from miniredis.persist import rdb_format as rdb
 from miniredis.persist.rdb_format import Reader
 from miniredis.structures.stream import Stream
 from miniredis.structures.stream_groups import Consumer, Group
+
+ACTIVE_TIMES: Final = b"consumers-active"
 
 _ID_BYTES: Final = 16
 _SEQUENCE_MASK: Final = (1 << 64) - 1
@@ -28,9 +35,28 @@ _INT64_MAX: Final = (1 << 63) - 1
 
 def encode_stream(value: Stream, is_compressed: bool) -> bytes:
     """Type byte and stream. The newest type only where a consumer was active at another time than it was last seen."""
-    kind = rdb.STREAM_LISTPACKS_2
-    if any(each.active_time != each.seen_time for group in value.groups.values() for each in group.consumers.values()):
-        kind = rdb.STREAM_LISTPACKS_3
+    is_common = not any(_active_elsewhen(group) for group in value.groups.values())
+    return _encode(value, rdb.STREAM_LISTPACKS_2 if is_common else rdb.STREAM_LISTPACKS_3, is_compressed)
+
+
+def encode_stream_beside(value: Stream, is_compressed: bool) -> tuple[bytes, bytes]:
+    """Type byte and stream as Redis 7.0 reads it, and the AUX field that follows."""
+    parts = []
+    for name, group in value.groups.items():
+        consumers = _active_elsewhen(group)
+        parts += [rdb.string(name, False), rdb.length(len(consumers))]
+        for each in consumers:
+            parts += (rdb.string(each.name, False), rdb.milliseconds(each.active_time))
+    told = rdb.string(b64encode(b"".join(parts)), is_compressed)
+    beside = rdb.AUX_MARK + rdb.string(ACTIVE_TIMES, False) + told
+    return _encode(value, rdb.STREAM_LISTPACKS_2, is_compressed), beside
+
+
+def _active_elsewhen(group: Group) -> list[Consumer]:
+    return [each for each in group.consumers.values() if each.active_time != each.seen_time]
+
+
+def _encode(value: Stream, kind: int, is_compressed: bool) -> bytes:
     nodes = list(value.nodes())
     parts = [bytes((kind,)), rdb.length(len(nodes))]
     for master, blob in nodes:
@@ -92,6 +118,18 @@ def load_stream(kind: int, reader: Reader) -> Stream:
     for _ in range(reader.count(5)):
         _read_group(value, kind, reader)
     return value
+
+
+def take_active_times(value: Stream, told: bytes) -> None:
+    """What stood beside it. ValueError if it is not of this stream."""
+    reader = Reader(b64decode(told, validate=True))
+    while reader.left:
+        group = value.groups.get(reader.string())
+        for _ in range(reader.count(9)):
+            consumer = None if group is None else group.consumers.get(reader.string())
+            if consumer is None:
+                raise ValueError("a consumer's time that is of nobody")
+            consumer.active_time = reader.milliseconds()
 
 
 def _read_id(reader: Reader) -> int:

@@ -4,7 +4,7 @@
     FA name value    who wrote it, when, on what                                      (AUX)
     F5 code          each function library                                            (FUNCTION2)
     FE db  FB keys ends                                                               (SELECTDB, RESIZEDB)
-      [FC ms] [F8 idle s | F9 counter] type key value                                 each key of it
+      [FC ms] [F8 idle s | F9 counter] type key value [FA ...]                        each key of it (a stream's field)
     FF crc64         over all before it, low byte first; 0 where no sum is wanted     (EOF)
 
 Law: nothing of the data changes by being written, and no more of the file than a piece is held in memory.
@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 from miniredis.keyspace.db import LRU_BITS_MASK, Db
 from miniredis.persist import rdb_format as rdb
 from miniredis.persist.rdb_save import encode
+from miniredis.persist.rdb_stream import encode_stream_beside
 from miniredis.structures.hash import Hash
 from miniredis.structures.stream import Stream
 from protocol.checksums import crc64
@@ -45,17 +46,11 @@ class Rules(NamedTuple):
 
 def version_needed(dbs: Sequence[Db]) -> int:
     """The lowest version that has a type for each of the values."""
-    version = rdb.COMMON_VERSION
     for db in dbs:
         for _, value in db.table.items():
-            kind = type(value)
-            if kind is Hash:
-                assert isinstance(value, Hash)
-                if value.deadlines is not None and value.deadlines.first() is not None:
-                    return rdb.version_of(rdb.HASH_METADATA)
-            elif kind is Stream and version == rdb.COMMON_VERSION:
-                version = rdb.version_of(encode(value, is_compressed=False)[0])
-    return version
+            if isinstance(value, Hash) and value.deadlines is not None and value.deadlines.first() is not None:
+                return rdb.version_of(rdb.HASH_METADATA)
+    return rdb.COMMON_VERSION
 
 
 class Writer:
@@ -70,12 +65,14 @@ class Writer:
         self._parts: list[bytes] = []
         self._total = 0
         self._unsynced = 0
+        self._version = rdb.COMMON_VERSION
         self.keys = 0
 
     def write(self, dbs: Sequence[Db], aux: Sequence[tuple[bytes, bytes]], libraries: Sequence[bytes]) -> None:
         """All of it, in the file but for the last sync."""
         parts = self._parts
-        parts.append(b"REDIS%04d" % version_needed(dbs))
+        self._version = version_needed(dbs)
+        parts.append(b"REDIS%04d" % self._version)
         for name, value in aux:
             parts += (rdb.AUX_MARK, rdb.string(name, False), rdb.string(value, False))
         for code in libraries:
@@ -111,13 +108,18 @@ class Writer:
                     parts.append(rdb.EXPIRY_MARK + rdb.milliseconds(instant))
                 if keeps_clock:
                     parts.append(self._clock(db, shard.clocks[slot]))
-                body = encode(shard.values[slot], is_compressed=is_compressed)
+                value = shard.values[slot]
+                body = encode(value, is_compressed=is_compressed)
+                beside = b""
+                if body[0] == rdb.STREAM_LISTPACKS_3 and self._version == rdb.COMMON_VERSION:
+                    assert isinstance(value, Stream)
+                    body, beside = encode_stream_beside(value, is_compressed)
                 size = len(key)
                 if 0 < size < 64 and key[0] > _DIGITS_END and (size < rdb.LEAST_COMPRESSED_BYTES or not is_compressed):
                     name = _PLAIN_SIZES[size] + key
                 else:
                     name = rdb.string(key, is_compressed)
-                parts += (body[:1], name, body[1:])
+                parts += (body[:1], name, body[1:], beside)
                 gathered += len(body) + size
                 if gathered >= PIECE_BYTES:
                     self._put()
