@@ -7,7 +7,7 @@
 
 In a file that Redis 7.0 is to read, what only type 21 has follows the stream: an AUX field that Redis does not look at.
 
-    "consumers-active"    base64, since checkers print it:  ( group, ( consumer, active i64 )* )*    seen at another time
+    "consumers-active"    base64, as checkers print it:  ( group, ( consumer, active i64 )* )*    seen at another time
 
 An id is two lengths, milliseconds and sequence, where it is not said to have 16 bytes, which stand high first. Each
 list begins with its length. Types 15, 19 and 21 (`_2`, `_3`) are the same thing with a little more each time.

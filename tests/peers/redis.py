@@ -1,8 +1,9 @@
 """Redis servers beside the tests: Debian's redis-server, a locally built 7.4.1, an 8.0.2, and ours.
 
 `REDIS_SERVER` names another binary than the redis-server of the path, `REDIS_SERVER_74` a built 7.4.1 (there is no
-package of it, so nothing asks for it when the variable is unset), `REDIS_SERVER_80` an 8.0.2 (Debian 13's). Where a
-peer is missing its tests are skipped with the reason; with CI=true they fail instead.
+package of it, so nothing asks for it when the variable is unset), `REDIS_SERVER_80` an 8.0.2 (Debian 13's),
+`REDIS_SERVERS` any more, Valkey's too, as a path variable names directories. Where a peer is missing its tests are
+skipped with the reason; with CI=true they fail instead.
 """
 
 from __future__ import annotations
@@ -48,6 +49,12 @@ def binary_74() -> str | None:
 def binary_80() -> str | None:
     """The path of a redis-server 8.0.2, if there is one."""
     return os.environ.get("REDIS_SERVER_80")
+
+
+def binaries() -> list[str]:
+    """Every real server there is, the one of the path first."""
+    more = os.environ.get("REDIS_SERVERS", "").split(os.pathsep)
+    return [real_binary(), *filter(None, (binary_74(), binary_80(), *more))]
 
 
 def free_port() -> int:

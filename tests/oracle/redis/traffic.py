@@ -26,15 +26,18 @@ SCRIPT = "redis.call('incr', KEYS[1]) redis.call('rpush', KEYS[2], ARGV[1]) retu
 
 
 class Traffic:
-    def __init__(self, port: int, seed: int) -> None:
+    kinds = KINDS
+
+    def __init__(self, port: int, seed: int, keys: int = KEYS) -> None:
         self.link = Link(port)
         self.chance = Random(seed)
+        self.keys = keys  # of each kind
 
     def word(self, longest: int) -> str:
         return "".join(self.chance.choices("abcdef", k=self.chance.randint(1, longest)))
 
     def key(self, kind: str) -> str:
-        return f"{kind}{self.chance.randrange(KEYS)}"
+        return f"{kind}{self.chance.randrange(self.keys)}"
 
     def one(self) -> list[bytes]:
         chance = self.chance
@@ -42,7 +45,7 @@ class Traffic:
             words = ["EVAL", SCRIPT, "3", self.key("n"), self.key("l"), self.key("S"), self.word(9)]
             return [word.encode() for word in words]
         filled = []
-        for word in chance.choice(KINDS).split():
+        for word in chance.choice(self.kinds).split():
             name = word[1:-1] if word.startswith("{") and word.endswith("}") else ""
             if name == "v":
                 word = self.word(chance.choice((4, 30, 300)))
