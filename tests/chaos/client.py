@@ -1,11 +1,12 @@
 """Clients that append to lists and read them, in every way a transaction can be made, and write down what they saw.
 
-    python -m tests.chaos.client FILE --nodes 127.0.0.1:6379 ... [--clients N] [--seed N] [--share I/N] [--replicas N]
+    python -m tests.chaos.client FILE --nodes 127.0.0.1:6379 ... [--clients N] [--seed N] [--share I/N]
+        [--promise WAITAOF|WAIT --replicas N]
 
 A process of its own, so that it can run in another network namespace than the rig, until it gets a SIGTERM; then FILE
-has the history (`tests/chaos/history.py`). With `--replicas` a transaction is acknowledged by WAITAOF only, and has
-always something to append, so that what it read is acknowledged with it. Of several such processes on the same lists
-each has its `--share` of the values.
+has the history (`tests/chaos/history.py`). With `--replicas` a transaction is acknowledged by WAITAOF (or WAIT) only,
+and has always something to append, so that what it read is acknowledged with it. Of several such processes on the same
+lists each has its `--share` of the values.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ LISTS = 6  # in use at once
 APPENDS_A_LIST = 40  # then another takes its place: a reader gets all of it
 OPERATIONS_MOST = 4
 ANSWER_S = 3.0
-WAITAOF_MS = 400
-RETRY_S = 0.02
+PROMISE_MS = 400
+RETRY_S = 0.06
 
 SCRIPT = b"""
 local seen = {}
@@ -107,6 +108,7 @@ class Plan:
     share: int
     shares: int
     replicas: int
+    promise: bytes
 
     def __post_init__(self) -> None:
         self.next_list = LISTS
@@ -211,14 +213,17 @@ class Process:
     @property
     def promise(self) -> list[list[bytes]]:
         """What makes an answer an acknowledgement."""
-        if not self.plan.replicas:
+        plan = self.plan
+        if not plan.replicas:
             return []
-        return [[b"WAITAOF", b"1", b"%d" % self.plan.replicas, b"%d" % WAITAOF_MS]]
+        locally = [b"1"] if plan.promise == b"WAITAOF" else []
+        return [[plan.promise, *locally, b"%d" % plan.replicas, b"%d" % PROMISE_MS]]
 
     def outcome(self, replies: list[Any]) -> Outcome:
         """By what came after the transaction's own reply."""
         for reply in replies:
-            if isinstance(reply, Refusal) or reply[0] < 1 or reply[1] < self.plan.replicas:
+            locally, replicas = reply if isinstance(reply, list) else (1, reply)
+            if isinstance(reply, Refusal) or locally < 1 or replicas < self.plan.replicas:
                 return Outcome.UNKNOWN
         return Outcome.OK
 
@@ -261,7 +266,7 @@ class Process:
 async def main(words: argparse.Namespace) -> None:
     share, shares = map(int, words.share.split("/"))
     history: list[Transaction] = []
-    plan = Plan(Random(words.seed), share, shares, words.replicas)
+    plan = Plan(Random(words.seed), share, shares, words.replicas, words.promise.encode())
     nodes = [(host, int(port)) for host, _, port in (each.rpartition(":") for each in words.nodes)]
     processes = [Process(number * shares + share, nodes, plan, history) for number in range(words.clients)]
 
@@ -281,5 +286,6 @@ if __name__ == "__main__":
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--share", default="0/1")
+    parser.add_argument("--promise", default="WAITAOF")
     parser.add_argument("--replicas", type=int, default=0)
     asyncio.run(main(parser.parse_args()))
