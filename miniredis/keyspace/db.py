@@ -17,7 +17,16 @@ from typing import Any, Final, TypeVar, cast
 
 from miniredis.keyspace import notify
 from miniredis.keyspace.blocked import Waiter
-from miniredis.keyspace.counting import KEY_BYTES, NO_LIMIT, OPENED_KEPT, OPENED_MOST, TEXT_BYTES, counted_bytes
+from miniredis.keyspace.counting import (
+    BYTES_OBJECT,
+    INTEGER_BYTES,
+    KEY_BYTES,
+    NO_LIMIT,
+    OPENED_KEPT,
+    OPENED_MOST,
+    TEXT_BYTES,
+    counted_bytes,
+)
 from miniredis.keyspace.resting import Resting
 from miniredis.keyspace.value import String, Structure, Value, is_string, string_bytes
 from miniredis.keyspace.waste import DISSOLVING, Waste
@@ -356,6 +365,17 @@ class Db:
         self.counted_bytes += grown
         if self.counted_bytes > self.limit_bytes:
             keyspace.pending = True
+
+    def add_strings(self, keys: list[bytes], values: list[bytes | int]) -> None:
+        """Many new keys at once, as a file has them. None may be there, and nobody hears of it."""
+        table = cast("Table[bytes | int]", self.table)
+        table.add_all(keys, values, self.keyspace.clock)
+        texts = [value for value in values if type(value) is bytes]
+        self.counted_bytes += sum(map(len, keys)) + len(keys) * KEY_BYTES
+        self.counted_bytes += sum(map(len, texts)) + len(texts) * BYTES_OBJECT
+        self.counted_bytes += (len(keys) - len(texts)) * INTEGER_BYTES
+        if self.counted_bytes > self.limit_bytes:
+            self.keyspace.pending = True
 
     def replace(self, key: bytes, value: Value) -> None:
         """Exchange the value of a key that is there (INCR): expiry stays. Touches."""

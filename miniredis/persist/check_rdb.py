@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeAlias
 
 from miniredis.persist.rdb_load import Limits
-from miniredis.persist.rdb_read import Damaged, RdbReader
+from miniredis.persist.rdb_read import Damaged, RdbReader, Strings
 from miniredis.structures.hash import Hash
 from protocol.disk.files import File
 
@@ -20,6 +20,7 @@ class RdbCheck:
         self._say = say
         self._now_ms = now_ms
         self._reader = RdbReader(file, limits, checks_sum=True, tell=self._at)
+        self._reader.gathers = True
         self._told_aux = 0
         self._db: int | None = None
         self.keys = self.expires = self.expired = self.hashes = 0
@@ -38,7 +39,12 @@ class RdbCheck:
         is_good = True
         try:
             for entry in self._reader.entries():
-                self._count(entry.db, entry.expiry, entry.value)
+                self._select(entry.db)
+                if isinstance(entry, Strings):
+                    self._count(len(entry.keys), entry.ends.values())
+                else:
+                    self._count(1, () if entry.expiry is None else (entry.expiry,))
+                    self.hashes += isinstance(entry.value, Hash) and bool(entry.value.deadlines)
             self._tell_aux()
             if self._reader.is_summed:
                 self._at("Checksum OK")
@@ -59,17 +65,16 @@ class RdbCheck:
         for name, text in fields:
             self._at(f"AUX FIELD {_shown(name)} = '{_shown(text)}'")
 
-    def _count(self, db: int, expiry: int | None, value: object) -> None:
+    def _select(self, db: int) -> None:
         self._tell_aux()
         if db != self._db:
             self._db = db
             self._at(f"Selecting DB ID {db}")
-        self.keys += 1
-        if expiry is not None:
-            self.expires += 1
-            self.expired += expiry < self._now_ms
-        if isinstance(value, Hash) and value.deadlines:
-            self.hashes += 1
+
+    def _count(self, keys: int, ends: Collection[int]) -> None:
+        self.keys += keys
+        self.expires += len(ends)
+        self.expired += sum([instant < self._now_ms for instant in ends])
 
 
 def _shown(text: bytes) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from miniredis.keyspace.value import Value
+from miniredis.keyspace.value import INTEGER_MAX_BYTES, Value, compact
 from miniredis.persist import rdb_format as rdb
 from miniredis.persist.rdb_format import Reader
 from miniredis.persist.rdb_load import Empty, Limits, decode
@@ -26,6 +26,12 @@ from protocol.disk.files import File
 WINDOW_BYTES: Final = 4 * 1024 * 1024
 MAGIC_BYTES: Final = 9
 SUM_BYTES: Final = 8
+LEAST_KEY_BYTES: Final = 3  # type, name and value, each of a byte
+# So many strings are handed out at a time: others get their turn between them.
+GATHERED_MOST: Final = 1024
+_GATHERED: Final = (rdb.STRING, rdb.EXPIRY_MS)
+# How many bytes a number takes, by what is written before it.
+_NUMBERS: Final = {0xC0: 1, 0xC1: 2, 0xC2: 4}
 # The first version whose files end in a sum.
 SUMMED_VERSION: Final = 5
 
@@ -45,8 +51,20 @@ class Entry(NamedTuple):
     counter: int | None
 
 
+class Strings(NamedTuple):
+    """Plain strings that follow each other, each key with its value; `ends`: the instants of those that end."""
+
+    db: int
+    keys: list[bytes]
+    values: list[bytes | int]
+    ends: dict[bytes, int]
+
+
 class RdbReader:
-    """`checks_sum`: rdbchecksum. `aux`, `libraries` and `position` (bytes read) grow on the way."""
+    """`checks_sum`: rdbchecksum. `aux`, `libraries` and `position` (bytes read) grow on the way.
+
+    With `gathers` strings come many at a time where they follow each other. `room` is set where a database begins: how
+    many keys it has, and how many of them end, as far as the rest of the file can hold so many."""
 
     def __init__(self, file: File, limits: Limits, *, checks_sum: bool, tell: Callable[[str], None]) -> None:
         self._file = file
@@ -61,6 +79,8 @@ class RdbReader:
         self.libraries: list[bytes] = []
         self.empty_keys = 0
         self.is_summed = False  # it ended in a sum, and that is right
+        self.gathers = False
+        self.room: tuple[int, int] | None = None
         self._db = 0
         self._expiry: int | None = None
         self._idle: int | None = None
@@ -75,7 +95,7 @@ class RdbReader:
     def size_bytes(self) -> int:
         return self._file.size
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[Entry | Strings]:
         """Every key of the file. Raises Damaged, OSError."""
         self._slide(WINDOW_BYTES)
         self._begin()
@@ -88,10 +108,68 @@ class RdbReader:
             mark = reader.data[reader.at] if reader.left else rdb.EOF
             if mark == rdb.EOF:
                 break
+            if mark in _GATHERED and self.gathers and (strings := self._strings(reader)) is not None:
+                yield strings
+                continue
             entry = self._step()
             if entry is not None:
                 yield entry
         self._end()
+
+    def _strings(self, reader: Reader) -> Strings | None:
+        """Strings from here on, up to the first thing that is anything else, or written in a way that is not the plain
+        one."""
+        if self._expiry is not None or self._idle is not None or self._counter is not None:
+            return None
+        data, end, at = reader.data, reader.end, reader.at
+        keys: list[bytes] = []
+        values: list[bytes | int] = []
+        ends: dict[bytes, int] = {}
+        try:
+            while len(keys) < GATHERED_MOST:
+                place = at
+                if data[place] == rdb.EXPIRY_MS:
+                    place += 9
+                if data[place]:
+                    break
+                size = data[place + 1]
+                start = place + 2
+                if size >= 0x40:
+                    if size >= 0x80:
+                        break
+                    size = (size & 0x3F) << 8 | data[start]
+                    start += 1
+                stop = start + size
+                key = data[start:stop]
+                size = data[stop]
+                start = stop + 1
+                if size >= 0x40:
+                    if size >= 0x80:
+                        number = _NUMBERS.get(size)
+                        if number is None or start + number > end:
+                            break
+                        stop = start + number
+                        keys.append(key)
+                        values.append(int.from_bytes(data[start:stop], "little", signed=True))
+                        if place > at:
+                            ends[key] = int.from_bytes(data[at + 1 : place], "little", signed=True)
+                        at = stop
+                        continue
+                    size = (size & 0x3F) << 8 | data[start]
+                    start += 1
+                stop = start + size
+                if stop > end:
+                    break
+                value = data[start:stop]
+                keys.append(key)
+                values.append(compact(value) if size <= INTEGER_MAX_BYTES else value)
+                if place > at:
+                    ends[key] = int.from_bytes(data[at + 1 : place], "little", signed=True)
+                at = stop
+        except IndexError:  # the window ends
+            pass
+        reader.at = at
+        return Strings(self._db, keys, values, ends) if keys else None
 
     def _slide(self, size: int) -> None:
         """Go on in a window of so many bytes that begins where the reader is."""
@@ -149,7 +227,8 @@ class RdbReader:
         elif mark == rdb.SELECT:
             self._db = reader.length()
         elif mark == rdb.RESIZE:
-            reader.length(), reader.length()
+            most = (self._file.size - self.position) // LEAST_KEY_BYTES
+            self.room = min(reader.length(), most), min(reader.length(), most)
         elif mark == rdb.SLOT_INFO:
             reader.length(), reader.length(), reader.length()
         elif mark == rdb.AUX:

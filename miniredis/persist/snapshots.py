@@ -14,12 +14,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from miniredis.keyspace.db import Db
-from miniredis.keyspace.field_expiry import schedule
 from miniredis.persist.children import RDB, Children, Reporter
+from miniredis.persist.rdb_fill import Filler
 from miniredis.persist.rdb_load import Limits
-from miniredis.persist.rdb_read import Damaged, Entry, RdbReader
+from miniredis.persist.rdb_read import Damaged, RdbReader, Strings
 from miniredis.persist.rdb_write import KEYS_A_REPORT, Rules, Writer
-from miniredis.structures.hash import Hash
 from protocol.disk.files import Disk, File
 from protocol.ops.clock import Clock
 from protocol.ops.logs import Logger
@@ -30,6 +29,8 @@ from protocol.resp.values import Failure
 RETRY_S: Final = 5
 # Keys read between two chances for others.
 KEYS_A_SLICE: Final = 256
+# Who wants a load to give way this often is given the choice after every key.
+FINE_INTERVAL_BYTES: Final = 64 * 1024
 
 
 class CannotLoad(Exception):
@@ -53,6 +54,10 @@ class SaveSettings(Limits, Protocol):
     def rdb_save_incremental_fsync(self) -> bool: ...
     @property
     def rdb_key_save_delay(self) -> int: ...
+    @property
+    def key_load_delay(self) -> int: ...
+    @property
+    def loading_process_events_interval_bytes(self) -> int: ...
     @property
     def stop_writes_on_bgsave_error(self) -> bool: ...
     @property
@@ -198,7 +203,7 @@ class Snapshots:
     ) -> None:  # fmt: skip
         """Every key, in `file` but for the last sync. `is_base`: of an append-only file. Raises OSError, Failure."""
         file.truncate(0)
-        delay_us = self._store.settings.rdb_key_save_delay if report is not None else 0
+        delay_us = self._store.settings.rdb_key_save_delay
         rules = self._rules()
         if is_synced_often is not None:
             rules = rules._replace(is_synced_often=is_synced_often)
@@ -228,6 +233,10 @@ class Snapshots:
 
     def _temporary(self, pid: int) -> str:
         return f"{self._store.settings.dir}/temp-{pid}.rdb"
+
+    def remove_temporary(self) -> None:
+        """A save of this process is broken off."""
+        self._remove(self._temporary(self._process.pid()))
 
     def _remove(self, name: str) -> None:
         try:
@@ -375,42 +384,46 @@ class Snapshots:
         self, reader: RdbReader, dbs: Sequence[Db], replaces: bool, leaves_libraries: bool, drops_before_ms: int
     ) -> Iterator[None]:  # fmt: skip
         libraries = 0
-        for count, entry in enumerate(reader.entries(), 1):
+        filler = Filler(
+            reader, dbs, replaces=replaces, drops_before_ms=drops_before_ms,
+            expired=lambda db, key: self.expired_told(db, key),
+        )  # fmt: skip
+        left = self._keys_a_slice()
+        reader.gathers = left == KEYS_A_SLICE
+        for entry in reader.entries():
             if len(reader.libraries) > libraries and not leaves_libraries:
                 libraries = self._learn(reader, libraries, replaces)
-            if entry.db >= len(dbs):
-                raise Damaged(
-                    f"FATAL: Data file was created with a Redis server configured to handle more than {len(dbs)} "
-                    "databases. Exiting"
-                )
-            if entry.expiry is not None and entry.expiry < drops_before_ms:
-                self.keys_expired += 1
-                self.expired_told(entry.db, entry.key)
-            else:
-                self._add(dbs[entry.db], entry, replaces)
-                self.keys_loaded += 1
-            if not count % KEYS_A_SLICE:
+            filler.add(entry)
+            self.keys_loaded, self.keys_expired = filler.keys, filler.expired_keys
+            left -= 1
+            if not left or type(entry) is Strings:
+                self.hold_for_key()
                 yield
+                left = self._keys_a_slice()
+                reader.gathers = left == KEYS_A_SLICE
+        yield from filler.finish()
         if not leaves_libraries:
             self._learn(reader, libraries, replaces)
+
+    def _keys_a_slice(self) -> int:
+        interval_bytes = self._store.settings.loading_process_events_interval_bytes
+        if self.load_delay_us > 0 or interval_bytes < FINE_INTERVAL_BYTES:
+            return 1
+        return min(-self.load_delay_us or KEYS_A_SLICE, KEYS_A_SLICE)
+
+    @property
+    def load_delay_us(self) -> int:
+        """key-load-delay: a negative one is a microsecond after so many keys."""
+        return self._store.settings.key_load_delay
+
+    def hold_for_key(self) -> None:
+        if delay_us := self.load_delay_us:
+            self._clock.hold(max(delay_us, 1) / 1e6)
 
     def _learn(self, reader: RdbReader, known: int, replaces: bool) -> int:
         for code in reader.libraries[known:]:
             self._libraries.load(code, replace=replaces)
         return len(reader.libraries)
-
-    def _add(self, db: Db, entry: Entry, replaces: bool) -> None:
-        key, value = entry.key, entry.value
-        if key in db.table:
-            if not replaces:
-                raise Damaged(f"RDB has duplicated key '{key.decode('utf-8', 'replace')}' in DB {db.index}")
-            db.delete(key)
-        db.table.add(key, value, _clock(db, entry))
-        db.count_new(key, value)
-        if isinstance(value, Hash) and value.deadlines:
-            schedule(db, key, value)
-        if entry.expiry is not None:
-            db.expire_at(key, entry.expiry)
 
     def _tell_loaded(self, reader: RdbReader) -> None:
         aux = reader.aux
@@ -438,8 +451,8 @@ class Snapshots:
 
 
 class Pause:
-    """Called after keys: says how many, and waits where rdb-key-save-delay wants a slow child (µs; a negative one is a
-    microsecond after so many keys)."""
+    """Called after keys: says how many, and waits where rdb-key-save-delay wants that to be slow (µs; a negative one is
+    a microsecond after so many keys)."""
 
     def __init__(self, clock: Clock, delay_us: int, report: Callable[[int], None] | None) -> None:
         self._clock = clock
@@ -457,13 +470,3 @@ def keys_a_report(delay_us: int) -> int:
     if delay_us > 0:
         return 1
     return min(-delay_us, KEYS_A_REPORT) if delay_us else KEYS_A_REPORT
-
-
-def _clock(db: Db, entry: Entry) -> int:
-    """A key's access clock: as the file has it, where this server keeps one of that kind."""
-    keyspace = db.keyspace
-    if keyspace.is_lfu and entry.counter is not None:
-        return keyspace.clock & ~0xFF | entry.counter
-    if not keyspace.is_lfu and entry.idle is not None:
-        return keyspace.clock - min(entry.idle, keyspace.clock)
-    return keyspace.clock

@@ -30,7 +30,7 @@ dicts of all keys: those stop everybody for 126 ms when they grow beyond three m
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Final, Generic, TypeVar, cast
 
@@ -54,6 +54,11 @@ _LEAST_SPOTS: Final = 8
 _SHORT_SPOTS: Final = 32_768
 
 
+def _room(spots: int, part: int) -> int:
+    """How many keys a shard has room for on so many spots (Law 4)."""
+    return spots * (2 * SHARDS + part) >> SHARD_BITS + 2
+
+
 class Shard(Generic[V]):
     """One part of a table; `room`: so many keys before it needs more spots."""
 
@@ -68,7 +73,7 @@ class Shard(Generic[V]):
 
     def make_spots(self, count: int) -> None:
         """Place all keys anew, on this power of two of spots; on one there is room for none (Law 4)."""
-        self.room = count * (2 * SHARDS + self.part) >> SHARD_BITS + 2
+        self.room = _room(count, self.part)
         spots = self.spots = array("h" if count <= _SHORT_SPOTS else "i", [-1]) * count
         mask = self.mask = count - 1
         for slot, number in enumerate(map(hash, self.keys)):
@@ -193,6 +198,44 @@ class Table(Generic[V]):
         shard.values.append(value)
         shard.clocks.append(clock)
         self.size += 1
+
+    def reserve(self, count: int) -> None:
+        """Room for so many keys, in a table that has none: as many spots as it would have come to by growing."""
+        for part in range(SHARDS):
+            spots = _LEAST_SPOTS
+            while _room(spots, part) < count >> SHARD_BITS:
+                spots *= 2
+            shard = self.shards[part] = Shard(self.make_values(), part, spots)
+            self._most_room = max(self._most_room, shard.room)
+
+    def add_all(self, keys: Sequence[bytes], values: Sequence[V], clock: int) -> None:
+        """`add` for each of them. Nobody looks whether one of them is there already: `repeated` tells afterwards."""
+        shards, shard_mask, bits = self.shards, MASK, SHARD_BITS
+        for number, key, value in zip(map(hash, keys), keys, values, strict=True):
+            shard = shards[number & shard_mask]
+            held = shard.keys
+            slot = len(held)
+            if slot >= shard.room:
+                self.place(shard, number, key, value, clock)
+                continue
+            spots, mask = shard.spots, shard.mask
+            spot = number >> bits & mask
+            while spots[spot] >= 0:
+                spot = spot + 1 & mask
+            spots[spot] = slot
+            held.append(key)
+            shard.values.append(value)
+            shard.clocks.append(clock)
+            self.size += 1
+
+    def repeated(self) -> Iterator[bytes | None]:
+        """Part by part: a key that is there twice, None where every key is there once."""
+        for shard in self.shards:
+            keys = shard.keys
+            if len(set(keys)) == len(keys):
+                yield None
+            else:
+                yield next(key for slot, key in enumerate(keys) if keys.index(key) != slot)
 
     def remove(self, key: bytes) -> V | None:
         """The value that was there; the shard's last key takes its slot."""
