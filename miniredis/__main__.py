@@ -105,7 +105,8 @@ async def serve(config: Config, disk: Disk, stop: asyncio.Event) -> int:
     server = Server(
         running, config, disk=disk, clock=clock, random=Random(), secrets=SystemRandom(), process=process, log=log
     )
-    server.stopping = stop
+    ending = server.ending
+    loop.heed_signals(running, interrupted=ending.interrupted, terminated=ending.terminated)
     try:
         await server.start()
         if config["console-port"]:
@@ -118,7 +119,8 @@ async def serve(config: Config, disk: Disk, stop: asyncio.Event) -> int:
         log.warning("Fatal error loading the DB, check server logs. Exiting.")
         return 1
     except (CannotListen, OSError, ModuleNotFoundError) as error:
-        log.warning(str(error))
+        for line in str(error).splitlines():
+            log.warning(line)
         print(f"miniredis: {error}", file=sys.stderr)
         return 1
     # Everything made until now lives for ever: the garbage collector need not look at it again.
@@ -126,13 +128,11 @@ async def serve(config: Config, disk: Disk, stop: asyncio.Event) -> int:
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     if config["exit-with-parent"]:
-        process.watch_parent(running, stop.set)
+        process.watch_parent(running, ending.terminated)
+    if stop.is_set():
+        ending.terminated()
     server.announce()
-    await stop.wait()
-    while not (server.is_shutdown_agreed or server.agree_to_end()):
-        log.warning("SIGTERM received but errors trying to shut down the server, check the logs for more information")
-        stop.clear()
-        await stop.wait()
+    await server.stopping.wait()
     await server.stop()
     if config["pidfile"]:
         disk.remove(config["pidfile"])

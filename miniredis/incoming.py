@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from miniredis.engine.state import BUSY_SCRIPT, LOADING, LOADING_BESIDE
 from miniredis.keyspace.db import Db
+from miniredis.loading import take_steps
 from miniredis.persist.snapshots import CannotLoad
 from protocol.resp.values import Failure
 
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 # Bytes of a payload that are written before the medium is asked to have them.
 SYNC_EVERY_BYTES: Final = 8 * 1024 * 1024
-# A load gives way to others after so long.
-LOAD_SLICE_S: Final = 0.02
 # Whether a slow script has ended is looked at so often.
 SCRIPT_RETRY_S: Final = 0.02
 
@@ -195,15 +194,11 @@ class Incoming:
         self._loading = 0
 
     async def _read(self, file: File, dbs: list[Db]) -> None:
-        monotonic = self._state.clock.monotonic
         gc.disable()
         try:
-            until = monotonic() + LOAD_SLICE_S
             now = self._engine.begin_unit()
-            for _ in self._snapshots.read(file, dbs, leaves_libraries=self._is_swapped, now_ms=now):
-                if monotonic() >= until:
-                    await asyncio.sleep(0)
-                    until = monotonic() + LOAD_SLICE_S
+            steps = self._snapshots.read(file, dbs, leaves_libraries=self._is_swapped, now_ms=now)
+            await take_steps(steps, self._state)
         finally:
             gc.enable()
 

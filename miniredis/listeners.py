@@ -111,7 +111,8 @@ class Listeners:
                 if not _may_be_missing(address, error):
                     self._close()
                     raise CannotListen(
-                        f"Could not create server TCP listening socket {host}:{port}: {_why(error)}"
+                        f"Warning: Could not create server TCP listening socket {host}:{port}: {_why(error)}\n"
+                        f"Failed listening on port {port} (tcp), aborting."
                     ) from None
             else:
                 port = listener.port

@@ -42,6 +42,7 @@ class Reconfiguration:
         config.apply.update({
             "requirepass": self._set_password,
             "maxclients": self._set_max_clients,
+            "hz": self._set_hz,
             "loglevel": self._set_log_level,
             "maxmemory": self._set_max_memory,
             "dir": self._change_dir,
@@ -61,6 +62,9 @@ class Reconfiguration:
         self._state.access.set_password(password)
         for client in self._state.clients.values():
             client.require_login(not self._state.access.is_open)
+
+    def _set_hz(self, hz: int) -> None:
+        self._state.hz = hz  # dynamic-hz has its say at the next tick
 
     def _set_max_clients(self, count: int) -> str | None:
         before = self._listeners.max_clients

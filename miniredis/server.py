@@ -1,6 +1,8 @@
 """One miniredis: builds the floors bottom-up, loads, ends. What it does meanwhile is in the rooms beside it:
 
     listeners.py         who comes in, and where
+    loading.py           when a load gives way to others
+    ending.py            what has to be done before the end
     timekeeping.py       what is done because it is time
     idleness.py          what is done because nobody asks
     reconfiguration.py   what CONFIG SET changes out here
@@ -26,6 +28,7 @@ import miniredis.commands  # noqa: F401  for what it declares
 from miniredis.access.users import Access
 from miniredis.appending import Appending
 from miniredis.config import Config
+from miniredis.ending import Ending
 from miniredis.engine import registry
 from miniredis.engine.execute import Engine
 from miniredis.engine.state import BUSY_SCRIPT, DISK_ERROR, LOADING, State
@@ -33,6 +36,7 @@ from miniredis.engine.version import VERSION
 from miniredis.following import Following
 from miniredis.idleness import Idleness
 from miniredis.listeners import Listeners
+from miniredis.loading import take_steps
 from miniredis.migration import Migrations
 from miniredis.persist.snapshots import Snapshots
 from miniredis.pubsub import PubSub
@@ -47,14 +51,20 @@ from protocol.ops.logs import Logger
 from protocol.ops.process import Process
 
 DRAIN_S: Final = 1.0
+LOGO: Final = """
+      +------+
+     /  mini/|     miniredis, as Redis {version} (64 bit)
+    +------+ |     Running in standalone mode
+    | redis| +     Port: {port}
+    |      |/      PID: {pid}
+    +------+
+"""
 # A script told to end has so long.
 SCRIPT_END_S: Final = 1.0
-# A load gives way to others, who are told that it loads, after so long.
-LOAD_SLICE_S: Final = 0.02
 
 
 class Server:
-    """`config` is loaded. `start` opens the listeners, `stopping` is set by SHUTDOWN."""
+    """`config` is loaded. `start` opens the listeners, `stopping` is set when the end is agreed."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, config: Config, *, disk: Disk, clock: Clock, random: Random,
@@ -64,8 +74,6 @@ class Server:
         self.config = config
         self.process = process
         self.log = log
-        self.is_shutdown_agreed = False
-        self.stopping = asyncio.Event()
         settings = config.settings()
         self.state = state = State(
             settings, clock, random, registry.declared(), databases=config["databases"], secrets=secrets
@@ -93,9 +101,12 @@ class Server:
         )  # fmt: skip
         self.following.replacing = self.appending.pause
         self.following.replaced = self.appending.go_on
+        self.ending = Ending(loop, self.engine, self.snapshots, self.appending, self.replicas, process=process, log=log)
+        self.stopping = self.ending.stopping
+        self.replicas.primary.acknowledged_told = self._look_at_replicas
         self.timekeeper.chores = (
             self.appending.tick, self.snapshots.tick, self.migrations.close_old, self.replicas.chore,
-            self.following.rules.expire_own,
+            self.following.rules.expire_own, self.ending.look,
         )  # fmt: skip
         self.timekeeper.watches = (self.idleness.watch,)
         self.listeners = Listeners(
@@ -116,7 +127,7 @@ class Server:
         state.pubsub = PubSub()
         state.access = Access(config["requirepass"])
         state.pause_changed = self.timekeeper.arm_pause
-        state.request_shutdown = self._request_shutdown
+        state.ending = self.ending
         state.expiry_told = self.timekeeper.expiry_figures
         state.statistics_reset = self._reset_statistics
         state.log = self.log.notice
@@ -129,9 +140,13 @@ class Server:
 
     async def start(self) -> None:
         """Listen, load, keep time. Raises CannotListen, CannotLoad."""
+        self.state.mode |= LOADING  # a client, or a signal, that comes before has no data to look at
         await self.listeners.open()
         self.following.begin()
-        self.log.notice(f"Running mode=standalone, port={self.state.port}.")
+        if self.config["always-show-logo"]:
+            self.log.plain(LOGO.format(version=VERSION, port=self.state.port, pid=self.process.pid()))
+        else:
+            self.log.notice(f"Running mode=standalone, port={self.state.port}.")
         self.log.notice("Server initialized")
         await self._load()
         self.following.start()
@@ -143,7 +158,6 @@ class Server:
         """Read the files of before, if there are any. Meanwhile clients are told so. Raises CannotLoad."""
         state = self.state
         is_appending = self.appending.is_wanted
-        state.mode |= LOADING
         gc.disable()
         try:
             if is_appending:
@@ -162,15 +176,12 @@ class Server:
 
     async def _load_from(self, steps: Iterator[None], source: str) -> None:
         monotonic = self.state.clock.monotonic
-        started = until = monotonic()
+        started = monotonic()
         try:
-            for _ in steps:
-                if monotonic() >= until:
-                    await asyncio.sleep(0)
-                    until = monotonic() + LOAD_SLICE_S
-                if self.stopping.is_set():
-                    return
+            await take_steps(steps, self.state, is_over=self.stopping.is_set)
         except FileNotFoundError:
+            return
+        if self.stopping.is_set():
             return
         self.log.notice(f"DB loaded from {source}: {monotonic() - started:.3f} seconds")
 
@@ -197,31 +208,6 @@ class Server:
         while self.state.mode & BUSY_SCRIPT and self.loop.time() < until:
             await asyncio.sleep(0.01)
 
-    def agree_to_end(self, saves: bool | None = None, is_forced: bool = False) -> bool:
-        """Do what must be done before the end: `saves` says whether the data is saved, None: where there are save
-        points. False: that failed, and the server goes on."""
-        self.log.notice("User requested shutdown...")
-        self.snapshots.end_child()
-        if not self.appending.agree_to_end(is_forced=is_forced):
-            return False
-        if saves is None:
-            saves = bool(self.state.settings.save)
-        if saves and not self.state.mode & LOADING:
-            self.log.notice("Saving the final RDB snapshot before exiting.")
-            if not self.snapshots.save_quietly():
-                if not is_forced:
-                    self.log.warning("Error trying to save the DB, can't exit.")
-                    return False
-                self.log.warning("Error trying to save the DB. Exit anyway.")
-        self.is_shutdown_agreed = True
-        return True
-
-    def _request_shutdown(self, saves: bool | None, is_forced: bool) -> bool:
-        if not self.agree_to_end(saves, is_forced):
-            return False
-        self.stopping.set()
-        return True
-
     # The end of a turn.
 
     def settle(self) -> None:
@@ -247,6 +233,11 @@ class Server:
         return True
 
     # What other rooms tell.
+
+    def _look_at_replicas(self) -> None:
+        """One of them has acknowledged something."""
+        self.replicas.replication.failover.look()
+        self.ending.look()
 
     def _judge_disk(self) -> None:
         """Whether writes are refused, since what is written could not be saved."""

@@ -1,6 +1,7 @@
 """What a server does because it is time, not because somebody asked.
 
-    tick       hz times a second: active expiry, freeing of what was unlinked, other rooms' chores, figures for INFO
+    tick       hz times a second: active expiry, freeing of what was unlinked, other rooms' chores, figures for INFO;
+               nothing at all while DEBUG PAUSE-CRON says so
     deadline   one timer, for the earliest of all clients that are blocked
     pause      one timer, for the end of CLIENT PAUSE
 
@@ -26,6 +27,9 @@ HURRIED_TICK_S: Final = 0.005
 LEAST_EXPIRY_HZ: Final = 50
 # Timers that come due while a script keeps everybody waiting look again after this.
 BUSY_RETRY_S: Final = 0.05
+# dynamic-hz: more clients than so many a tick, and there are twice as many ticks; at most so many a second.
+CLIENTS_A_TICK: Final = 200
+MAX_HZ: Final = 500
 
 
 class Timekeeper:
@@ -46,7 +50,7 @@ class Timekeeper:
         self._deadline_ms = 0
 
     def start(self) -> None:
-        self._call_later("tick", 1 / self._state.settings.hz, self._tick)
+        self._call_later("tick", 1 / self._paced(), self._tick)
 
     def stop(self) -> None:
         for timer in self._timers.values():
@@ -60,7 +64,21 @@ class Timekeeper:
 
     # The tick.
 
+    def _paced(self) -> int:
+        """Ticks a second: hz, and with dynamic-hz more where there are many clients."""
+        state = self._state
+        hz, clients = state.settings.hz, len(state.clients)
+        if state.settings.dynamic_hz:
+            while clients // hz > CLIENTS_A_TICK and hz < MAX_HZ:
+                hz = min(2 * hz, MAX_HZ)
+        state.hz = hz
+        return hz
+
     def _tick(self) -> None:
+        hz = self._paced()
+        if self._state.is_cron_paused:
+            self._call_later("tick", 1 / hz, self._tick)
+            return
         is_unfinished = False
         if not self._state.mode & BUSY_SCRIPT:
             is_unfinished = self._clear()
@@ -73,7 +91,7 @@ class Timekeeper:
         now = self._loop.time()
         for watch in self.watches:
             watch(now)
-        self._call_later("tick", HURRIED_TICK_S if is_unfinished else 1 / self._state.settings.hz, self._tick)
+        self._call_later("tick", HURRIED_TICK_S if is_unfinished else 1 / hz, self._tick)
 
     def _clear(self) -> bool:
         """Remove what expired, free what was unlinked, as one unit. Whether some is left."""
@@ -91,7 +109,7 @@ class Timekeeper:
         state = self._state
         settings, monotonic = state.settings, state.clock.monotonic
         started = monotonic()
-        is_unfinished = self._expiry.cycle(effort=settings.active_expire_effort, hz=max(settings.hz, LEAST_EXPIRY_HZ))
+        is_unfinished = self._expiry.cycle(effort=settings.active_expire_effort, hz=max(state.hz, LEAST_EXPIRY_HZ))
         elapsed_us = int((monotonic() - started) * 1e6)
         self._expiry_us += elapsed_us
         state.latency.watch(b"expire-cycle", elapsed_us, state.keyspace.now)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from miniredis.commands.shared import NOT_POSITIVE, wrong_subcommand
-from miniredis.engine.call import NO_SUCH_KEY, Call
+from miniredis.engine.call import NO_SUCH_KEY, TO_REPLICAS, Call
 from miniredis.engine.registry import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, command
 from miniredis.keyspace.db import LRU_BITS_MASK
 from miniredis.keyspace.value import Value, encoding, reference_count
@@ -63,6 +63,8 @@ _HELP: Final = (
     "    Write a line to the server's log.",
     "OBJECT <key>",
     "    Answer with how a value is kept: encoding, length when written down, access clock.",
+    "PAUSE-CRON (0|1)",
+    "    Stop what is done because it is time, or go on with it.",
     "POPULATE <count> [<prefix>] [<size>]",
     "    Make keys <prefix>:0, <prefix>:1, … that do not exist yet (prefix: key).",
     "PROTOCOL <type>",
@@ -73,6 +75,8 @@ _HELP: Final = (
     "RELOAD [option ...]",
     "    Save the databases to the disk, empty them and load the file. Options: MERGE (what the file has goes in the",
     "    place of what is there), NOFLUSH (nothing is emptied), NOSAVE (the file is loaded as it is).",
+    "REPLICATE <command> [<arg> ...]",
+    "    Send a command to the replicas, of whatever kind, without running it here.",
     "SET-ACTIVE-EXPIRE (0|1)",
     "    Stop or start removing expired keys that nobody asks for.",
     "SET-DISABLE-DENY-SCRIPTS (0|1)",
@@ -119,6 +123,11 @@ def _sleep(call: Call) -> Reply:
 
 def _set_active_expire(call: Call) -> Reply:
     call.state.expires_actively = call.argv[2] != b"0"
+    return OK
+
+
+def _pause_cron(call: Call) -> Reply:
+    call.state.is_cron_paused = call.argv[2] != b"0"
     return OK
 
 
@@ -266,6 +275,11 @@ def _change_repl_id(call: Call) -> Reply:
     return OK
 
 
+def _replicate(call: Call) -> Reply:
+    call.replicate(*call.argv[2:], to=TO_REPLICAS)
+    return OK
+
+
 def _packed_threshold(call: Call) -> Reply:
     """Lists made from now on give elements of this length a node to themselves; 0: only those that fit nowhere."""
     match = _MEMORY.fullmatch(call.argv[2].lower())
@@ -350,6 +364,8 @@ _SUBCOMMANDS: Final[dict[bytes, tuple[int, int, Callable[[Call], Reply]]]] = {
     b"POPULATE": (3, 5, _populate),
     b"PROTOCOL": (3, 3, _protocol),
     b"CHANGE-REPL-ID": (2, 2, _change_repl_id),
+    b"PAUSE-CRON": (3, 3, _pause_cron),
+    b"REPLICATE": (3, ANY_NUMBER, _replicate),
     b"DIGEST": (2, 2, _digest),
     b"DIGEST-VALUE": (2, ANY_NUMBER, _digest_value),
     b"AOF-FLUSH-SLEEP": (3, 3, _aof_flush_sleep),

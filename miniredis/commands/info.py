@@ -93,13 +93,16 @@ def _server(call: Call) -> Fields:
         "server_time_usec": now_us,
         "uptime_in_seconds": uptime_s,
         "uptime_in_days": uptime_s // 86400,
-        "hz": settings.hz,
+        "hz": state.hz,
         "configured_hz": settings.hz,
         "lru_clock": (now_us // 1_000_000) & 0xFFFFFF,
         "executable": process.python(),
         "config_file": state.config.file,
         "io_threads_active": 0,
     }
+    left_ms = state.ending.left_ms if state.ending is not None else None
+    if left_ms is not None:
+        fields["shutdown_in_milliseconds"] = left_ms
     for number, (kind, addresses, port) in enumerate(state.listening):
         bound = "".join([f",bind={address}" for address in addresses])
         fields[f"listener{number}"] = f"name={kind}{bound}" + (f",port={port}" if port else "")
@@ -124,7 +127,7 @@ def _clients(call: Call) -> Fields:
         "maxclients": state.settings.maxclients,
         "client_recent_max_input_buffer": max([client.buffered_bytes for client in clients], default=0),
         "client_recent_max_output_buffer": max([client.pending_bytes for client in clients], default=0),
-        "blocked_clients": len(state.blocked) + len(unready.postponed) + len(unready.flushing),
+        "blocked_clients": len(state.blocked) + len(unready.postponed) + len(unready.flushing) + len(unready.ending),
         "tracking_clients": state.engine.tracking.clients,
         "pubsub_clients": len(listening),
         "watching_clients": len([client for client in clients if client.watched]),
@@ -358,7 +361,7 @@ def _replies(call: Call) -> Fields:
     state = call.state
     observer, rates, traffic = state.observer, state.rates, state.traffic
     return {
-        "unexpected_error_replies": 0,
+        "unexpected_error_replies": state.unexpected_errors,
         "total_error_replies": observer.error_replies,
         "dump_payload_sanitizations": state.sanitized_payloads,
         "total_reads_processed": traffic.reads,

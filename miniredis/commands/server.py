@@ -121,7 +121,7 @@ def time(call: Call) -> Reply:
 
 
 @command("SHUTDOWN save-selector=[NOSAVE | SAVE] [NOW @7.0.0] [FORCE @7.0.0] [ABORT @7.0.0]",
-         ADMIN | NOSCRIPT | LOADING | STALE | NO_MULTI | ALLOW_BUSY,
+         ADMIN | NOSCRIPT | LOADING | STALE | NO_MULTI | ALLOW_BUSY | WAITS,
          complexity="O(N) when saving, where N is the number of keys",
          history=(("7.0.0", "Takes `NOW`, `FORCE` and `ABORT`."),))  # fmt: skip
 def shutdown(call: Call) -> Reply:
@@ -131,14 +131,16 @@ def shutdown(call: Call) -> Reply:
         raise Failure(SYNTAX_ERROR)
     if (b"ABORT" in options and set(options) != {b"ABORT"}) or (b"SAVE" in options and b"NOSAVE" in options):
         raise Failure(SYNTAX_ERROR)
+    ending = call.state.ending
     if b"ABORT" in options:
-        raise Failure("ERR No shutdown in progress.")
+        if not ending.abort():
+            raise Failure("ERR No shutdown in progress.")
+        return OK
     saves = True if b"SAVE" in options else False if b"NOSAVE" in options else None
     if saves is not False and call.state.mode & BUSY_SCRIPT:
         return call.state.engine.scripts.busy()
-    if not call.state.request_shutdown(saves, b"FORCE" in options):
-        raise Failure("ERR Errors trying to SHUTDOWN. Check logs.")
-    return NOTHING
+    reply: Reply = ending.request(call, saves=saves, is_now=b"NOW" in options, is_forced=b"FORCE" in options)
+    return reply
 
 
 @command("MONITOR", ADMIN | NOSCRIPT | LOADING | STALE, complexity="")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from miniredis.engine import divergence
 from miniredis.engine.call import Call, Origin
 from miniredis.engine.client import IN_MULTI, Client
 from miniredis.engine.guards import OF_REPLICA
@@ -119,8 +120,4 @@ class Replay:
                 self._tell_failed(command, failed)
 
     def _tell_failed(self, command: Command, failure: Failure) -> None:
-        self._warn(
-            "== CRITICAL == This server is sending an error to its AOF-loading-client: "
-            f"'{failure.text.decode('utf-8', 'backslashreplace')}' after processing the command "
-            f"'{command.spec.name.decode()}'"
-        )
+        divergence.of_file(self._engine.state, self._warn, command.spec.name, failure.text)

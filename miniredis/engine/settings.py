@@ -40,6 +40,7 @@ class Settings:
     timeout: int = 0
     tcp_keepalive: int = 300
     hz: int = 10
+    dynamic_hz: bool = True
     active_expire_effort: int = 1
     notify_keyspace_events: int = 0
     busy_reply_threshold: int = 5000
@@ -67,6 +68,8 @@ class Settings:
     rdbchecksum: bool = True
     rdb_save_incremental_fsync: bool = True
     rdb_key_save_delay: int = 0  # µs
+    key_load_delay: int = 0  # µs
+    loading_process_events_interval_bytes: int = 2 * 1024 * 1024
     stop_writes_on_bgsave_error: bool = True
     repl_backlog_size: int = 1024 * 1024
     repl_backlog_ttl: int = 3600  # seconds
@@ -88,6 +91,10 @@ class Settings:
     aof_timestamp_enabled: bool = False
     aof_rewrite_incremental_fsync: bool = True
     aof_disable_auto_gc: bool = False
+    propagation_error_behavior: str = "ignore"
+    shutdown_timeout: int = 10  # seconds
+    shutdown_on_sigint: tuple[str, ...] = ("default",)
+    shutdown_on_sigterm: tuple[str, ...] = ("default",)
     sanitize_dump_payload: str = "no"
     enable_debug_command: str = "no"
     enable_protected_configs: str = "no"

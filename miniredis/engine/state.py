@@ -80,7 +80,10 @@ class State:
         self.history = History(self.secrets)  # of the effect stream
         self.traffic = Traffic()
         self.rates = Rates()
+        self.hz = settings.hz  # ticks a second, at the moment
         self.expires_actively = True  # DEBUG SET-ACTIVE-EXPIRE
+        self.is_cron_paused = False  # DEBUG PAUSE-CRON
+        self.unexpected_errors = 0  # of commands that a primary or an append-only file had
         self.checks_sums = True  # DEBUG SET-SKIP-CHECKSUM-VALIDATION
         self.list_plain_from = 0  # DEBUG QUICKLIST-PACKED-THRESHOLD
         self.sanitized_payloads = 0  # payloads of RESTORE that sanitize-dump-payload asked to check
@@ -95,6 +98,7 @@ class State:
         self.replication: Any = None  # replication.hub.Replication
         self.access: Any = None
         self.config: Any = None
+        self.ending: Any = None  # ending.Ending: how the server comes to its end
         self.companion: Any = None  # protocol.ops.process.Companion: the thread scripts run on; None: they run on ours
         self.script_random = random  # math.random of scripts, which may seed it
         self.log_script: Callable[[int, str], None] = lambda level, line: None  # redis.log
@@ -102,9 +106,6 @@ class State:
         self.engine: Engine
         self.is_replica = False
         self.pause_changed: Callable[[], None] = lambda: None  # paused_until moved: the wiring keeps a timer for it
-        # Begin to end, having saved (True, False, None: where there are save points); whether that went well, or was
-        # to be done whatever comes.
-        self.request_shutdown: Callable[[bool | None, bool], bool] = lambda saves, is_forced: True
         self.log: Callable[[str], None] = lambda line: None
         self.carry: Callable[[Any], None] = lambda migration: None  # a migration (MIGRATE) to its target and back
         self.links_kept: Callable[[], int] = lambda: 0  # connections to such targets
@@ -123,7 +124,7 @@ class State:
         self.keyspace.hits = self.keyspace.misses = self.keyspace.expired_keys = self.keyspace.expired_fields = 0
         self.keyspace.evicted_keys = 0
         self.engine.memory.forget_statistics()
-        self.access.refused_logins = 0
+        self.access.refused_logins = self.unexpected_errors = 0
         self.keyspace.waste.freed = 0
         self.statistics_reset()
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from miniredis.engine import divergence
 from miniredis.engine.client import CLOSING, IN_MULTI, PRIMARY
 from miniredis.engine.execute import Engine, Obeyed
 from miniredis.engine.state import BUSY_SCRIPT, PAUSED_ALL, PAUSED_WRITES
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 SLICE_BYTES: Final = 32 * 1024
 # What is held while nothing may be run is looked at again after so long.
 RETRY_S: Final = 0.02
-SHOWN_BYTES: Final = 128
 
 _WAITING: Final = BUSY_SCRIPT | PAUSED_ALL | PAUSED_WRITES
 
@@ -222,11 +222,7 @@ class Upstream(Obeyed):
         self.out.clear()
 
     def tell_error(self, name: bytes, text: bytes) -> None:
-        shown = text[:SHOWN_BYTES].decode("utf-8", "replace")
-        self._log(
-            f"== CRITICAL == This replica is sending an error to its master: '{shown}' after processing the command "
-            f"'{name.decode()}'"
-        )
+        divergence.of_primary(self._engine.state, self._log, name, text)
 
     # As a client.
 

@@ -37,6 +37,7 @@ class Waiting:
         self.unblocked: deque[Client] = deque()  # may go on with what they sent meanwhile
         self.postponed: dict[Client, None] = {}  # wait for the end of CLIENT PAUSE
         self.flushing: list[Waiter] = []  # wait until all is freed that is to be
+        self.ending: list[Waiter] = []  # wait for the end of the server
         self._is_serving = False
         self.is_resuming = False  # or nobody is to go on now
 

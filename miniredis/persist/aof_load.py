@@ -134,9 +134,10 @@ class Loader:
         valid = start  # where the last whole unit ended
         try:
             for commands in CommandReader(file, start):
-                valid = replay.run(commands, valid)
-                progress.position = before + commands[-1][1]
-                yield
+                for some in self._slowed(commands):
+                    valid = replay.run(some, valid)
+                    progress.position = before + some[-1][1]
+                    yield
             if not replay.is_amid_transaction:
                 progress.position = before
                 return
@@ -153,6 +154,15 @@ class Loader:
             replay.abandon()
         progress.position = before
         self._cut(file, name, valid, is_last=is_last)
+
+    def _slowed(self, commands: list[tuple[list[bytes], int]]) -> Iterator[list[tuple[list[bytes], int]]]:
+        """All at once, or each after the time that key-load-delay wants."""
+        if not self._snapshots.load_delay_us:
+            yield commands
+            return
+        for command in commands:
+            self._snapshots.hold_for_key()
+            yield [command]
 
     def _cut(self, file: File, name: str, valid: int, *, is_last: bool) -> None:
         """The file ends in the middle of something that begins at `valid`."""

@@ -149,12 +149,17 @@ class Primary:
         self._wants_acks = True
         self._want_turn()
 
+    def ask_for_acks(self) -> None:
+        """Ask for them with what leaves in this turn."""
+        if self.followers and self.history.backlog is not None and not self._is_replica:
+            self.history.append(GETACK)
+            self._want_turn()
+
     def flush(self) -> None:
         """The turn ends: everybody gets what there is."""
         if self._wants_acks and not self._is_paused():
             self._wants_acks = False
-            if self.followers and self.history.backlog is not None and not self._is_replica:
-                self.history.append(GETACK)
+            self.ask_for_acks()
         self._is_fed = False
         self._sendable = self.history.offset
         backlog = self.history.backlog

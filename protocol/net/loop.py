@@ -4,7 +4,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 
-__all__ = ["new_loop", "run"]
+__all__ = ["heed_signals", "new_loop", "run"]
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
@@ -14,6 +14,14 @@ def new_loop() -> asyncio.AbstractEventLoop:
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
+
+
+def heed_signals(
+    loop: asyncio.AbstractEventLoop, *, interrupted: Callable[[], None], terminated: Callable[[], None]
+) -> None:
+    """From here on SIGINT and SIGTERM call these, where they set an event before."""
+    loop.add_signal_handler(signal.SIGINT, interrupted)
+    loop.add_signal_handler(signal.SIGTERM, terminated)
 
 
 def run(main: Callable[[asyncio.Event], Awaitable[int]]) -> int:

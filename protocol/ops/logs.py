@@ -61,6 +61,10 @@ class Logger:
         if level >= self.level:
             self._write(self._render(level, message))
 
+    def plain(self, text: str) -> None:
+        """As it is, whatever the level."""
+        self._write(text)
+
     def debug(self, message: str) -> None:
         self.log(Level.DEBUG, message)
 

@@ -9,7 +9,7 @@ import platform
 import resource
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, NoReturn
 
 __all__ = ["CHILD_ENDED", "Child", "Companion", "Process"]
@@ -110,6 +110,15 @@ class Process:
             _work_as_child(work, writing)
         os.close(writing)
         return Child(loop, pid, reading, heard, ended)
+
+    @contextlib.contextmanager
+    def heeding_interrupts(self, heard: Callable[[], None]) -> Iterator[None]:
+        """While a long step holds the loop: SIGINT calls `heard` in its midst. Only in the main thread."""
+        before = signal.signal(signal.SIGINT, lambda number, frame: heard())
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def end_at_once(self, code: int) -> NoReturn:
         """End here and now: nothing that is under way goes on, nothing that waits to be sent leaves."""

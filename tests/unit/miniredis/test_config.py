@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -12,13 +13,18 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from miniredis.config import CommandLine, Config, ConfigError
 from miniredis.directives import FIXED, OPTIONS, Option
+from miniredis.engine.divergence import of_file, of_primary
+from miniredis.loading import take_steps
 from miniredis.persist.rdb_format import sealed
+from protocol.resp.values import OK
 from tests.peers.redis import ROOT, Link, Server, our_server, real_binary, request
+from tests.sim.world import SimProcess
 from tests.unit.miniredis.append_effects import APPEND_EFFECTS
 from tests.unit.miniredis.replica_effects import REPLICA_EFFECTS
 from tests.unit.miniredis.world import Ear, World
@@ -129,6 +135,13 @@ def test_a_value_that_nothing_reads_is_told() -> None:
     config = loaded("--activedefrag", "yes", "--appendonly", "no", "--io-threads", "1")
     assert config.ignored == ["activedefrag"]
     assert config["activedefrag"] is False
+
+
+def test_the_logo_is_shown_where_it_is_asked_for() -> None:
+    """Whoever finds a server by its number in the log, as Redis's own tests do, would wait for ever."""
+    for word in ("yes", "no"):
+        with our_server("--always-show-logo", word) as server:
+            assert (f" PID: {server.pid}\n" in server.log()) == (word == "yes")
 
 
 def test_start_with_a_bad_configuration() -> None:
@@ -244,6 +257,87 @@ def _hz(client: Client) -> None:
         client("PEXPIRE", f"key:{number}", "1" if number % 20 == 0 else "1000000")
     client("DEBUG", "SET-ACTIVE-EXPIRE", "1")
     assert until(lambda: int(client("DBSIZE")) <= 2850, 8.0)
+
+
+def _dynamic_hz(client: Client) -> None:
+    client.set("hz", "1")
+    links = [Link(client.server.port) for _ in range(205)]
+    assert until(lambda: client.info("server", "hz") == "2", 10.0)
+    assert client.info("server", "configured_hz") == "1"
+    client.set("dynamic-hz", "no")
+    assert until(lambda: client.info("server", "hz") == "1", 10.0)
+    for link in links:
+        link.close()
+
+
+def _slow_load(client: Client) -> None:
+    for name in ("a", "b", "c"):
+        client("SET", name, "1")
+    assert client("SAVE") == "OK"
+    client.set("key-load-delay", "100000")
+    started = time.monotonic()
+    assert client("DEBUG", "RELOAD", "NOSAVE") == "OK"
+    assert time.monotonic() - started >= 0.3
+
+
+def _load_interval(world: World, config: Config) -> None:
+    """How often a load gives way, where it would not by the clock, which stands still."""
+    world.disk.make_dirs("/tmp")
+    for number in range(100):
+        world(f"SET k{number} {'x' * 200}")
+    config.set([b"rdbcompression", b"no", b"save", b""], allows_protected=False)
+    assert world("SAVE") == OK
+    turns = []
+    for interval in (b"1024", b"10240", b"1000000"):
+        config.set([b"loading-process-events-interval-bytes", interval], allows_protected=False)
+        world("FLUSHALL")
+        turns.append(asyncio.run(_turns(world)))
+    assert 18 <= turns[0] <= 24
+    assert turns[1:] == [2, 0]
+
+
+async def _turns(world: World) -> int:
+    others = 0
+
+    async def count() -> None:
+        nonlocal others
+        while True:
+            await asyncio.sleep(0)
+            others += 1
+
+    counter = asyncio.create_task(count())
+    await asyncio.sleep(0)
+    await take_steps(world.state.snapshots.load(now_ms=0), world.state)
+    counter.cancel()
+    return others
+
+
+class _Mortal(SimProcess):
+    ends = 0
+
+    def end_at_once(self, code: int) -> NoReturn:
+        self.ends += 1
+        return None  # type: ignore[misc]
+
+
+def _propagation_errors(world: World, config: Config) -> None:
+    """Whether it ends by an error of its primary, the same where clients may write, and by one of its file."""
+    world.state.config = config
+    found = {}
+    for word in ("ignore", "panic", "panic-on-replicas"):
+        config.set([b"propagation-error-behavior", word.encode()], allows_protected=False)
+        world.state.process = process = _Mortal()
+        seen = []
+        for writable, tell in ((b"yes", of_primary), (b"no", of_primary), (b"yes", of_file)):
+            config.set([b"replica-read-only", writable], allows_protected=False)
+            before = process.ends
+            tell(world.state, lambda line: None, b"incr", b"ERR of some kind")
+            seen.append(process.ends > before)
+        found[word] = seen
+    assert found == {
+        "ignore": [False, False, False], "panic": [True, False, True], "panic-on-replicas": [True, False, False],
+    }  # fmt: skip
+    assert world.state.unexpected_errors == 9
 
 
 def _latency_tracking(client: Client) -> None:
@@ -613,7 +707,9 @@ EFFECTS: dict[str, Callable[[Client], None]] = {
     "hash-max-listpack-entries": _encoding("hash-max-listpack-entries", "1", "HSET h a 1 b 2", "listpack", "hashtable"),
     "hash-max-listpack-value": _encoding("hash-max-listpack-value", "3", "HSET h a 12345", "listpack", "hashtable"),
     "hll-sparse-max-bytes": _sparse_bytes,
+    "dynamic-hz": _dynamic_hz,
     "hz": _hz,
+    "key-load-delay": _slow_load,
     "latency-monitor-threshold": _latency_monitor,
     "latency-tracking": _latency_tracking,
     "latency-tracking-info-percentiles": _percentiles,
@@ -624,6 +720,7 @@ EFFECTS: dict[str, Callable[[Client], None]] = {
     "list-compress-depth": _compress_depth,
     "list-max-listpack-size": _encoding("list-max-listpack-size", "2", "RPUSH l a b c", "listpack", "quicklist"),
     "loglevel": _log_level,
+    "loading-process-events-interval-bytes": _in_process(_load_interval),
     "maxclients": _max_clients,
     "lazyfree-lazy-eviction": _lazy_eviction,
     "maxmemory": _max_memory,
@@ -631,6 +728,7 @@ EFFECTS: dict[str, Callable[[Client], None]] = {
     "maxmemory-policy": _policy,
     "notify-keyspace-events": _events,
     "port": _port,
+    "propagation-error-behavior": _in_process(_propagation_errors),
     "proto-max-bulk-len": _bulk_limit,
     "rdb-key-save-delay": _slow_child,
     "rdb-save-incremental-fsync": _in_process(_syncs_on_the_way),
@@ -662,6 +760,7 @@ ELSEWHERE = {
     "protected-mode", "maxmemory-samples", "maxmemory-eviction-tenacity", "replica-ignore-maxmemory",
     "tracking-table-max-keys",  # test_tracking.py
     "aof-rewrite-incremental-fsync",
+    "shutdown-on-sigint", "shutdown-on-sigterm", "shutdown-timeout",  # test_ending.py
 }  # fmt: skip
 
 
