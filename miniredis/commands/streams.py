@@ -13,6 +13,7 @@ from miniredis.commands.stream_reading import format_id, parse_id
 from miniredis.engine.call import NO_SUCH_KEY, SYNTAX_ERROR, Call, Origin
 from miniredis.engine.registry import DENYOOM, FAST, WRITE, command
 from miniredis.keyspace import notify
+from miniredis.keyspace.db import WRONG_TYPE
 from miniredis.structures.stream import Stream
 from miniredis.structures.stream_node import MAX_ID, SEQUENCE
 from protocol.resp.values import OK, Failure, Reply
@@ -161,8 +162,10 @@ def xadd(call: Call) -> Reply:
         raise Failure("ERR The ID specified in XADD must be greater than 0-0")
     key = argv[1]
     db = call.db
-    stream = db.typed(key, Stream, True)
-    if stream is None:
+    stream = db.find_for_write(key)
+    if type(stream) is not Stream:
+        if stream is not None:
+            raise Failure(WRONG_TYPE)
         if options is not None and not options.makes_stream:
             return None
         stream = Stream()

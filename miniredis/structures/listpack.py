@@ -33,6 +33,7 @@ _header = Struct("<IH")
 _SMALL_NUMBERS: Final = tuple(bytes((number, 1)) for number in range(128))
 _SHORT_HEADS: Final = tuple(bytes((0x80 | length,)) for length in range(64))
 _SHORT_TAILS: Final = tuple(bytes((length + 1,)) for length in range(64))
+_TAILS: Final = tuple(bytes((stored,)) for stored in range(128))
 
 
 def encode(items: Iterable[bytes | int]) -> bytes:
@@ -56,8 +57,12 @@ def entry(item: bytes | int) -> bytes:
         return _number(int(item))
     if length < 64:
         return _SHORT_HEADS[length] + item + _SHORT_TAILS[length]
-    head = bytes((0xE0 | length >> 8, length & 0xFF)) if length < 4096 else b"\xf0" + length.to_bytes(4, "little")
-    return head + item + _backlen(length + len(head))
+    if length < 4096:
+        stored = length + 2
+        # One or two groups of seven bits, written as one number: a call for each of them would take longer than all.
+        tail = _TAILS[stored] if stored < 128 else (stored << 1 & 0x7F00 | stored & 0x7F | 0x80).to_bytes(2, "big")
+        return (0xE000 | length).to_bytes(2, "big") + item + tail
+    return b"\xf0" + length.to_bytes(4, "little") + item + _backlen(length + 5)
 
 
 def _number(number: int) -> bytes:

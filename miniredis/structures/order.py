@@ -44,7 +44,7 @@ class Order:
     def __init__(self) -> None:
         self.chunks: list[list[bytes]] = []
         self.columns: list[array[float]] = []
-        self.tops: array[float] = array("d")
+        self.tops: list[float] = []  # searched with every entry: a float that is there is compared sooner than made
         self.lasts: list[bytes] = []
         self.size = 0
         self.tree: list[int] | None = None
@@ -200,29 +200,42 @@ class Order:
                 self._split(spot)
         self.size += size
 
-    def take_all(self, scores: Iterable[float], members: Iterable[bytes]) -> list[bytes]:
-        """Remove many entries that are there; the members as they were kept."""
+    def move_all(self, members: Iterable[bytes], formers: Iterable[float], scores: Iterable[float]) -> None:
+        """Give many members that are there, with these former scores, another score each."""
         self.tree = None
         tops, columns, chunks = self.tops, self.columns, self.chunks
-        held: list[bytes] = []
-        size = 0
-        for score, member in zip(scores, members, strict=True):
-            spot = bisect_left(tops, score)
+        for member, former, score in zip(members, formers, scores, strict=True):
+            spot = bisect_left(tops, former)
             chunk = chunks[spot]
-            if tops[spot] == score or len(chunk) <= _CHUNK_LEAST:
-                held.append(self.take_out(score, member))
+            if tops[spot] == former or len(chunk) <= _CHUNK_LEAST:
+                self.put_in(score, self.take_out(former, member))
                 continue
             column = columns[spot]
-            place = bisect_left(column, score)
+            place = bisect_left(column, former)
             if chunk[place] != member:
                 place += 1
                 if chunk[place] != member:
-                    place = bisect_left(chunk, member, place, bisect_right(column, score, place))
-            held.append(chunk.pop(place))
+                    place = bisect_left(chunk, member, place, bisect_right(column, former, place))
+            held = chunk.pop(place)
             del column[place]
-            size += 1
-        self.size -= size
-        return held
+            spot = bisect_left(tops, score)
+            if spot == len(tops) or tops[spot] == score:
+                self.size -= 1
+                self.put_in(score, held)
+                continue
+            column = columns[spot]
+            chunk = chunks[spot]
+            place = bisect_left(column, score)
+            if column[place] == score:
+                after = place + 1
+                if column[after] == score:
+                    place = bisect_left(chunk, held, place, bisect_right(column, score, after))
+                elif chunk[place] < held:
+                    place = after
+            column.insert(place, score)
+            chunk.insert(place, held)
+            if len(chunk) > _CHUNK_MOST:
+                self._split(spot)
 
     def _split(self, spot: int) -> None:
         column = self.columns[spot]
@@ -263,7 +276,7 @@ class Order:
             self._split(spot)
 
     def _cap(self) -> None:
-        self.tops = array("d", [column[-1] for column in self.columns])
+        self.tops = [column[-1] for column in self.columns]
         self.lasts = [chunk[-1] for chunk in self.chunks]
 
     # ── by rank ────────────────────────────────────────────────────────────────────────────────────────

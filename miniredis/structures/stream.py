@@ -112,7 +112,6 @@ class Stream:
 
         The bounds of a node are stream-node-max-bytes and stream-node-max-entries, 0 for none.
         ValueError: the entry is larger than a node can be."""
-        names = pairs[::2]
         nodes = self._nodes
         size = len(pairs[0]) + len(pairs[1]) if len(pairs) == 2 else sum(map(len, pairs))
         if size > MAX_NODE_BYTES:
@@ -127,12 +126,13 @@ class Stream:
             used = node.size_bytes if count > 127 else node.shape.size_bytes + len(node.body)
             if used + size >= max_bytes or (max_entries and count >= max_entries):
                 node.seal()
+                names = pairs[::2]
                 node = self._new_node(id, node.shape if node.shape.names == names else Shape(names))
             elif type(node.body) is bytes:
                 node.body = bytearray(node.body)
         else:
-            node = self._new_node(id, Shape(names))
-        node.append(id, names, pairs[1::2])
+            node = self._new_node(id, Shape(pairs[::2]))
+        node.append(id, pairs)
         self._length += 1
         self.entries_added += 1
         self.last_id = self.top_id = id

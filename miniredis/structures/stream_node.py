@@ -86,10 +86,11 @@ def _signed(number: int) -> int:
 class Shape:
     """The fields of a master entry. Nodes that follow one another mostly share one."""
 
-    __slots__ = ("count_bytes", "elements", "names", "packed", "size_bytes")
+    __slots__ = ("count_bytes", "elements", "names", "only", "packed", "size_bytes")
 
     def __init__(self, names: list[bytes]) -> None:
         self.names = names
+        self.only = names[0] if len(names) == 1 else None
         self.packed = b"".join([entry(len(names)), *map(entry, names), entry(0)])
         # A listpack without entries, while its two counts take two bytes each.
         self.size_bytes = HEADER_BYTES + 4 + len(self.packed) + len(_END)
@@ -111,10 +112,12 @@ class Places:
 class Node:
     """Entries that share the id they count from, `master`, and mostly their fields."""
 
-    __slots__ = ("body", "deleted", "live", "master", "places", "shape", "surplus")
+    __slots__ = ("body", "deleted", "live", "master", "master_ms", "master_seq", "places", "shape", "surplus")
 
     def __init__(self, master: int, shape: Shape) -> None:
         self.master = master
+        self.master_ms = master >> 64
+        self.master_seq = master & SEQUENCE
         self.shape = shape
         self.body: bytes | bytearray = bytearray()
         self.live = 0
@@ -156,23 +159,23 @@ class Node:
 
     # Adding.
 
-    def append(self, id: int, names: list[bytes], values: list[bytes]) -> None:
-        """Add an entry; its id is above those that are there."""
-        master = self.master
+    def append(self, id: int, pairs: list[bytes]) -> None:
+        """Add an entry, fields and values in turn; its id is above those that are there."""
         shape = self.shape
-        ms = (id >> 64) - (master >> 64)
-        seq = (id & SEQUENCE) - (master & SEQUENCE)
+        ms = (id >> 64) - self.master_ms
+        seq = (id & SEQUENCE) - self.master_seq
         ms_bytes = _INTEGERS[ms] if ms < _PREPARED else entry(_signed(ms))
         seq_bytes = _INTEGERS[seq] if 0 <= seq < _PREPARED else entry(_signed(seq))
-        if names == shape.names:
-            packed = entry(values[0]) if len(values) == 1 else b"".join(map(entry, values))
-            self.body += b"".join((_SAME_FLAGS, ms_bytes, seq_bytes, packed, shape.count_bytes))
-        else:
-            words = [entry(word) for pair in zip(names, values, strict=True) for word in pair]
-            count = len(words) + 4
-            self.body += b"".join((_OWN_FLAGS, ms_bytes, seq_bytes, entry(len(names)), *words, entry(count)))
-            self.surplus += count + 1 - shape.elements
         self.live += 1
+        if len(pairs) == 2 and pairs[0] == shape.only:
+            self.body += b"".join((_SAME_FLAGS, ms_bytes, seq_bytes, entry(pairs[1]), shape.count_bytes))
+        elif pairs[::2] == shape.names:
+            self.body += b"".join((_SAME_FLAGS, ms_bytes, seq_bytes, *map(entry, pairs[1::2]), shape.count_bytes))
+        else:
+            count = len(pairs) + 4
+            fields = entry(len(pairs) // 2)
+            self.body += b"".join((_OWN_FLAGS, ms_bytes, seq_bytes, fields, *map(entry, pairs), entry(count)))
+            self.surplus += count + 1 - shape.elements
 
     # Finding. An entry is named by its number in the node, deleted ones included.
 
@@ -215,8 +218,7 @@ class Node:
 
     def id_of(self, ms: int, seq: int) -> int:
         """The id of an entry so far from the master's."""
-        master = self.master
-        return ((master >> 64) + ms & SEQUENCE) << 64 | ((master & SEQUENCE) + seq & SEQUENCE)
+        return (self.master_ms + ms & SEQUENCE) << 64 | (self.master_seq + seq & SEQUENCE)
 
     def seek(self, id: int) -> int:
         """The number of the first entry that is not below `id`."""
@@ -319,7 +321,7 @@ class Node:
     def _decode(self, at: int, stop: int, end: int, count: int) -> list[Entry]:
         """The living entries between two offsets, up to the id `end`; the first `count` of them, 0 for all."""
         data = bytes(memoryview(self.body)[at:stop])  # one copy: slices of a bytearray would have to be copied again
-        master_ms, master_seq = self.master >> 64, self.master & SEQUENCE
+        master_ms, master_seq = self.master_ms, self.master_seq
         shared = self.shape.names
         sizes = _SIZES
         found: list[Entry] = []

@@ -356,7 +356,7 @@ class SortedSet:
             scores = self._moved_to
             self._moved, self._moved_to = {}, {}
             if len(moved) > _FEW:
-                order.put_all(scores.values(), order.take_all(moved.values(), moved))
+                order.move_all(moved, moved.values(), scores.values())
             else:
                 for member, former in moved.items():
                     order.put_in(scores[member], order.take_out(former, member))
