@@ -11,7 +11,7 @@ CONSOLE_PORT ?= 8404
 DATA_DIR ?= data
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check sim fuzz oracle golden bench readme clean
+.PHONY: help run test check sim crash fuzz oracle golden bench readme clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,8 +70,18 @@ check: $(VENV)/.dev ## ruff, mypy --strict, the laws of the house
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/house
 
-sim: $(VENV)/.dev ## simulations; SEED=n replays one
+SEEDS ?= 1-300
+
+sim: $(VENV)/.dev ## simulations; SEEDS=1-300 of the store, or one of them, told in full; PLANTED=all: bugs to be found
+	$(BIN)/python -m tests.sim.seeds $(SEEDS)
 	$(BIN)/python -m pytest tests/sim
+
+CRASH_IMAGES ?= 20000
+CRASH_REAL_IMAGES ?= 2000
+
+crash: $(VENV)/.dev ## 20,000 images of a disk after a loss of power, for each fsync policy; redis-server's beside
+	CRASH_IMAGES=$(CRASH_IMAGES) CRASH_REAL_IMAGES=$(CRASH_REAL_IMAGES) \
+	  $(BIN)/python -m pytest tests/crash -n 0 -s --timeout 7200
 
 FUZZ_INPUTS ?= 1000000
 # Whoever reads what a stranger sends; what a generated decoder is made of is decoders.py's.

@@ -205,6 +205,8 @@ class AppendOnly:
         file = disk.open(self._path(name))
         if is_new:  # what no manifest has ever named may lie there, of a beginning that a crash has cut off
             file.truncate(0)
+        else:  # a process that was killed may have left what is in the page cache only, and it was loaded
+            file.sync_data()
         disk.sync_dir(self.directory)
         if is_new:
             self._persist(manifest)

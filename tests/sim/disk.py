@@ -19,7 +19,7 @@ class Node:
 
     def __init__(self) -> None:
         self.data = bytearray()
-        self.synced = b""
+        self.synced = bytearray()
         self.later: list[tuple[int, bytes | None]] = []  # (position, bytes written), or (size, None) for a truncation
 
     def write(self, position: int, data: bytes) -> None:
@@ -30,12 +30,15 @@ class Node:
         apply(self.data, size, None)
         self.later.append((size, None))
 
-    def sync(self) -> None:
-        self.synced, self.later = bytes(self.data), []
+    def sync(self, changes: int | None = None) -> None:
+        """Of what came later only the first so many: those that were there when the fsync began."""
+        for position, data in self.later[:changes]:
+            apply(self.synced, position, data)
+        del self.later[:changes]
 
     def copy(self) -> "Node":
         twin = Node()
-        twin.data, twin.synced, twin.later = self.data.copy(), self.synced, self.later.copy()
+        twin.data, twin.synced, twin.later = self.data.copy(), self.synced.copy(), self.later.copy()
         return twin
 
     def crash(self, chance: random.Random) -> None:
@@ -46,8 +49,7 @@ class Node:
             apply(kept, position, data[: chance.randint(0, len(data))] if torn and data is not None else data)
             if torn:
                 break
-        self.data = kept
-        self.sync()
+        self.data, self.synced, self.later = kept, kept.copy(), []
 
 
 def apply(target: bytearray, position: int, data: bytes | None) -> None:
@@ -161,6 +163,7 @@ class SimDisk(Disk):
                     kept[name] = node
                 else:
                     del kept[name]
+        self._forget_second_names()
         reachable: dict[str, dict[str, Node | None]] = {}
         waiting = ["/"]
         while waiting:
@@ -172,6 +175,15 @@ class SimDisk(Disk):
             for node in names.values():
                 if node is not None:
                     node.crash(self._chance)
+
+    def _forget_second_names(self) -> None:
+        """A file that was renamed has one name: a file system with a journal takes both changes in one step."""
+        now = {id(node): (place, name) for place, names in self._dirs.items() for name, node in names.items() if node}
+        for place, names in self._kept.items():
+            for name, node in list(names.items()):
+                there = now.get(id(node), (place, name)) if node is not None else (place, name)
+                if there != (place, name) and self._kept.get(there[0], {}).get(there[1]) is node:
+                    del names[name]
 
     def _split(self, path: str) -> tuple[dict[str, Node | None], str]:
         directory, name = os.path.split(self.absolute(path))

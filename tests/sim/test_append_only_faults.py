@@ -93,6 +93,28 @@ def test_no_file_is_begun_before_the_one_before_is_on_the_medium() -> None:
     run(1, main)
 
 
+def test_what_is_loaded_is_on_the_medium() -> None:
+    """What a process had written and not synced before it died would be shown, and gone with the power after that."""
+
+    async def main(world: SimLoop) -> None:
+        faults = Faults(1)
+        server = await appending(world, faults, "--appendfsync", "no")
+        await ask(PORT, "SET a 1")
+        left = faults.disk.copy(Random(1))  # as the page cache has it when the process is killed
+        await server.stop()
+        again = await start(world, REPLICA, "--appendonly", "yes", "--appendfsync", "always", disk=left)
+        assert await ask(REPLICA, "GET a") == [b"1"]
+        for seed in range(10):
+            after = left.copy(Random(seed))
+            after.crash()
+            one = await start(world, REPLICA + seed + 1, "--appendonly", "yes", disk=after)
+            assert await ask(REPLICA + seed + 1, "GET a") == [b"1"]
+            await one.stop()
+        await again.stop()
+
+    run(1, main)
+
+
 @pytest.mark.parametrize("which", range(1, 6))
 def test_a_directory_that_cannot_be_synced_leaves_what_can_be_loaded(which: int) -> None:
     """A manifest that may be the one on the disk would name a base that was removed: the server would never start."""

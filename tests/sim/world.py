@@ -10,7 +10,6 @@ Servers run on it unmodified. Laws:
 """
 
 import asyncio
-import heapq
 import random
 import selectors
 from collections.abc import Callable
@@ -85,7 +84,7 @@ class SimLoop(asyncio.SelectorEventLoop):
 
     def advance(self, seconds: float) -> None:
         # A timer's own instant is reached exactly: adding differences would drift from it.
-        due = heapq.nsmallest(1, self._scheduled)[0]._when if self._scheduled else self._now + seconds  # type: ignore[attr-defined]
+        due = self._scheduled[0]._when if self._scheduled else self._now + seconds  # type: ignore[attr-defined]
         self._now = max(self._now, min(self._now + seconds, due))
         self._callbacks += 1
         assert self._callbacks < MAX_CALLBACKS, f"seed {self.seed}: no end in sight"
@@ -327,11 +326,11 @@ class SimProcess(Process):
 
 
 class SimChild(Child):
-    """Its reports, then its end, come after FORK_S of virtual time."""
+    """Its reports, then its end, come after so much virtual time."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, work: Callable[[Callable[[bytes], None]], int],
-        heard: Callable[[bytes], None], ended: Callable[[int], None],
+        heard: Callable[[bytes], None], ended: Callable[[int], None], takes_s: float = FORK_S,
     ) -> None:  # fmt: skip
         self.pid = 2
         reports: list[bytes] = []
@@ -341,7 +340,7 @@ class SimChild(Child):
             heard(b"".join(reports))
             ended(code)
 
-        self._timer = loop.call_later(FORK_S, tell)
+        self._timer = loop.call_later(takes_s, tell)
 
     def pause(self) -> None:
         """What it has to say was said at once."""

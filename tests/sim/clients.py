@@ -1,0 +1,268 @@
+"""Clients of the stores: writers that know what they were promised, readers that look everywhere, one that blocks.
+
+    writer    MULTI · RPUSH list:n value · INCR count:n · something of the menu · EXEC        then sometimes WAIT
+    reader    of any store: the last of a list, a volatile key, list and count in one transaction
+    blocked   BLPOP of what writers push
+
+What a store tells a client is looked at twice: by the invariants as it leaves, by the client when it arrives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from protocol.resp.encoder import encode_command
+from protocol.resp.reader import Reader
+from protocol.resp.values import Failure
+
+if TYPE_CHECKING:
+    from tests.sim.hosts import HostLoop
+    from tests.sim.invariants import Observer
+    from tests.sim.store import Store
+
+PATIENCE_S = 3.0
+PAUSE_S = (0.05, 0.36)
+SULK_S = (0.05, 0.4)  # after a refusal
+WAIT_MS = 400
+
+# Every line may stand alone or in a transaction. {a}, {b}: keys of a kind; {n}: a number; {w}: a word.
+MENU = [
+    "SADD s:{a} {w} {n}", "SADD s:{a} {n}", "SPOP s:{a}", "SPOP s:{a} 2", "SMOVE s:{a} s:{b} {n}",
+    "SINTERSTORE s:{a} s:{b} s:{a}", "HSET h:{a} f{n} {w}", "HINCRBY h:{a} n {n}", "HINCRBYFLOAT h:{a} x 0.1",
+    "HPEXPIRE h:{a} {n} FIELDS 2 f{n} n", "HDEL h:{a} f{n}", "ZADD z:{a} {n} {w}", "ZINCRBY z:{a} 1.5 m{n}",
+    "ZPOPMIN z:{a}", "ZREMRANGEBYRANK z:{a} 0 1", "ZRANGESTORE z:{b} z:{a} 0 3", "XADD x:{a} MAXLEN 8 * k {w}",
+    "XTRIM x:{a} MAXLEN 3", "LPUSH l:{a} {w}", "RPUSH l:{a} {w} {n}", "LMOVE l:{a} l:{b} LEFT RIGHT", "LTRIM l:{a} 0 6",
+    "LPUSH queue {w}", "LPUSH queue {w} {n}", "APPEND t:{a} {w}", "SETRANGE t:{a} {n} {w}", "INCRBYFLOAT f:{a} 0.25",
+    "SET t:{a} {w} EX 2", "SET t:{a} {w} KEEPTTL", "SET t:{a} {w} XX GET", "GETEX t:{a} PX {n}0", "GETDEL t:{a}",
+    "PEXPIRE l:{a} {n}0", "PEXPIRE t:{a} {n}", "PERSIST t:{a}", "EXPIRE z:{b} 1", "DEL t:{a} s:{b}", "UNLINK l:{b}",
+    "RENAME t:{a} t:{b}", "COPY h:{a} h:{b} REPLACE", "SORT s:{a} ALPHA STORE l:{b}", "BITOP OR t:{b} t:{a} t:{a}",
+    "PFADD p:{a} {w} {n}", "SETBIT b:{a} {n} 1", "MOVE t:{a} 1",
+]  # fmt: skip
+
+
+def words(random: Random) -> list[bytes]:
+    """A line of the menu, filled in."""
+    line = random.choice(MENU)
+    a, b = random.randrange(2), random.randrange(2)
+    return line.format(a=a, b=b, n=random.randrange(1, 40), w="w" * random.randrange(1, 30)).encode().split()
+
+
+class Client(asyncio.Protocol):
+    """One connection at a time, one request at a time. `aim` says which store is to be asked."""
+
+    def __init__(self, loop: HostLoop, number: int, observer: Observer, aim: Callable[[Random], Store | None]) -> None:
+        self.loop = loop
+        self.number = number
+        self.observer = observer
+        self.aim = aim
+        self.random = Random(loop.world.seed * 100 + number)
+        self.transport: Any = None
+        self.is_quiet = False
+        self.answered = self.refused = 0
+        self._early = self._late = Reader()
+        self._told = self._heard = 0
+        self._replies: list[Any] = []
+        self._expected = 0
+        self._attempt = 0
+        self._asked_at = 0.0
+        self._is_waiting = False  # for a next step
+        self._next(0.5)
+
+    # The connection.
+
+    def _next(self, seconds: float) -> None:
+        if not self._is_waiting:
+            self._is_waiting = True
+            self.loop.call_later(seconds, self._step)
+
+    def _step(self) -> None:
+        self._is_waiting = False
+        if self.is_quiet:
+            self._next(0.1)
+        elif self.transport is not None:
+            self._ask(self.request())
+        else:
+            self._connect()
+
+    def _connect(self) -> None:
+        store = self.aim(self.random)
+        if store is None:
+            self._next(0.2)
+            return
+        self._attempt += 1
+        attempt, protocol = self._attempt, Wire(self)
+        dialled = self.loop.create_task(self.loop.create_connection(lambda: protocol, "127.0.0.1", store.port))
+
+        def late() -> None:
+            if attempt == self._attempt and self.transport is None:
+                dialled.cancel()
+
+        def done(task: asyncio.Task[Any]) -> None:
+            if task.cancelled() or task.exception() is not None:
+                self._next(self.random.uniform(*SULK_S))
+
+        dialled.add_done_callback(done)
+        self.loop.call_later(PATIENCE_S, late)
+
+    def connected(self, wire: Wire) -> None:
+        self.transport = wire.transport
+        self._early, self._late = Reader(), Reader()
+        self._expected = 0
+        self._next(0)
+
+    def lost(self, wire: Wire) -> None:
+        if wire.transport is self.transport:
+            self.transport = None
+            self._expected = 0
+            self._next(self.random.uniform(*SULK_S))
+
+    def leave(self) -> None:
+        """Look for another store."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    # Requests.
+
+    def request(self) -> list[list[bytes]]:
+        """The next commands to send."""
+        raise NotImplementedError
+
+    def told(self, store: Store, at: int, reply: Any) -> None:
+        """The store answers the command at that place: this is leaving it."""
+
+    def _ask(self, commands: list[list[bytes]]) -> None:
+        self._expected, self._told, self._replies = len(commands), 0, []
+        self._asked_at = asked_at = self.loop.time()
+        self.transport.write(b"".join(map(encode_command, commands)))
+
+        def give_up() -> None:
+            if self._expected and self._asked_at == asked_at:
+                self.leave()
+
+        self.loop.call_later(PATIENCE_S, give_up)
+
+    def leaving(self, store: Store, wire: Wire, data: bytes) -> None:
+        if wire.transport is not self.transport:
+            return
+        for reply in self._early.take(data):
+            self.told(store, self._told, reply)
+            self._told += 1
+
+    def arrived(self, data: bytes) -> None:
+        self._replies += self._late.take(data)
+        if self._expected and len(self._replies) >= self._expected:
+            self._expected = 0
+            bad = [reply for reply in self._replies if isinstance(reply, Failure)]
+            if bad and self.is_refusal(bad[-1]):
+                self.refused += 1
+                if self.random.random() < 0.5:
+                    self.leave()
+                else:
+                    self._next(self.random.uniform(*SULK_S))
+                return
+            self.answered += 1
+            self._next(self.random.uniform(*PAUSE_S))
+
+    @staticmethod
+    def is_refusal(failure: Failure) -> bool:
+        return not failure.text.startswith((b"WRONGTYPE", b"ERR no such key"))
+
+
+class Wire(asyncio.Protocol):
+    """One connection of a client's."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.client.connected(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport is self.client.transport:
+            self.client.arrived(data)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.client.lost(self)
+
+
+class Writer(Client):
+    """Writes numbered values to the list of its own."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.writes = 0
+        self.marker = b""
+        self._last = b""  # the command behind the transaction
+        self._life_ms = 0
+
+    def request(self) -> list[list[bytes]]:
+        random, n = self.random, self.number
+        kind = random.random()
+        self.writes += 1
+        self._last = b""
+        if kind < 0.2:
+            self._life_ms = random.choice((30, 100, 400, 1500))
+            self.marker = b"v%d:%06d" % (n, self.writes)
+            option = (b"PX", b"%d" % self._life_ms)
+            return [[b"SET", b"tmp:%d:%d" % (n, random.randrange(3)), self.marker, *option]]
+        self._life_ms = 0
+        if kind < 0.4:
+            self.marker = b""
+            return [words(random)]
+        self.marker = b"c%d:%06d:%b" % (n, self.writes, b"x" * random.randrange(60))
+        commands = [[b"MULTI"], [b"RPUSH", b"list:%d" % n, self.marker], [b"INCR", b"count:%d" % n], [b"EXEC"]]
+        if random.random() < 0.5:
+            commands.insert(random.randrange(1, 4), words(random))
+        if kind > 0.85:
+            self._last = random.choice((b"WAIT", b"WAITAOF"))
+            local = [b"%d" % random.randrange(2)] if self._last == b"WAITAOF" else []
+            commands.append([self._last, *local, b"%d" % random.randrange(3), b"%d" % WAIT_MS])
+        return commands
+
+    def told(self, store: Store, at: int, reply: Any) -> None:
+        observer, marker = self.observer, self.marker
+        if isinstance(reply, Failure) or not marker:
+            return
+        if self._life_ms:
+            observer.ends[marker] = store.wall_ms + self._life_ms
+        elif isinstance(reply, list) and at >= 3 and not (self._last and at == self._expected - 1):
+            observer.promises(store, marker)
+        elif self._last and at == self._expected - 1 and marker in store.promised:
+            if self._last == b"WAIT":
+                observer.waited(store, marker, int(reply), self._asked_at)
+            else:
+                observer.waited_for_files(store, marker, int(reply[0]), int(reply[1]), self._asked_at)
+
+
+class Looker(Client):
+    """Reads, of any store; turns to another one now and then."""
+
+    def request(self) -> list[list[bytes]]:
+        if self.random.random() < 0.15:
+            self.leave()
+        writer = self.random.randrange(self.observer.clients)
+        at = b"list:%d" % writer, b"count:%d" % writer
+        return [
+            [b"LINDEX", at[0], b"-1"], [b"GET", b"tmp:%d:%d" % (writer, self.random.randrange(3))],
+            [b"MULTI"], [b"LLEN", at[0]], [b"GET", at[1]], [b"EXEC"],
+        ]  # fmt: skip
+
+    def told(self, store: Store, at: int, reply: Any) -> None:
+        if at == 0 and isinstance(reply, bytes):
+            self.observer.told(store, reply)
+        elif at == 1 and isinstance(reply, bytes):
+            self.observer.read_volatile(store, reply)
+        elif at == 5 and isinstance(reply, list) and reply[0] != int(reply[1] or 0):
+            self.observer.fail("J5", f"{store.name} shows half a transaction: {reply}")
+
+
+class Sleeper(Client):
+    """Waits for what others push."""
+
+    def request(self) -> list[list[bytes]]:
+        return [[b"BLPOP", b"queue", b"1"]]
