@@ -11,6 +11,7 @@ from miniredis.engine.call import SYNTAX_ERROR, Call
 from miniredis.engine.registry import DENYOOM, READONLY, WRITE, KeySpec, command
 from miniredis.structures import geohash
 from miniredis.structures.geohash import Shape
+from miniredis.structures.partial_sort import partial_order
 from miniredis.structures.zset import SortedSet
 from protocol.resp.numbers import LongDouble, format_long_double
 from protocol.resp.values import NULL_ARRAY, Double, Failure, Reply
@@ -324,6 +325,10 @@ class _Search:
         shape = Shape(*self.place, *sizes) if len(sizes) == 1 else Shape(*self.place, 0.0, *sizes)
         found = _members(zset, shape, self.count if self.any_will_do else 0)
         order = self.order or (b"ASC" if self.count and not self.any_will_do else b"")
+        if order and 0 < self.count < len(found):
+            sign = -1 if order == b"DESC" else 1
+            places = partial_order([sign * one.meters for one in found], 0, self.count - 1)
+            return [found[place] for place in places[: self.count]]
         if order:
             found.sort(key=_meters, reverse=order == b"DESC")
         return found[: self.count] if self.count else found

@@ -17,6 +17,7 @@ from miniredis.keyspace.db import WRONG_TYPE, Db
 from miniredis.keyspace.value import is_string, string_bytes
 from miniredis.structures.chunks import List
 from miniredis.structures.hash import Hash
+from miniredis.structures.partial_sort import partial_order
 from miniredis.structures.sets import Set
 from miniredis.structures.zset import SortedSet
 from protocol.resp.numbers import parse_float
@@ -117,13 +118,16 @@ class _Sort:
 
     def answer(self) -> Reply:
         elements = self._elements()
-        start = min(max(self.offset, 0), len(elements))
-        end = len(elements) if self.count < 0 else start + self.count
+        start, end = self._limits(len(elements))
         found: list[bytes | None] = list(elements[start:end])
         if self.patterns:
             lookups = [_lookup(self.call.db, pattern) for pattern in self.patterns]
             found = [look(element) for element in elements[start:end] for look in lookups]
         return found if self.target is None else self._store(self.target, [value or b"" for value in found])
+
+    def _limits(self, size: int) -> tuple[int, int]:
+        start = min(max(self.offset, 0), size)
+        return start, size if self.count < 0 else min(start + self.count, size)
 
     def _elements(self) -> list[bytes]:
         """All of them, in the order asked for."""
@@ -151,12 +155,15 @@ class _Sort:
         return elements[::-1] if self.is_descending else elements
 
     def _sorted(self, elements: list[bytes]) -> list[bytes]:
+        start, end = self._limits(len(elements))
         weights: list[bytes | None] = list(elements)
         if self.by is not None:
             weights = list(map(_lookup(self.call.db, self.by), elements))
         if self.is_alpha:
             # What has no weight comes first.
             texts = [(weight is not None, weight or b"") for weight in weights]
+            if self.by is not None and (start, end) != (0, len(elements)):
+                return self._part(elements, texts, start, end)
             order = sorted(range(len(elements)), key=texts.__getitem__, reverse=self.is_descending)
         else:
             try:
@@ -165,6 +172,12 @@ class _Sort:
                 raise Failure("ERR One or more scores can't be converted into double") from None
             order = sorted(range(len(elements)), key=scores.__getitem__, reverse=self.is_descending)
         return [elements[at] for at in order]
+
+    def _part(self, elements: list[bytes], texts: list[tuple[bool, bytes]], start: int, end: int) -> list[bytes]:
+        """In the order that Redis leaves where not all is wanted: equal texts stand otherwise there."""
+        sign = -1 if self.is_descending else 1
+        ranks = {text: sign * rank for rank, text in enumerate(sorted(set(texts)))}
+        return [elements[at] for at in partial_order([ranks[text] for text in texts], start, end - 1)]
 
     def _store(self, key: bytes, values: list[bytes]) -> int:
         call = self.call

@@ -41,6 +41,12 @@ DIRECTIVES = (
     "--repl-backlog-size", str(BACKLOG_BYTES), "--repl-diskless-sync-delay", "0", "--protected-mode", "no",
 )  # fmt: skip
 
+# Four of five are what clients write for the most part, the others anything.
+PLAIN_KINDS = 24 * (
+    "SET {s} {v}", "SET {s} {v} PX {ms}", "INCRBY {n} {i}", "APPEND {s} {w}", "HSET {h} {w} {v}", "HDEL {h} {w}",
+    "LPUSH {l} {v}", "RPOP {l}", "SADD {S} {w}", "SREM {S} {w}", "ZADD {z} {i} {w}", "XADD {x} MAXLEN ~ 50 * {w} {v}",
+    "DEL {any}", "PEXPIRE {any} {ms}",
+)  # fmt: skip
 MORE_KINDS = (
     "HSETNX {h} {w} {v}", "HINCRBY {H} {w} {i}", "SMOVE {S} {S} {w}", "SDIFFSTORE {S} {S} {S}",
     "SINTERSTORE {S} {S} {S}", "ZADD {z} GT CH {i}.25 {w}", "ZREMRANGEBYRANK {z} 40 -1", "ZRANGESTORE {z} {z} 0 20",
@@ -67,9 +73,11 @@ redis.register_function('touch', function(keys, argv)
 class Mixture(Traffic):
     """As what it extends, with more kinds, and now and then what is seldom done."""
 
+    scripts = 0.01
+
     def __init__(self, port: int, seed: int, *, with_fields: bool) -> None:
         super().__init__(port, seed, keys=60)
-        self.kinds = KINDS + MORE_KINDS + (KINDS_OF_FIELDS if with_fields else ())
+        self.kinds = PLAIN_KINDS + KINDS + MORE_KINDS + (KINDS_OF_FIELDS if with_fields else ())
 
     def several(self) -> list[list[bytes]]:
         """Some that belong together."""

@@ -350,8 +350,6 @@ class Draw:
             kind = self.chance.choice("slhtzm")
         elif at < 0.10:
             return b"missing"
-        if self.spec.group == "geo" and kind == "z":
-            kind = "g"  # which of many members that are equally far away COUNT leaves is up to a sort's inner steps
         if self.spec.group == "generic" and name in ("newkey", "destination"):
             return kind.encode() + self.chance.choice([b"1", b"2", b"3", b"9"])
         return kind.encode() + self.chance.choice([b"1", b"2", b"3"])

@@ -27,6 +27,7 @@ SCRIPT = "redis.call('incr', KEYS[1]) redis.call('rpush', KEYS[2], ARGV[1]) retu
 
 class Traffic:
     kinds = KINDS
+    scripts = 0.03  # of all
 
     def __init__(self, port: int, seed: int, keys: int = KEYS) -> None:
         self.link = Link(port)
@@ -41,7 +42,7 @@ class Traffic:
 
     def one(self) -> list[bytes]:
         chance = self.chance
-        if chance.random() < 0.03:
+        if chance.random() < self.scripts:
             words = ["EVAL", SCRIPT, "3", self.key("n"), self.key("l"), self.key("S"), self.word(9)]
             return [word.encode() for word in words]
         filled = []
