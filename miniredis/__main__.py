@@ -116,6 +116,8 @@ async def serve(config: Config, disk: Disk, stop: asyncio.Event) -> int:
         tell_ready(server, config, disk)
     except CannotLoad as error:
         log.warning(str(error))
+        if not config["appendonly"]:
+            check_file(config, disk, clock, log)
         log.warning("Fatal error loading the DB, check server logs. Exiting.")
         return 1
     except (CannotListen, OSError, ModuleNotFoundError) as error:
@@ -138,6 +140,14 @@ async def serve(config: Config, disk: Disk, stop: asyncio.Event) -> int:
         disk.remove(config["pidfile"])
     log.warning("Redis is now ready to exit, bye bye...")
     return 0
+
+
+def check_file(config: Config, disk: Disk, clock: Clock, log: Logger) -> None:
+    """Say of a file that could not be loaded how far it holds together."""
+    from miniredis.checking import run_tool
+
+    run_tool(["check-rdb", f"{config['dir']}/{config['dbfilename']}"], disk, clock, log.warning, lambda: "")
+    log.warning("Terminating server after rdb file reading failure.")
 
 
 def make_log(config: Config, disk: Disk, clock: Clock, process: Process) -> Logger:

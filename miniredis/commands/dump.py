@@ -98,7 +98,8 @@ def _restore(call: Call) -> Reply:
         raise Failure("ERR DUMP payload version or checksum are wrong")
     try:
         value = restore(body, call.settings)
-    except ValueError:
+    except ValueError as error:
+        call.state.log_detail(f"Internal error in RDB reading of a payload -> {error}")
         raise Failure("ERR Bad data format") from None
     if call.settings.sanitize_dump_payload != "no" and body[0] in PACKED_TYPES:
         call.state.sanitized_payloads += 1

@@ -119,10 +119,11 @@ def _clients(call: Call) -> Fields:
     clients = state.clients.values()
     listening = [client for client in clients if client.channels or client.patterns or client.shard_channels]
     unready = state.engine.waiting
+    replicas = len(state.replication.primary.followers) if state.replication is not None else 0
     waiting = [db.waiting for db in state.dbs]
     queues = [queue for keys in waiting for queue in keys.values()]
     return {
-        "connected_clients": len(state.clients),
+        "connected_clients": len(state.clients) - replicas,
         "cluster_connections": 0,
         "maxclients": state.settings.maxclients,
         "client_recent_max_input_buffer": max([client.buffered_bytes for client in clients], default=0),

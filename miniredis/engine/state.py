@@ -74,7 +74,7 @@ class State:
         self.dirty = 0  # changes since the last save
         self.connections_received = 0
         self.connections_rejected = 0
-        self.paused_until = 0  # ms; with PAUSED_ALL or PAUSED_WRITES in mode
+        self.paused_until = 0  # ms, when the first pause ends; with PAUSED_ALL or PAUSED_WRITES in mode
         self.started_at_ms = clock.wall_ms()
         self.run_id = f"{self.secrets.getrandbits(160):040x}".encode()
         self.history = History(self.secrets)  # of the effect stream
@@ -107,6 +107,7 @@ class State:
         self.is_replica = False
         self.pause_changed: Callable[[], None] = lambda: None  # paused_until moved: the wiring keeps a timer for it
         self.log: Callable[[str], None] = lambda line: None
+        self.log_detail: Callable[[str], None] = lambda line: None  # for loglevel verbose
         self.carry: Callable[[Any], None] = lambda migration: None  # a migration (MIGRATE) to its target and back
         self.links_kept: Callable[[], int] = lambda: 0  # connections to such targets
         # Statistics of active expiry: percent of dead keys among those looked at, rounds ended by their budget,

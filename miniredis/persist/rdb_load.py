@@ -84,8 +84,13 @@ def decode(kind: int, reader: Reader, limits: Limits) -> Value:
     """Read a value of this type on from where the reader is; ValueError if there is none, or it is empty."""
     load = _LOADERS.get(kind)
     if load is None:
-        raise ValueError("a value of no known type")
-    return load(reader, limits)
+        raise ValueError(f"Unknown RDB encoding type {kind}")
+    try:
+        return load(reader, limits)
+    except Empty:
+        raise
+    except ValueError as error:
+        raise ValueError(f"{_NAMES.get(kind, 'Value')} integrity check failed: {error}") from None
 
 
 def _module(reader: Reader, limits: Limits) -> Value:
@@ -357,6 +362,33 @@ def _stream_2(reader: Reader, limits: Limits) -> Value:
 def _stream_3(reader: Reader, limits: Limits) -> Value:
     return load_stream(rdb.STREAM_LISTPACKS_3, reader)
 
+
+# What Redis calls them in its log.
+_NAMES: Final = {
+    rdb.STRING: "String",
+    rdb.LIST: "List",
+    rdb.SET: "Set",
+    rdb.ZSET: "Zset",
+    rdb.ZSET_2: "Zset",
+    rdb.HASH: "Hash",
+    rdb.HASH_METADATA: "Hash",
+    rdb.HASH_METADATA_PRE_GA: "Hash",
+    rdb.HASH_ZIPMAP: "Zipmap",
+    rdb.LIST_ZIPLIST: "List ziplist",
+    rdb.SET_INTSET: "Intset",
+    rdb.SET_LISTPACK: "Set listpack",
+    rdb.ZSET_ZIPLIST: "Zset ziplist",
+    rdb.ZSET_LISTPACK: "Zset listpack",
+    rdb.HASH_ZIPLIST: "Hash ziplist",
+    rdb.HASH_LISTPACK: "Hash listpack",
+    rdb.HASH_LISTPACK_EX: "Hash listpackex",
+    rdb.HASH_LISTPACK_EX_PRE_GA: "Hash listpackex",
+    rdb.LIST_QUICKLIST: "Quicklist ziplist",
+    rdb.LIST_QUICKLIST_2: "Quicklist listpack",
+    rdb.STREAM_LISTPACKS: "Stream listpack",
+    rdb.STREAM_LISTPACKS_2: "Stream listpack",
+    rdb.STREAM_LISTPACKS_3: "Stream listpack",
+}
 
 _LOADERS: Final[dict[int, Callable[[Reader, Limits], Value]]] = {
     rdb.STRING: _string,

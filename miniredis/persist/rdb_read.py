@@ -257,7 +257,11 @@ class RdbReader:
             reader.at = at
         if kind == rdb.MODULE:
             raise Damaged("The RDB file contains module data of a form that only Redis's release candidates wrote")
-        self._last = value = decode(kind, reader, self._limits)
+        try:
+            self._last = value = decode(kind, reader, self._limits)
+        except Empty:
+            self._tell(f"rdbLoadObject skipping empty key: {key.decode('utf-8', 'backslashreplace')}")
+            raise
         entry = Entry(self._db, key, value, self._expiry, self._idle, self._counter)
         self._forget()
         return entry
@@ -286,7 +290,8 @@ class RdbReader:
             return
         total = crc64(reader.data[: reader.at - SUM_BYTES], self._total)
         if total != kept:
-            raise Damaged(f"Wrong RDB checksum expected: ({total:x}) but got ({kept:x}). Aborting now.")
+            self._tell(f"Wrong RDB checksum expected: ({total:x}) but got ({kept:x}). Aborting now.")
+            raise Damaged(f"Internal error in RDB reading offset {self.position} -> RDB CRC error")
         self.is_summed = True
 
 

@@ -163,7 +163,7 @@ def _read_consumer(group: Group, kind: int, reader: Reader, waiting: dict[int, t
     """One consumer, which takes what it was given out of `waiting`."""
     name = reader.string()
     if name in group.consumers:
-        raise ValueError("a consumer twice")
+        raise ValueError("Duplicate stream consumer detected")
     seen = reader.milliseconds()
     consumer = group.create_consumer(name, seen)
     consumer.active_time = reader.milliseconds() if kind == rdb.STREAM_LISTPACKS_3 else seen

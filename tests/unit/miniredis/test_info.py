@@ -48,6 +48,18 @@ def test_every_field_is_there(server: Server) -> None:
     assert list(told(link, "module_list")) == ["Modules"]
 
 
+def test_replicas_are_no_clients() -> None:
+    """Who counts clients, for a limit or to see whether a server is idle, would count replicas."""
+    with our_server("--repl-diskless-sync-delay", "0") as server:
+        link, replica = Link(server.port), Link(server.port)
+        assert replica.command("PING") == b"+PONG\r\n"
+        assert told(link, "clients")["Clients"]["connected_clients"] == "2"
+        replica.send(b"SYNC\r\n")
+        assert replica.socket.recv(1)
+        assert told(link, "clients")["Clients"]["connected_clients"] == "1"
+        assert told(link, "replication")["Replication"]["connected_slaves"] == "1"
+
+
 def test_memory_is_told_without_contradiction(server: Server) -> None:
     """A tool would warn of fragmentation, or of a peak that was lower than what is used."""
     link = Link(server.port)
