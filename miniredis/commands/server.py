@@ -60,9 +60,9 @@ def flushall(call: Call) -> Reply:
     leaves_it = _leaves_freeing(call)
     for db in call.state.dbs:
         call.db.dirty += db.clear(is_told=leaves_it or not call.deny_blocking)
-    if call.state.snapshots is not None:
-        call.state.snapshots.flushed()
     call.db.dirty += 1
+    if call.state.snapshots is not None and call.state.snapshots.flushed():
+        call.db.dirty = 0  # no change that is in no file
     call.replicate_verbatim()
     return OK if leaves_it else _freed(call)
 

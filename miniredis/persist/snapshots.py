@@ -316,12 +316,11 @@ class Snapshots:
         self.saves = 0
         self.children.forget_statistics()
 
-    def flushed(self) -> None:
+    def flushed(self) -> bool:
         """Everything was removed (FLUSHALL): the file follows, where there are save points, and nothing older may
-        come in its place."""
+        come in its place. Whether it has followed."""
         self.end_child()
-        if self._store.settings.save:
-            self.save_quietly()
+        return bool(self._store.settings.save) and self.save_quietly()
 
     def tick(self) -> None:
         """Save where it is time to."""

@@ -60,6 +60,18 @@ def test_replicas_are_no_clients() -> None:
         assert told(link, "replication")["Replication"]["connected_slaves"] == "1"
 
 
+def test_flushall_leaves_nothing_to_save(server: Server) -> None:
+    """A save would be due of what FLUSHALL has saved itself; or none where it has not."""
+    link = Link(server.port)
+    for points, are_left in (("3600 10", False), ("", True)):
+        assert link.command("CONFIG", "SET", "save", points) == b"+OK\r\n"
+        assert link.command("MSET", "a", "1", "b", "2") == b"+OK\r\n"
+        assert link.command("FLUSHALL") == b"+OK\r\n"
+        left = told(link, "persistence")["Persistence"]["rdb_changes_since_last_save"]
+        assert (left != "0") == are_left
+    assert link.command("CONFIG", "SET", "save", "") == b"+OK\r\n"
+
+
 def test_memory_is_told_without_contradiction(server: Server) -> None:
     """A tool would warn of fragmentation, or of a peak that was lower than what is used."""
     link = Link(server.port)
