@@ -32,7 +32,7 @@ from tests.peers.redis import Link, Server, binaries, our_server, request
 RATE, SECONDS = map(int, os.environ.get("REPLICATION_LOAD", "2000 3").split())
 IS_FULL_SIZE = "REPLICATION_LOAD" in os.environ
 POPULATION = 100_000 if IS_FULL_SIZE else 1000  # keys that are there before, of a database of their own
-BACKLOG_BYTES = (16 if IS_FULL_SIZE else 2) << 20
+BACKLOG_BYTES = (64 if IS_FULL_SIZE else 2) << 20
 BATCHES = 150  # that are played round and round
 BATCH = 200
 LASTING_DB, POPULATED_DB = 9, 4  # of what has a far end, and of what was there before
@@ -186,7 +186,7 @@ class Rig:
     def outrun_backlog(self) -> None:
         wanted = int(info(self.primary, "master_repl_offset")) + 2 * BACKLOG_BYTES
         while int(info(self.primary, "master_repl_offset")) < wanted:
-            self.primary.command("SET", "filler", b"x" * (BACKLOG_BYTES // 16))
+            self.primary.command("SET", "filler", b"x" * (1 << 20))
 
     def break_links(self, way: int) -> None:
         cables = [each.cable for each in self.replicas]
