@@ -3,9 +3,9 @@
     FILE_KEYS=1000000 REDIS_SERVER_74=... REDIS_SERVERS=...:... \\
         python -m pytest -n0 -s --timeout 3600 tests/clients/test_file_exchange.py
 
-The data are 43 to 45 keys, in every encoding, that real servers of 7.0, 7.2 and 7.4 saved (tests/golden/rdb), moved to database
-1, and FILE_KEYS keys of all types with ends, streams with groups, and a function in database 0. Database 1 is compared
-key by key, then emptied: 7.0 sums up fractions otherwise than others, and what is left has none. By default small.
+The data are some 43 keys in every encoding, saved by real servers of 7.0, 7.2 and 7.4 (tests/golden/rdb) and moved to
+database 1, and in database 0 FILE_KEYS keys of all types, with ends, streams with groups, and functions. Database 1 is
+compared key by key, then emptied: 7.0 sums up fractions otherwise than others, what is left has none. Small by default.
 """
 
 from __future__ import annotations
