@@ -506,6 +506,7 @@ def refused_join(code: int, member_id: str) -> JoinGroupResponse:
 
 
 def refused_sync(code: int) -> SyncGroupResponse:
+    """An answer without an assignment."""
     return SyncGroupResponse(error_code=code, assignment=b"")
 
 

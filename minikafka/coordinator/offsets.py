@@ -22,6 +22,8 @@ NO_TOPIC_ID = bytes(16)
 
 
 class Committed(NamedTuple):
+    """What a group has committed for one partition; instants are ms since the epoch."""
+
     offset: int
     leader_epoch: int  # -1: the client named none
     metadata: str

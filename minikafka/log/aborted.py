@@ -22,6 +22,8 @@ VERSION = 0
 
 
 class AbortedTransaction(NamedTuple):
+    """One entry of a `.txnindex`, as KIP-98 has it; `last_offset` is the abort marker's."""
+
     producer_id: int
     first_offset: int
     last_offset: int

@@ -40,6 +40,7 @@ def read_lines(disk: Disk, path: str, words: int) -> list[list[str]] | None:
 
 
 def write_lines(disk: Disk, path: str, entries: Iterable[str]) -> None:
+    """Replace a checkpoint: its version, the count of entries, one entry a line. OSError: the old one stays."""
     lines = list(entries)
     disk.write_atomically(path, "\n".join([VERSION, str(len(lines)), *lines, ""]).encode("utf-8"))
 

@@ -55,6 +55,8 @@ class Origin(IntEnum):
 
 
 class Appended(NamedTuple):
+    """What became of an append; of a duplicate, where its batch stood already."""
+
     first_offset: int
     last_offset: int
     append_time_ms: int  # -1 when the records keep their own time

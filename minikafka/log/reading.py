@@ -23,6 +23,8 @@ NOTHING = b""
 
 
 class Read(NamedTuple):
+    """What a read found."""
+
     records: Buffer  # whole batches, the first of which holds the offset asked for
     next_offset: int  # where the reader goes on
 

@@ -43,6 +43,8 @@ class CorruptLog(Exception):
 
 
 class FoundTimestamp(NamedTuple):
+    """The first record at or after a time (ms); ListOffsets answers with it."""
+
     timestamp: int
     offset: int
     leader_epoch: int

@@ -28,6 +28,8 @@ NOBODY = -1
 
 
 class Role(Enum):
+    """What a node is in its epoch, by the names `quorum-state` and DescribeQuorum's metrics have."""
+
     UNATTACHED = "Unattached"
     CANDIDATE = "Candidate"
     LEADER = "Leader"

@@ -118,6 +118,7 @@ def client_list(call: Call) -> Reply:
 
 
 def client_type(word: bytes) -> bytes:
+    """TYPE's word as CLIENT LIST writes it. Failure: there is no such type."""
     name = word.lower()
     if name not in (b"normal", b"slave", b"replica", b"pubsub", b"master"):
         raise Failure(b"ERR Unknown client type '%b'" % word)

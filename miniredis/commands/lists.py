@@ -40,6 +40,7 @@ _FRACTIONS: Final = (("6.0.0", "The time may have a fraction."),)
 
 
 def new_list(call: Call) -> List:
+    """An empty list, by the settings of the moment."""
     return List(call.state.settings.list_compress_depth, call.state.list_plain_from)
 
 
@@ -339,6 +340,7 @@ def lpos(call: Call) -> Reply:
 
 
 def list_end(call: Call, at: int) -> bytes:
+    """LEFT or RIGHT in argv[at]. Failure: it is neither."""
     word = call.argv[at].upper()
     if word not in (HEAD, TAIL):
         raise Failure(SYNTAX_ERROR)

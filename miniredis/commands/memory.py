@@ -30,6 +30,7 @@ container("MEMORY", since="4.0.0", group="server", summary="Commands about memor
 
 
 def rounded(size: int) -> int:
+    """Bytes up to the next multiple of 16, in which allocators hand them out."""
     return (size + 15) & ~15
 
 

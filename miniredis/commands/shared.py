@@ -44,11 +44,13 @@ def wrong_arity(call: Call) -> Failure:
 
 
 def wrong_subcommand(call: Call) -> Failure:
+    """Older containers say this of a subcommand with a wrong number of words, too."""
     name, sub = call.argv[0].upper(), call.argv[1]
     return Failure(b"ERR unknown subcommand or wrong number of arguments for '%b'. Try %b HELP." % (sub, name))
 
 
 def invalid_expiry(call: Call) -> Failure:
+    """A time that is not positive, or beyond 64 bits of milliseconds."""
     return Failure(b"ERR invalid expire time in '%b' command" % call.argv[0].lower())
 
 

@@ -28,10 +28,12 @@ from protocol.resp.values import NULL_ARRAY, OK, Failure, Reply
 
 
 def no_group(key: bytes, group: bytes, where: bytes = b"") -> Failure:
+    """What XREADGROUP, XACK and their kin say where key or group is missing; `where` ends the sentence."""
     return Failure(b"NOGROUP No such key '%b' or consumer group '%b'%b" % (shown(key), shown(group), where))
 
 
 def no_such_group(key: bytes, group: bytes) -> Failure:
+    """What XGROUP and XINFO say."""
     return Failure(b"NOGROUP No such consumer group '%b' for key name '%b'" % (shown(group), shown(key)))
 
 
@@ -219,6 +221,7 @@ def _last_given(text: bytes) -> int:
 
 
 def create_consumer(call: Call, key: bytes, group: Group, name: bytes) -> Consumer:
+    """A new consumer, with its event."""
     call.db.dirty += 1
     call.db.notify(notify.STREAM, b"xgroup-createconsumer", key)
     return group.create_consumer(name, call.now)
@@ -276,6 +279,7 @@ def _given_before(call: Call, stream: Stream, group: Group, consumer: Consumer, 
 
 
 def tell_claim(call: Call, key: bytes, group_name: bytes, group: Group, id: bytes, pending: Pending) -> None:
+    """The effect of a delivery: XCLAIM with all that a replica could not know (Redis propagates the same)."""
     call.replicate(
         b"XCLAIM", key, group_name, pending.consumer.name, b"0", id, b"TIME", b"%d" % pending.delivery_time,
         b"RETRYCOUNT", b"%d" % pending.delivery_count, b"FORCE", b"JUSTID", b"LASTID", format_id(group.last_id),
@@ -283,5 +287,6 @@ def tell_claim(call: Call, key: bytes, group_name: bytes, group: Group, id: byte
 
 
 def tell_position(call: Call, key: bytes, group_name: bytes, group: Group) -> None:
+    """The effect of a read on the group's position."""
     read = b"%d" % group.entries_read
     call.replicate(b"XGROUP", b"SETID", key, group_name, format_id(group.last_id), b"ENTRIESREAD", read)

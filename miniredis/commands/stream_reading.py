@@ -26,6 +26,7 @@ _MAX_ID_BYTES: Final = 127
 
 
 def format_id(id: int) -> bytes:
+    """`ms-seq`."""
     return b"%d-%d" % (id >> 64, id & SEQUENCE)
 
 

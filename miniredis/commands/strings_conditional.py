@@ -108,6 +108,7 @@ def _options(call: Call, at: int) -> tuple[bytes, bytes, int]:
 
 
 def digest_of(text: bytes | bytearray) -> bytes:
+    """DIGEST's 16 hexadecimal digits: XXH3 of 64 bits."""
     return b"%016x" % xxh3_64(text)
 
 

@@ -217,6 +217,7 @@ def unknown(argv: list[bytes]) -> Failure:
 
 
 def unknown_subcommand(argv: list[bytes]) -> Failure:
+    """For a container that knows no such word."""
     return Failure(b"ERR unknown subcommand '%b'. Try %b HELP." % (_shown(argv[1]), argv[0].upper()))
 
 
@@ -225,6 +226,7 @@ def _shown(word: bytes) -> bytes:
 
 
 def wrong_arity(command: Command, argv: list[bytes]) -> Failure:
+    """For a command of another number of words; a subcommand is named with its container."""
     # Redis' vector sets are a module, which tells the name as the client wrote it.
     name = _shown(argv[0]) if command.spec.group == "vector_set" else command.spec.name
     return Failure(b"ERR wrong number of arguments for '%b' command" % name)

@@ -49,6 +49,8 @@ _GREATEST_COUNTER: Final = 255
 
 
 class Policy(NamedTuple):
+    """A maxmemory-policy: among which keys, and by which rank."""
+
     is_volatile: bool
     rank: int
 

@@ -40,6 +40,7 @@ Value: TypeAlias = "bytes | int | bytearray | Structure"
 
 
 def is_string(value: Value) -> bool:
+    """Whether TYPE says `string` of it, in any of its three forms."""
     kind = type(value)
     return kind is bytes or kind is int or kind is bytearray
 
@@ -63,6 +64,7 @@ def compact(value: bytes) -> bytes | int:
 
 
 def type_name(value: Value) -> bytes:
+    """TYPE."""
     if isinstance(value, bytes | int | bytearray):
         return b"string"
     return value.type_name

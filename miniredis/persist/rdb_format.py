@@ -165,6 +165,7 @@ def _is_number(text: bytes) -> bool:
 
 
 def double(number: float) -> bytes:
+    """Eight bytes, little-endian."""
     return _f64.pack(number)
 
 

@@ -24,6 +24,8 @@ class Wish(NamedTuple):
 
 
 class Tally(NamedTuple):
+    """WAITAOF's two numbers: replicas, and 1 where our own file holds it."""
+
     replicas: int
     local: int
 

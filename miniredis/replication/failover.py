@@ -27,6 +27,8 @@ class Stage(Enum):
 
 
 class Target(NamedTuple):
+    """The replica that is to become the primary."""
+
     host: str
     port: int
 

@@ -17,6 +17,8 @@ UNKNOWN_PORT: Final = 0
 
 
 class Phase(IntEnum):
+    """How far a replica is, in the order in which it gets there; INFO names some of them."""
+
     NONE = 0  # it has introduced itself, no more
     WAIT_START = 1
     WAIT_END = 2

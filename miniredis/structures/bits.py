@@ -64,6 +64,7 @@ def _differing(text: Text, plain: bytes, start: int, end: int) -> int:
 
 
 def inverted(text: Text) -> Text:
+    """NOT of every byte."""
     return text.translate(_INVERTED)
 
 

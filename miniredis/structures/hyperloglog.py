@@ -84,6 +84,7 @@ def looks_valid(data: bytes | bytearray) -> bool:
 
 
 def is_dense(data: bytes | bytearray) -> bool:
+    """Whether the header says so; anything else is sparse."""
     return data[_ENCODING_AT] == DENSE
 
 
@@ -100,6 +101,7 @@ def kept_cardinality(data: bytes | bytearray) -> int | None:
 
 
 def keep_cardinality(data: bytearray, cardinality: int) -> None:
+    """Note what was counted, as no longer stale."""
     data[_CARDINALITY_AT:HEADER_BYTES] = cardinality.to_bytes(8, "little")
 
 

@@ -100,10 +100,12 @@ class Run:
 
 
 def packed_run(value: bytes) -> Run:
+    """A new run of one value that others may join."""
     return Run([value], HEADER_BYTES + entry_size(value))
 
 
 def plain_run(value: bytes) -> Run:
+    """A value too long to share a run."""
     return Run([value], len(value), is_plain=True)
 
 

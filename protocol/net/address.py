@@ -20,6 +20,7 @@ class Endpoint:
 
 
 def join_host_port(host: str, port: int) -> str:
+    """`host:port`, brackets around a v6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

@@ -38,6 +38,7 @@ def redis_line(clock: Clock, pid: int, role: Callable[[], str]) -> Callable[[Lev
 
 
 def to_stdout(line: str) -> None:
+    """One line, at once."""
     with suppress(OSError):  # a full disk, a reader that left: no reason to fail what is being told of
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
