@@ -15,6 +15,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from miniredis.engine.state import BUSY_SCRIPT, LOADING, NEVER
+from miniredis.engine.waiting import Purpose
 from miniredis.keyspace.blocked import Waiter
 from miniredis.replication.follower import PHASE_NAMES, Phase
 from protocol.resp.values import BLOCKED, NOTHING, Failure, Reply
@@ -141,7 +142,7 @@ class Ending:
             return self._finish()
         self._until_ms = state.clock.wall_ms() + timeout_s * 1000
         self._primary.ask_for_acks()
-        self._engine.waiting.pause(NEVER, writes_only=True)
+        self._engine.waiting.pause(NEVER, writes_only=True, purpose=Purpose.SHUTDOWN)
         self._log.notice("Waiting for replicas before shutting down.")
         return True
 
@@ -160,7 +161,7 @@ class Ending:
             return False
         self._signalled = self._wish = None
         # What is asked from here on is in no file: nobody may hear OK.
-        self._engine.waiting.pause(NEVER, writes_only=False)
+        self._engine.waiting.pause(NEVER, writes_only=False, purpose=Purpose.SHUTDOWN)
         self.stopping.set()
         return True
 
@@ -171,7 +172,7 @@ class Ending:
         waiters, waiting.ending = waiting.ending, []
         for waiter in waiters:
             waiting.serve(waiter, Failure(_FAILED))
-        waiting.unpause()
+        waiting.unpause(Purpose.SHUTDOWN)
         self._loop.call_soon(waiting.resume_unblocked)
 
     def _tell_replicas(self) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from miniredis.engine.journal import TO_REPLICAS
 from miniredis.engine.state import BUSY_SCRIPT, NEVER, PAUSED_ALL, PAUSED_WRITES, TOO_FEW_REPLICAS
+from miniredis.engine.waiting import Purpose
 from miniredis.persist.snapshot_source import SnapshotSource
 from miniredis.replication.failover import Failover, Target
 from miniredis.replication.hub import Replication
@@ -45,7 +46,7 @@ class Replicas:
         )  # fmt: skip
         self.replication = Replication(state.history, self.primary)
         self.replication.failover = Failover(
-            self.primary, state.clock.monotonic, log, pause=self._pause, unpause=engine.waiting.unpause,
+            self.primary, state.clock.monotonic, log, pause=self._pause, unpause=self._unpause,
             hand_over=self._hand_over, take_back=lambda: self.replication.become_primary(),
         )  # fmt: skip
         self.primary.acknowledged_told = self.replication.failover.look
@@ -94,7 +95,10 @@ class Replicas:
         return bool(self._state.mode & (PAUSED_ALL | PAUSED_WRITES))
 
     def _pause(self) -> None:
-        self._engine.waiting.pause(NEVER, writes_only=True)
+        self._engine.waiting.pause(NEVER, writes_only=True, purpose=Purpose.FAILOVER)
+
+    def _unpause(self) -> None:
+        self._engine.waiting.unpause(Purpose.FAILOVER)
 
     def _hand_over(self, target: Target) -> None:
         self.replication.become_replica(target.host.encode(), target.port, True)

@@ -3,7 +3,7 @@
     tick       hz times a second: active expiry, freeing of what was unlinked, other rooms' chores, figures for INFO;
                nothing at all while DEBUG PAUSE-CRON says so
     deadline   one timer, for the earliest of all clients that are blocked
-    pause      one timer, for the end of CLIENT PAUSE
+    pause      one timer, for the end of the first pause that has one
 
 Law: none of it comes between the commands of a script; a timer that is due while one runs looks again soon.
 """
@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from miniredis.engine.rates import Sample
-from miniredis.engine.state import BUSY_SCRIPT
+from miniredis.engine.state import BUSY_SCRIPT, NEVER
 from miniredis.keyspace.expire import ActiveExpiry
 
 if TYPE_CHECKING:
@@ -154,11 +154,11 @@ class Timekeeper:
         self._engine.end_unit()
         self.arm_deadline()
 
-    # The end of CLIENT PAUSE.
+    # The end of CLIENT PAUSE and its kin.
 
     def arm_pause(self) -> None:
         until = self._state.paused_until
-        if until:
+        if until and until < NEVER:
             self._call_later("pause", (until - self._state.clock.wall_ms()) / 1000, self._end_pause)
 
     def _end_pause(self) -> None:
@@ -167,5 +167,5 @@ class Timekeeper:
         elif self._engine.begin_unit() < self._state.paused_until:
             self.arm_pause()
         else:
-            self._engine.waiting.unpause()
+            self._engine.waiting.end_pauses(self._state.keyspace.now)
             self._engine.end_unit()

@@ -4,7 +4,7 @@
     their own work a script or transaction longer than busy-reply-threshold (`outlast`)
     freeing        FLUSHALL, until nothing is left to be freed
     elsewhere      MIGRATE, WAIT: whoever has what they wait for calls `settle_late` or `serve`
-    a pause        CLIENT PAUSE: the call is put before all that was sent since
+    a pause        CLIENT PAUSE, FAILOVER, SHUTDOWN: the call is put before all that was sent since
 
 `client.blocked` is the Waiter of each, whatever it waits for. Whoever waits no longer is in `unblocked` until
 `resume_unblocked` lets it go on with what it sent meanwhile.
@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
 
 from miniredis.engine.call import Call, Origin
 from miniredis.engine.client import CLOSING, Client
@@ -27,6 +28,19 @@ if TYPE_CHECKING:
     from miniredis.engine.execute import Engine
 
 
+class Purpose(Enum):
+    """Whose a pause is: nobody ends another's, and clients wait while there is any."""
+
+    CLIENTS = "CLIENT PAUSE"
+    FAILOVER = "FAILOVER"
+    SHUTDOWN = "SHUTDOWN"
+
+
+class Pause(NamedTuple):
+    until_ms: int
+    writes_only: bool
+
+
 class Waiting:
     """The waiting clients of one engine."""
 
@@ -35,7 +49,8 @@ class Waiting:
         self.state = engine.state
         self.keyspace = engine.keyspace
         self.unblocked: deque[Client] = deque()  # may go on with what they sent meanwhile
-        self.postponed: dict[Client, None] = {}  # wait for the end of CLIENT PAUSE
+        self.postponed: dict[Client, None] = {}  # wait for the end of the pauses
+        self.pauses: dict[Purpose, Pause] = {}
         self.flushing: list[Waiter] = []  # wait until all is freed that is to be
         self.ending: list[Waiter] = []  # wait for the end of the server
         self._is_serving = False
@@ -224,28 +239,45 @@ class Waiting:
         finally:
             self.is_resuming = False
 
-    # CLIENT PAUSE.
+    # Pauses.
 
-    def pause(self, until_ms: int, *, writes_only: bool) -> None:
-        """Let clients wait until then; a pause under way gets the stricter mode and the later end."""
-        state = self.state
-        paused = state.mode & (PAUSED_ALL | PAUSED_WRITES)
-        state.mode |= PAUSED_WRITES if writes_only and not paused & PAUSED_ALL else PAUSED_ALL
-        state.paused_until = max(state.paused_until, until_ms) if paused else until_ms
-        if self.keyspace.expiry_rule == EXPIRES:
+    def pause(self, until_ms: int, *, writes_only: bool, purpose: Purpose = Purpose.CLIENTS) -> None:
+        """Let clients wait until then; one for the same purpose gets the stricter mode and the later end."""
+        before = self.pauses.get(purpose)
+        if before is not None:
+            until_ms, writes_only = max(before.until_ms, until_ms), before.writes_only and writes_only
+        self.pauses[purpose] = Pause(until_ms, writes_only)
+        self._judge_pauses()
+
+    def unpause(self, purpose: Purpose = Purpose.CLIENTS) -> None:
+        """Clients whom no other purpose holds go on, in the order they came to wait."""
+        if self.pauses.pop(purpose, None) is not None:
+            self._judge_pauses()
+
+    def end_pauses(self, now_ms: int) -> None:
+        """Those whose time is over."""
+        for purpose, pause in list(self.pauses.items()):
+            if pause.until_ms <= now_ms:
+                self.unpause(purpose)
+
+    def _judge_pauses(self) -> None:
+        state, pauses = self.state, self.pauses.values()
+        before = state.mode & (PAUSED_ALL | PAUSED_WRITES)
+        mode = 0
+        if pauses:
+            mode = PAUSED_WRITES if all(pause.writes_only for pause in pauses) else PAUSED_ALL
+        state.mode = state.mode & ~before | mode
+        state.paused_until = min((pause.until_ms for pause in pauses), default=0)
+        if mode and self.keyspace.expiry_rule == EXPIRES:
             self.keyspace.expiry_rule = HIDES
-        state.pause_changed()
-
-    def unpause(self) -> None:
-        """Clients go on, in the order they came to wait."""
-        state = self.state
-        if not state.mode & (PAUSED_ALL | PAUSED_WRITES):
-            return
-        state.mode &= ~(PAUSED_ALL | PAUSED_WRITES)
-        state.paused_until = 0
-        if self.keyspace.expiry_rule == HIDES and not state.is_replica:
+        elif not mode and self.keyspace.expiry_rule == HIDES and not state.is_replica:
             self.keyspace.expiry_rule = EXPIRES
         state.pause_changed()
+        if mode != before and mode != PAUSED_ALL:
+            self._release_postponed()
+
+    def _release_postponed(self) -> None:
+        """Who has still to wait is put here again."""
         postponed, self.postponed = self.postponed, {}
         for client in postponed:
             waiter = client.blocked

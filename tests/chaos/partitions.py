@@ -129,23 +129,30 @@ class Rig:
 
     def hand_over(self) -> None:
         """FAILOVER, by the primary itself."""
-        old, new = self.primary, self.chance.choice(self.others)
-        target = self.nodes[new]
-        assert self.nodes[old].ask("FAILOVER", "TO", target.host, str(PORT)) == b"+OK\r\n"
-        until("the end of FAILOVER", lambda: self.nodes[old].info("master_failover_state") == "no-failover")
-        assert target.info("role") == "master"
-        self.primary = new
+        new = self.chance.choice(self.others)
+        self.begin_failover(new)
+        self.end_failover(new)
+        assert self.primary == new
 
     def hand_over_in_vain(self) -> None:
-        """FAILOVER to a replica that is gone: the primary stays what it is."""
-        name = self.chance.choice(self.others)
-        self.network.pull(name)
-        target = self.nodes[name]
-        told = self.nodes[self.primary].ask("FAILOVER", "TO", target.host, str(PORT), "TIMEOUT", "700")
+        """FAILOVER to a replica that is gone: the primary stays what it is. Unless it had everything when it went, and
+        takes over as soon as it is back."""
+        new = self.chance.choice(self.others)
+        self.network.pull(new)
+        self.begin_failover(new, "TIMEOUT", "700")
+        time.sleep(1 + self.chance.random())
+        self.network.plug(new)
+        self.end_failover(new)
+
+    def begin_failover(self, new: str, *options: str) -> None:
+        told = self.nodes[self.primary].ask("FAILOVER", "TO", self.nodes[new].host, str(PORT), *options)
         assert told == b"+OK\r\n", told
-        state = lambda: self.nodes[self.primary].info("master_failover_state")  # noqa: E731
-        until("the end of FAILOVER", lambda: state() == "no-failover")
-        self.network.plug(name)
+
+    def end_failover(self, new: str) -> None:
+        old = self.nodes[self.primary]
+        until("the end of FAILOVER", lambda: old.info("master_failover_state") == "no-failover")
+        if self.nodes[new].info("role") == "master":
+            self.primary = new
 
     # What is done about it.
 
