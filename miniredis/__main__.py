@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+from contextlib import suppress
 from random import Random, SystemRandom
 from typing import Final
 
@@ -113,7 +114,7 @@ async def serve(config: Config, disk: Disk, stop: asyncio.Event) -> int:
             from miniredis.console import open_console
 
             await open_console(server, config["console-port"])
-        tell_ready(server, config, disk)
+        tell_ready(server, config, disk, log)
     except CannotLoad as error:
         log.warning(str(error))
         if not config["appendonly"]:
@@ -137,7 +138,8 @@ async def serve(config: Config, disk: Disk, stop: asyncio.Event) -> int:
     await server.stopping.wait()
     await server.stop()
     if config["pidfile"]:
-        disk.remove(config["pidfile"])
+        with suppress(OSError):  # somebody else has removed it
+            disk.remove(config["pidfile"])
     log.warning("Redis is now ready to exit, bye bye...")
     return 0
 
@@ -164,10 +166,13 @@ def make_log(config: Config, disk: Disk, clock: Clock, process: Process) -> Logg
     return Logger(render, level=levels.get(config["loglevel"], Level.NOTICE), write=write)
 
 
-def tell_ready(server: Server, config: Config, disk: Disk) -> None:
-    """The pid file as Redis writes it, and the ready file: the address, once a client would be served."""
+def tell_ready(server: Server, config: Config, disk: Disk, log: Logger) -> None:
+    """The pid file as Redis writes it, if it can be, and the ready file: the address, once a client would be served."""
     if config["pidfile"]:
-        disk.write_atomically(config["pidfile"], b"%d\n" % server.process.pid())
+        try:
+            disk.write_atomically(config["pidfile"], b"%d\n" % server.process.pid())
+        except OSError as error:
+            log.warning(f"Failed to write PID file: {error.strerror}")
     if config["ready-file"]:
         disk.write_atomically(config["ready-file"], b"127.0.0.1:%d\n" % server.state.port)
 

@@ -144,6 +144,17 @@ def test_the_logo_is_shown_where_it_is_asked_for() -> None:
             assert (f" PID: {server.pid}\n" in server.log()) == (word == "yes")
 
 
+def test_a_pid_file_that_cannot_be_written_is_told() -> None:
+    """A server would not start, or not end in order, for want of a file that nobody may look at."""
+    with our_server("--pidfile", "/nowhere/redis.pid") as server:
+        assert "Failed to write PID file: No such file or directory" in server.log()
+        link = Link(server.port)
+        link.send(b"SHUTDOWN\r\n")
+        assert link.to_the_end() == b""
+        assert server.process is not None
+        assert server.process.wait(60) == 0
+
+
 def test_start_with_a_bad_configuration() -> None:
     """A wrong option would end in a traceback."""
     run = subprocess.run(
