@@ -8,7 +8,7 @@ How a data set comes is `incoming`, how the stream is run `engine/upstream`, wha
 
 Laws:
 1. `history` holds what has been applied, to the byte: with that a lost link is taken up again where it broke.
-2. Whatever comes to nothing is tried again, a few times at once, then once a second.
+2. Whatever comes to nothing is tried again (`replication/attempts`).
 3. Nothing here waits.
 """
 
@@ -23,8 +23,9 @@ from miniredis.engine.state import State
 from miniredis.engine.upstream import Upstream
 from miniredis.incoming import Incoming
 from miniredis.replica_rules import ReplicaRules
+from miniredis.replication.attempts import Attempts
 from miniredis.replication.handshake import Handshake, Introduction, Position, Verdict
-from miniredis.replication.link import Link, Phase
+from miniredis.replication.link import Link, Phase, link_fields
 from protocol.net.dialer import dial
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from protocol.ops.logs import Logger
     from protocol.ops.process import Process
 
-TICK_S: Final = 1.0
-HURRIES_A_TICK: Final = 3
 # Of one command or transaction of a primary, unless client-query-buffer-limit allows clients more. It is no client: its
 # own limit of what a value may have can be higher than ours.
 STREAM_MOST_BYTES: Final = 1 << 30
@@ -76,13 +75,12 @@ class Following:
         self.rules = ReplicaRules(engine, config)
         self._link: Link | None = None
         self._task: asyncio.Task[None] | None = None  # dials, or loads
-        self._timer: asyncio.TimerHandle | None = None
+        self._attempts = Attempts(loop, self._tick)
         self._knows_position = False  # `history` is a part of the primary's
         self._db = 0  # in which the stream was
         self._is_placed = False  # in a history, by the file of before
         self._takes_over = False
         self._heard_at = 0.0  # loop time of the last sign of life, where there is no link to tell it
-        self._hurries = 0  # attempts since the last tick that were made at once
         self._down_since_s: int | None = None  # seconds since 1970
         replication.become_replica = lambda host, port, takes_over: self.follow(host, port, takes_over=takes_over)
         replication.become_primary = self.promote
@@ -131,12 +129,12 @@ class Following:
         """Connect, if this is a replica."""
         self._snapshots.expired_told = lambda db, key: None
         if self.host:
-            self._arm()
+            self._attempts.begin()
             self._connect()
 
     def stop(self) -> None:
         """The server ends."""
-        self._disarm()
+        self._attempts.end()
         if self.stream is not None:
             self._drop_stream()
         self._abandon()
@@ -157,7 +155,7 @@ class Following:
             self._knows_position, self._db = True, 0
         self.link_state = b"connect"
         self._become(is_replica=True)
-        self._arm()
+        self._attempts.begin()
         self._connect()
 
     def promote(self) -> None:
@@ -167,7 +165,7 @@ class Following:
         if self.stream is not None:
             self._drop_stream()
         self._abandon()
-        self._disarm()
+        self._attempts.end()
         self.host, self.port = b"", 0
         self.link_state = b"none"
         self._knows_position = False
@@ -201,18 +199,7 @@ class Following:
 
     # ── the connection ─────────────────────────────────────────────────────────────────────────────────
 
-    def _arm(self) -> None:
-        self._disarm()
-        self._timer = self._loop.call_later(TICK_S, self._tick)
-
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
     def _tick(self) -> None:
-        self._arm()
-        self._hurries = 0
         state = self.link_state
         link = self._link
         heard_at = link.last_heard_at if link is not None else self._heard_at
@@ -300,11 +287,9 @@ class Following:
         self._again()
 
     def _again(self) -> None:
-        """At once, a few times a second: who takes us and drops us again is no reason to keep busy."""
         self.link_state = b"connect"
         self._judge()
-        if self._hurries < HURRIES_A_TICK:
-            self._hurries += 1
+        if self._attempts.may_hurry():
             self._connect()
 
     def _lose_stream(self, *, is_known: bool = True) -> None:
@@ -485,21 +470,10 @@ class Following:
 
     def info(self) -> dict[str, object]:
         """The lines of INFO replication that only a replica has."""
-        config, now, stream = self._config, self._loop.time(), self.stream
+        config, stream = self._config, self.stream
         known = self._replication.history.offset if self._knows_position else 1
-        fields: dict[str, object] = {
-            "role": "slave",
-            "master_host": self._host,
-            "master_port": self.port,
-            "master_link_status": "up" if stream is not None else "down",
-            "master_last_io_seconds_ago": -1 if stream is None or self._link is None else
-                                          int(now - self._link.last_heard_at),
-            "master_sync_in_progress": int(self.link_state == b"sync"),
-            "slave_read_repl_offset": known if stream is None else stream.received,
-            "slave_repl_offset": known if stream is None else stream.applied,
-        }  # fmt: skip
-        if self.link_state == b"sync":
-            fields |= self._progress(now)
+        offsets = (known, known) if stream is None else (stream.received, stream.applied)
+        fields = link_fields(self._host, self.port, self.link_state, self._link, offsets, self._loop.time())
         if stream is None:
             since = self._down_since_s
             fields["master_link_down_since_seconds"] = -1 if since is None else self._now_s() - since
@@ -507,18 +481,6 @@ class Following:
         fields["slave_read_only"] = int(config["replica-read-only"])
         fields["replica_announced"] = int(config["replica-announced"])
         return fields
-
-    def _progress(self, now: float) -> dict[str, object]:
-        link = self._link
-        payload = link.payload if link is not None else None
-        total, done = (payload.size, payload.received) if payload is not None else (-1, 0)
-        return {
-            "master_sync_total_bytes": total,
-            "master_sync_read_bytes": done,
-            "master_sync_left_bytes": total - done,
-            "master_sync_perc": f"{done / total * 100 if total > 0 else 0:.2f}",
-            "master_sync_last_io_seconds_ago": int(now - link.last_heard_at) if link is not None else 0,
-        }
 
 
 def _why(error: Exception) -> str:

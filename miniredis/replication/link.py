@@ -182,5 +182,34 @@ class Link:
         self.connection.pause_reading()
 
 
+def link_fields(
+    host: str, port: int, state: bytes, link: Link | None, offsets: tuple[int, int], now: float
+) -> dict[str, object]:  # fmt: skip
+    """What INFO tells of a link to a primary. `offsets`: how much of the stream was received, and applied."""
+    fields: dict[str, object] = {
+        "role": "slave",
+        "master_host": host,
+        "master_port": port,
+        "master_link_status": "up" if state == b"connected" else "down",
+        "master_last_io_seconds_ago": -1 if link is None or state != b"connected" else int(now - link.last_heard_at),
+        "master_sync_in_progress": int(state == b"sync"),
+        "slave_read_repl_offset": offsets[0],
+        "slave_repl_offset": offsets[1],
+    }
+    return fields | _progress(link, now) if state == b"sync" else fields
+
+
+def _progress(link: Link | None, now: float) -> dict[str, object]:
+    payload = link.payload if link is not None else None
+    total, done = (payload.size, payload.received) if payload is not None else (-1, 0)
+    return {
+        "master_sync_total_bytes": total,
+        "master_sync_read_bytes": done,
+        "master_sync_left_bytes": total - done,
+        "master_sync_perc": f"{done / total * 100 if total > 0 else 0:.2f}",
+        "master_sync_last_io_seconds_ago": int(now - link.last_heard_at) if link is not None else 0,
+    }
+
+
 def _shown(line: bytes) -> str:
     return line[:SHOWN_BYTES].decode("utf-8", "replace")
