@@ -101,7 +101,7 @@ class AofFile:
 
     # As a sink.
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes, effects: int = 1) -> None:
         parts = self._parts
         if not parts:
             self._want()
@@ -272,7 +272,10 @@ class AofFile:
             self._synced = UNKNOWN
             return False
         self._synced = self.size
-        return not self._parts
+        if self._parts:
+            return False
+        self._tell_synced(self.offset())
+        return True
 
     def close(self) -> None:
         """After `leave`: another one comes."""

@@ -88,6 +88,26 @@ def test_offsets_that_are_not_there(server: Server, client: Link) -> None:
     first.close()
 
 
+def test_one_that_joins_what_it_cannot_read(server: Server, client: Link) -> None:
+    """A Valkey that comes while a snapshot with fields that expire is made for another would fail to load it, and ask
+    again and again, without a word about why; the field may be gone by then, and is in the snapshot all the same."""
+    client.command("HSET", "with:an:end", "field", "value")
+    client.command("HEXPIRE", "with:an:end", "1000", "FIELDS", "1", "field")
+    client.command("CONFIG", "SET", "rdb-key-save-delay", "2000000")
+    first, line = asked(server.port, "PSYNC", "?", "-1")
+    assert line.startswith(b"+FULLRESYNC ")
+    assert field(client, "rdb_bgsave_in_progress") == "1"
+    assert client.command("DEL", "with:an:end") == b":1\r\n"
+    second = Link(server.port)
+    second.command("REPLCONF", "capa", "psync2", "version", "8.1.1")
+    assert second.command("PSYNC", "?", "-1").startswith(b"-ERR there are fields that expire")
+    assert "with:an:end" in server.log().partition("is refused")[2]
+    client.command("CONFIG", "SET", "rdb-key-save-delay", "0")
+    first.close()
+    second.close()
+    until(lambda: field(client, "rdb_bgsave_in_progress") == "0")
+
+
 def test_one_that_takes_nothing(server: Server, client: Link) -> None:
     """A replica that hangs would take the server's memory, until there is none."""
     stuck = Follower(server.port)
@@ -156,6 +176,17 @@ def test_acknowledgements_of_all_kinds(server: Server, client: Link) -> None:
     assert client.command("WAIT", "1", "10000") == b":1\r\n"
     assert client.command("WAITAOF", "0", "1", "10000") == b"*2\r\n:0\r\n:1\r\n"
     liar.close()
+
+
+def test_a_full_synchronization_is_on_the_replicas_disk() -> None:
+    """With `appendfsync no` nobody would ever hear that the file a replica begins anew with what it got is synced."""
+    with our_server("--repl-diskless-sync-delay", "0") as server:
+        client = Link(server.port)
+        assert client.command("SET", "k", "v") == b"+OK\r\n"
+        primary = ("--replicaof", f"127.0.0.1 {server.port}")
+        with our_server("--appendonly", "yes", "--appendfsync", "no", *primary):
+            online(client)
+            assert client.command("WAITAOF", "0", "1", "10000") == b"*2\r\n:0\r\n:1\r\n"
 
 
 def test_introductions_without_end(server: Server, client: Link) -> None:
