@@ -339,6 +339,8 @@ class AppendOnly:
                 self._persist(manifest)
         except OSError:
             file.close()
+            if manifest is not None:
+                self._put_back()
             raise
         self._log.notice(f"Creating AOF incr file {name} on background rewrite")
         if manifest is not None:
@@ -347,6 +349,14 @@ class AppendOnly:
         self.file.close()
         self.file.is_loadable = self.state != WAITS
         self._follow(file)
+
+    def _put_back(self) -> None:
+        """The next manifest may be in its place though its directory could not be synced: effects go into no file of
+        its, so the one before comes back. Where that fails too, a start does with either."""
+        try:
+            self._persist(self._manifest)
+        except OSError as error:
+            self._log.warning(f"Error writing the AOF manifest file: {error.strerror}")
 
     @property
     def _temporary_increment(self) -> str:

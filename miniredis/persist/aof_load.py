@@ -3,8 +3,8 @@
     base        RDB, or commands; of Redis before 7 both in one file
     increments  commands
 
-Law 1: of the last file the end may be missing (aof-load-truncated): it is cut to its last whole unit. A transaction is
-       one: without its EXEC nothing of it is run, and it is cut to before its MULTI.
+Law 1: of the last file that holds anything the end may be missing (aof-load-truncated): it is cut to its last whole
+       unit. A transaction is one: without its EXEC nothing of it is run, and it is cut to before its MULTI.
 Law 2: whatever else is not right ends in CannotLoad, and the files stay as they are.
 """
 
@@ -79,10 +79,13 @@ class Loader:
             return
         self._progress.size_bytes = self.size
         self._snapshots.loading = Loading(self._progress, self._clock.wall_ms() // 1000)
+        # A new file that nothing has come into yet leaves the one before the last: effects may still go there, where
+        # putting the manifest in its place has half failed.
+        last = max([number for number, size in enumerate(sizes) if size])
         try:
-            for part, size in zip(parts, sizes, strict=True):
+            for number, (part, size) in enumerate(zip(parts, sizes, strict=True)):
                 started = self._clock.monotonic()
-                yield from self._load_file(part.name, is_last=part is parts[-1])
+                yield from self._load_file(part.name, is_last=number >= last)
                 kind = "base" if part is manifest.base else "incr"
                 took_s = self._clock.monotonic() - started
                 self._log.notice(f"DB loaded from {kind} file {part.name}: {took_s:.3f} seconds")

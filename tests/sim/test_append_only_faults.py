@@ -144,6 +144,42 @@ def test_a_directory_that_cannot_be_synced_leaves_what_can_be_loaded(which: int)
     run(1, main)
 
 
+@pytest.mark.parametrize("is_lasting", [False, True])
+@pytest.mark.parametrize("seed", range(12))
+def test_a_file_that_goes_on_beside_a_new_manifest_may_lose_its_end(seed: int, is_lasting: bool) -> None:
+    """The directory of a manifest that is in its place cannot be synced, so effects go on into the file of before; the
+    power goes. A start would refuse it: it is torn, and not the last one that the manifest on the disk names."""
+
+    async def main(world: SimLoop) -> None:
+        faults = Faults(seed)
+        server = await appending(world, faults)
+        await ask(PORT, "SET a 1")
+        await asyncio.sleep(3)
+        seen = 0
+
+        def refused(operation: str, path: str) -> bool:
+            nonlocal seen
+            if operation == "sync_dir":
+                seen += path.endswith("appendonlydir")
+                return seen >= 2 if is_lasting else seen == 2  # the one after the manifest is renamed
+            return False
+
+        faults.is_bad = refused
+        await ask(PORT, "BGREWRITEAOF")
+        await asyncio.sleep(1.5)
+        assert seen >= 2
+        for number in range(20):
+            await ask(PORT, f"SET b {number}" + "x" * 500)
+        left = faults.disk.copy(Random(seed))
+        left.crash()
+        again = await start(world, REPLICA, "--appendonly", "yes", disk=left)
+        assert await ask(REPLICA, "GET a") == [b"1"]
+        await again.stop()
+        await server.stop()
+
+    run(seed, main)
+
+
 def test_a_replica_keeps_its_file_after_a_synchronization_that_failed() -> None:
     """After an attempt that came to nothing and a link that goes on, what comes would be in no file."""
 
