@@ -95,6 +95,7 @@ class FullSync:
         self._mark = b""
         self._streamed_to: list[Follower] = []  # the child's bytes go to these
         self._is_paused = False
+        self._newer_keys: list[bytes] = []  # of the last snapshot, those that not everybody can read
         self._gave_up: dict[str, float] = {}  # by name: could not read what it was sent, and when that was
         self.sent_bytes = 0
 
@@ -110,8 +111,9 @@ class FullSync:
         if source.is_saving:
             other = next((each for each in self._followers() if each.phase == Phase.WAIT_END), None)
             if other is not None and follower.can_share(other):
-                self._prepare(follower, other.start_offset)
-                self._log.notice("Waiting for end of BGSAVE for SYNC")
+                if self._able([follower]):
+                    self._prepare(follower, other.start_offset)
+                    self._log.notice("Waiting for end of BGSAVE for SYNC")
             else:
                 self._log.notice("Can't attach the replica to the current BGSAVE. Waiting for next BGSAVE for SYNC")
         elif self.is_streaming:
@@ -140,6 +142,7 @@ class FullSync:
             self._begin(waiting)
 
     def _begin(self, waiting: list[Follower]) -> None:
+        self._newer_keys = self._source.newer_keys()
         waiting = self._able(waiting)
         if not waiting:
             return
@@ -171,11 +174,10 @@ class FullSync:
             self._pass_on(b"$EOF:%b\r\n" % self._mark)
 
     def _able(self, waiting: list[Follower]) -> list[Follower]:
-        """Those of them that can read what is there, as far as is known; the others are told no."""
-        keys = self._source.newer_keys()
-        if not keys:
+        """Those of them that can read the snapshot, as far as is known; the others are told no."""
+        if not self._newer_keys:
             return waiting
-        shown = ", ".join([key.decode("utf-8", "backslashreplace") for key in keys])
+        shown = ", ".join([key.decode("utf-8", "backslashreplace") for key in self._newer_keys])
         able, since = [], self._monotonic() - PATIENCE_S
         for follower in waiting:
             if follower.skips_data or not (follower.version or self._gave_up.get(follower.name, since) > since):
