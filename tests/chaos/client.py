@@ -1,7 +1,7 @@
 """Clients that append to lists and read them, in every way a transaction can be made, and write down what they saw.
 
     python -m tests.chaos.client FILE --nodes 127.0.0.1:6379 ... [--clients N] [--seed N] [--share I/N]
-        [--promise WAITAOF|WAIT --replicas N]
+        [--promise WAITAOF|WAIT --replicas N --promise-ms N]
 
 A process of its own, so that it can run in another network namespace than the rig, until it gets a SIGTERM; then FILE
 has the history (`tests/chaos/history.py`). With `--replicas` a transaction is acknowledged by WAITAOF (or WAIT) only,
@@ -28,7 +28,6 @@ LISTS = 6  # in use at once
 APPENDS_A_LIST = 40  # then another takes its place: a reader gets all of it
 OPERATIONS_MOST = 4
 ANSWER_S = 3.0
-PROMISE_MS = 400
 RETRY_S = 0.06
 
 SCRIPT = b"""
@@ -109,6 +108,7 @@ class Plan:
     shares: int
     replicas: int
     promise: bytes
+    promise_ms: int
 
     def __post_init__(self) -> None:
         self.next_list = LISTS
@@ -217,7 +217,7 @@ class Process:
         if not plan.replicas:
             return []
         locally = [b"1"] if plan.promise == b"WAITAOF" else []
-        return [[plan.promise, *locally, b"%d" % plan.replicas, b"%d" % PROMISE_MS]]
+        return [[plan.promise, *locally, b"%d" % plan.replicas, b"%d" % plan.promise_ms]]
 
     def outcome(self, replies: list[Any]) -> Outcome:
         """By what came after the transaction's own reply."""
@@ -266,7 +266,7 @@ class Process:
 async def main(words: argparse.Namespace) -> None:
     share, shares = map(int, words.share.split("/"))
     history: list[Transaction] = []
-    plan = Plan(Random(words.seed), share, shares, words.replicas, words.promise.encode())
+    plan = Plan(Random(words.seed), share, shares, words.replicas, words.promise.encode(), words.promise_ms)
     nodes = [(host, int(port)) for host, _, port in (each.rpartition(":") for each in words.nodes)]
     processes = [Process(number * shares + share, nodes, plan, history) for number in range(words.clients)]
 
@@ -287,5 +287,6 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--share", default="0/1")
     parser.add_argument("--promise", default="WAITAOF")
+    parser.add_argument("--promise-ms", type=int, default=400)
     parser.add_argument("--replicas", type=int, default=0)
     asyncio.run(main(parser.parse_args()))

@@ -63,7 +63,9 @@ class Rig:
         self.primary = HOSTS[0]
         self.faults: list[str] = []
         self.full = self.partial = 0
-        options = ("--promise", promise, "--replicas", str(replicas), "--seed", str(seed))
+        options = ["--promise", promise, "--replicas", str(replicas), "--seed", str(seed)]
+        if policy == "everysec":  # every answer waits for a second or two: more of them at once
+            options += ["--promise-ms", "2500", "--clients", "40"]
         for node in self.nodes.values():
             node.start()
         self.follow()
@@ -71,9 +73,7 @@ class Rig:
         self.clients = [
             Clients(folder / "history", everywhere, *options, "--share", "0/2", inside=network.inside("clients")),
             # Whoever is on the same side as a primary that was given up.
-            Clients(
-                folder / "beside", everywhere, *options, "--share", "1/2", "--clients", "3", inside=network.inside("a")
-            ),
+            Clients(folder / "beside", everywhere, *options, "--share", "1/2", inside=network.inside("a")),
         ]
 
     @property

@@ -31,7 +31,7 @@ def hosts() -> Iterator[Network]:
 def judged(report: Report) -> None:
     print(f"\n{report}")
     assert report.anomalies == []
-    assert report.acknowledged > 10 * SECONDS
+    assert report.acknowledged > 5 * SECONDS
 
 
 @pytest.mark.timeout(TIMEOUT_S)
