@@ -116,6 +116,7 @@ def _changed(step: _Step, old: int) -> int | None:
         return bits.fitted(old + step.amount, step.width, step.is_signed, step.overflow)
     # A negative value for an unsigned field is a very large one.
     value = step.amount if step.is_signed else step.amount & 0xFFFFFFFFFFFFFFFF
-    if step.is_signed and step.width < 64 and (1 << (step.width - 1)) - 1 - value >= 1 << 63:
+    is_saturated = step.is_signed and step.width < 64 and step.overflow == b"SAT"
+    if is_saturated and (1 << (step.width - 1)) - 1 - value >= 1 << 63:
         value = -value  # so far below that Redis's distance to the largest value overflows: it takes it for too large
     return bits.fitted(value, step.width, step.is_signed, step.overflow)
