@@ -29,8 +29,8 @@ class Sink(Protocol):
 
     target: int  # TO_AOF or TO_REPLICAS
 
-    def feed(self, data: bytes) -> None:
-        """The next bytes of the stream."""
+    def feed(self, data: bytes, effects: int = 1) -> None:
+        """The next bytes of the stream: of one effect, or of so many."""
 
     def flush(self) -> None:
         """The turn ends: what was fed must be where it belongs before its commands are answered."""
@@ -81,6 +81,17 @@ class Journal:
         data = encode_command(argv)
         for sink in self.sinks:
             sink.feed(data)
+
+    @property
+    def plain_db(self) -> int:
+        """The database of which effects may come as `tell_all` takes them; -1: of none, now."""
+        return self.db if self.is_heard and not self._unit and self.targets == TO_AOF | TO_REPLICAS else -1
+
+    def tell_all(self, effects: list[bytes]) -> None:
+        """Units of one effect each, in the database of before, for everybody: encoded already."""
+        data = effects[0] if len(effects) == 1 else b"".join(effects)
+        for sink in self.sinks:
+            sink.feed(data, len(effects))
 
     def commit(self, *, as_transaction: bool = True) -> None:
         """The unit is complete: send its effects. Keys that happened to be met dead need no MULTI around them."""

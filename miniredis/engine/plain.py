@@ -9,7 +9,8 @@
 Laws:
 1. Nothing is done here that the long way (`Engine.process`) does not do: this is what is left of it in the plain case.
 2. Commands are run in the order in which they came, across clients too.
-3. An answer is handed over before anything that its client could be told because of a later command.
+3. An answer is handed over before anything that its client could be told because of a later command, and the journal
+   gets what a command did before that.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from typing import TYPE_CHECKING, Final
 
 from miniredis.engine.client import CLOSING, HOLDING, Client
 from miniredis.engine.observe import Command
+from miniredis.engine.registry import TOUCHES_ARBITRARY_KEYS
 from miniredis.engine.state import OUT_OF_MEMORY
-from protocol.resp.encoder import encode
+from protocol.resp.encoder import encode, encode_command
 from protocol.resp.parser import OTHER, one_command_each
 from protocol.resp.shapes import Shapes
 from protocol.resp.values import OK, Failure, Reply, Status
@@ -30,6 +32,7 @@ from protocol.resp.values import OK, Failure, Reply, Status
 if TYPE_CHECKING:
     from miniredis.engine.call import Call
     from miniredis.engine.execute import Engine
+    from miniredis.keyspace.db import Db
 
 # So many calls of one brief command in a row (SET, SET, …) are timed together: each is given its part of the time, and
 # if it was long, the slow log names the last of them. A slow log that asks for shorter times has each timed alone.
@@ -47,6 +50,7 @@ LONG_ANSWER_BYTES: Final = 16 * 1024
 # The bits of a command's `refuses` that are a client's own.
 _OF_CLIENT: Final = (1 << 32) - 1
 
+_STAR: Final = ord("*")
 _OK: Final = OK.encoded
 # Replies are mostly short: their length lines are looked up.
 _BULK_LINES: Final = [b"$%d\r\n" % size for size in range(1024)]
@@ -57,6 +61,7 @@ class Plain:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.shapes = Shapes()
+        self._told = _Told(engine)
         self.position = 0  # in `run_each`, after it was left: who comes next, or had a fault of ours in its command
 
     # One client.
@@ -73,6 +78,8 @@ class Plain:
         call = client.call
         assert call is not None
         append = client.out.append
+        told = self._told
+        told_db: Db | None = None  # see `run_each`
         late = client.late
         left = iter(commands)
         taken = len(commands)
@@ -93,6 +100,7 @@ class Plain:
                 if command is None:
                     command = self._allowed(client, argv)
                     if command is None:
+                        told.tell()
                         engine.process(client, call, argv)
                         if client.blocked is not None or client.mode & CLOSING:
                             taken -= length_hint(left)
@@ -102,6 +110,7 @@ class Plain:
                         call.now = keyspace.now
                         continue
                     name = argv[0]
+                    told_db = told.db_of(command)
                     count = 0
                     most = TIMED_TOGETHER if command.is_brief and state.slow_us >= TIMED_ALONE_US else 1
                 count += 1
@@ -113,13 +122,21 @@ class Plain:
                     # Both lead to every frame of the call, and those back here: a cycle, large values in it.
                     failure.__traceback__ = failure.__context__ = None
                     reply = failure
-                if keyspace.pending or call.effects is not None or (db.dirty and journal.is_heard):
+                if (
+                    keyspace.pending
+                    or call.effects is not None
+                    or (db.dirty and journal.is_heard and db is not told_db)
+                ):
+                    told.tell()
                     engine.conclude(call, command)
+                    told_db = told.db_of(command)
                     if state.mode & OUT_OF_MEMORY:
                         most = 0  # whether it may go on is to be asked again
                 elif db.dirty:
                     state.dirty += db.dirty
                     db.dirty = 0
+                    if told_db is not None:
+                        told.add(client, call.argv)
                 kind = type(reply)
                 if kind is bytes and len(reply) < 1024:
                     append(_BULK_LINES[len(reply)] + reply + b"\r\n")
@@ -133,12 +150,15 @@ class Plain:
                     large += len(data)
                     if large > FLUSH_BYTES:
                         large = most = 0  # whether it may go on is to be asked again
+                        told.tell()
                         client.flush()
                 if late or keyspace.ready:
+                    told.tell()
                     engine.follow_up(client)
             if command is not None:
                 self._count(command, call, count, started)
         finally:
+            told.tell()
             client.is_running = False
         if client.out:
             client.flush()
@@ -163,9 +183,14 @@ class Plain:
             return
         engine = self.engine
         state, keyspace, journal = engine.state, engine.keyspace, engine.journal
-        pairs: Iterator[tuple[Client, list[bytes]]] = zip(clients, one_command_each(chunks, self.shapes), strict=True)
+        commands = one_command_each(chunks, self.shapes)
+        sent: Iterator[tuple[Client, bytes, list[bytes]]] = zip(clients, chunks, commands, strict=True)
         if start:
-            pairs = islice(pairs, start, None)
+            sent = islice(sent, start, None)
+        told = self._told
+        tell = told.requests.append
+        tell_of = told.clients.append
+        told_db: Db | None = None  # whose effects may be told as they came, at the end of all
         answers: list[bytes] = []
         append = answers.append
         first = since = start  # of those not answered yet, and of the calls in a row: len(answers) says how far we are
@@ -176,12 +201,13 @@ class Plain:
         started = 0.0
         is_alone = False
         try:
-            for client, argv in pairs:
+            for client, chunk, argv in sent:
                 if argv[0] != name or len(argv) != words or client.mode & refuses:
                     at = first + len(answers)
                     ended = self._count(command, call, at - since, started) if at > since else 0.0
                     found = self._plain(client, argv)
                     if found is None:
+                        told.tell()
                         first = _hand_over(deliver, first, answers)
                         client.receive(chunks[at])
                         first = since = at + 1
@@ -196,6 +222,7 @@ class Plain:
                     is_alone = not command.is_brief  # what may take long is timed alone
                     refuses = command.refuses & _OF_CLIENT | HOLDING
                     run = command.run
+                    told_db = told.db_of(command)
                 elif is_alone:
                     started = self._count(command, call, 1, started)
                     since = first + len(answers)
@@ -211,16 +238,26 @@ class Plain:
                     failure.__traceback__ = failure.__context__ = None  # see `run`
                     reply = failure
                 if keyspace.pending:
+                    told.tell()
                     first = _hand_over(deliver, first, answers)
                     if self._conclude_heard(client, call, command, reply):
                         words = 0  # whatever was done: everything is asked again
+                    told_db = told.db_of(command)
                     first += 1
                     continue
-                if call.effects is not None or (db.dirty and journal.is_heard):
+                if call.effects is not None or (db.dirty and journal.is_heard and db is not told_db):
+                    told.tell()
                     engine.conclude(call, command)
+                    told_db = told.db_of(command)
                 elif db.dirty:
                     state.dirty += db.dirty
                     db.dirty = 0
+                    if told_db is not None:
+                        if chunk[0] == _STAR and call.argv is argv:
+                            tell(chunk)
+                            tell_of(client)
+                        else:
+                            told.add(client, call.argv)
                 if reply is OK:
                     append(_OK)
                     continue
@@ -240,6 +277,7 @@ class Plain:
                     client.send(data)
                     first += 1
         finally:
+            told.tell()
             self.position = at = first + len(answers)
             _hand_over(deliver, first, answers)
         if at > since:
@@ -292,6 +330,40 @@ class Plain:
             engine.waiting.resume_unblocked()
             return True
         return bool(engine.state.mode & OUT_OF_MEMORY)
+
+
+class _Told:
+    """Requests that are effects just as they came, gathered for the journal, and whose they are."""
+
+    __slots__ = ("clients", "engine", "requests")
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.requests: list[bytes] = []
+        self.clients: list[Client] = []
+
+    def db_of(self, command: Command) -> Db | None:
+        """In which database effects of this command may be gathered now, if in any."""
+        engine = self.engine
+        number = engine.journal.plain_db
+        if number < 0 or engine.depth or command.flags & TOUCHES_ARBITRARY_KEYS:
+            return None
+        return engine.state.dbs[number]
+
+    def add(self, client: Client, argv: list[bytes]) -> None:
+        """One more, whose bytes nobody has."""
+        self.requests.append(encode_command(argv))
+        self.clients.append(client)
+
+    def tell(self) -> None:
+        """Before anything else is told or answered: the journal gets them."""
+        if self.requests:
+            self.engine.journal.tell_all(self.requests)
+            offset = self.engine.state.history.offset
+            for client in self.clients:
+                client.written_at = offset
+            self.requests.clear()
+            self.clients.clear()
 
 
 def _hand_over(deliver: Callable[[int, list[bytes]], None], first: int, answers: list[bytes]) -> int:

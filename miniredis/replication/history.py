@@ -36,12 +36,12 @@ class History:
     def _new_id(self) -> bytes:
         return b"%040x" % self._random.getrandbits(160)
 
-    def append(self, data: bytes) -> None:
-        """The next bytes of the stream. Without a backlog they are only noted: one byte stands for them, as in Redis,
-        since the offset then says no more than that something was written."""
+    def append(self, data: bytes, effects: int = 1) -> None:
+        """The next bytes of the stream, of so many effects. Without a backlog they are only noted: one byte stands for
+        each, as in Redis, since the offset then says no more than that something was written."""
         backlog = self.backlog
         if backlog is None:
-            self.offset += 1
+            self.offset += effects
         else:
             self.offset += len(data)
             backlog.append(data)

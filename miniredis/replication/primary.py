@@ -127,10 +127,10 @@ class Primary:
         self._listen()
         self._judge()
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes, effects: int = 1) -> None:
         if self.history.backlog is None and data.startswith(SELECT):
             return  # of effects that are only counted it is none
-        self.history.append(data)
+        self.history.append(data, effects)
         if not self._is_fed:
             self._is_fed = True
             self._want_turn()

@@ -39,7 +39,7 @@ class Kept:
     def __init__(self) -> None:
         self.data = b""
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes, effects: int = 1) -> None:
         self.data += data
 
 

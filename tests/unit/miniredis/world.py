@@ -41,7 +41,7 @@ class Ear:
         self.target = target
         self.data = b""
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes, effects: int = 1) -> None:
         self.data += data
 
     def flush(self) -> None:

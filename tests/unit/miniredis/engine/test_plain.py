@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from random import Random
+
+import pytest
+
 from miniredis.engine.client import HOLDING, Client
 from miniredis.engine.journal import TO_AOF
 from protocol.resp.encoder import encode_command
+from protocol.resp.parser import Parser
 from tests.unit.miniredis.world import World
 
 
@@ -18,13 +23,28 @@ class Sender(Client):
         self.log = log
 
     def receive(self, data: bytes) -> None:
-        lines = data.split(b"\r\n")
-        assert lines.pop() == b""
-        self.call.state.engine.plain.run(self, [lines[2::2]])  # type: ignore[union-attr]
+        self.call.state.engine.plain.run(self, Parser().take(data))  # type: ignore[union-attr]
 
     def flush(self) -> None:
         self.log.append((self.id, b"".join(self.out)))
         self.out.clear()
+
+
+class Tape:
+    """The stream of effects; the history counts how many it says it has."""
+
+    target = TO_AOF
+
+    def __init__(self, world: World) -> None:
+        self.data = b""
+        self.world = world
+        world.engine.journal.attach(self)
+
+    def feed(self, data: bytes, effects: int = 1) -> None:
+        self.data += data
+        self.world.state.history.append(data, effects)
+
+    def flush(self) -> None: ...
 
 
 class Room:
@@ -32,6 +52,11 @@ class Room:
         self.world = World()
         self.log: list[tuple[int, bytes]] = []
         self.clients = [Sender(self.world, self.log) for _ in range(count)]
+
+    @staticmethod
+    def sent(line: str) -> bytes:
+        """As clients send it; what begins with a small letter was typed."""
+        return line.encode() + b"\r\n" if line[0].islower() else encode_command(line.encode().split())
 
     def send(self, *said: tuple[int, str]) -> list[tuple[int, bytes]]:
         """(who, what) in order; what everybody got, in order, by the number of the client."""
@@ -41,7 +66,7 @@ class Room:
             for client, answer in zip(clients[at:], answers, strict=False):
                 self.log.append((client.id, answer))
 
-        chunks = [encode_command(line.encode().split()) for _, line in said]
+        chunks = [self.sent(line) for _, line in said]
         self.world.engine.plain.run_each(clients, chunks, 0, deliver)
         numbers = {client.id: number for number, client in enumerate(self.clients)}
         log = [(numbers[id], data) for id, data in self.log]
@@ -94,21 +119,74 @@ def test_a_watched_key_is_touched_by_whoever_comes_with_it() -> None:
 def test_effects_reach_the_journal_in_order() -> None:
     """A replica or the append-only file would tell another story."""
 
-    class Tape:
-        target = TO_AOF
-        data = b""
-
-        def feed(self, data: bytes) -> None:
-            self.data += data
-
-        def flush(self) -> None: ...
-
-    room, tape = Room(), Tape()
-    room.world.engine.journal.attach(tape)
+    room = Room()
+    tape = Tape(room.world)
     room.send((0, "SET a 1"), (1, "GET a"), (1, "SET b 1 EX 5"), (2, "INCR a"), (0, "INCR x y"), (1, "DEL none"))
     words = [word for word in tape.data.split(b"\r\n") if word[:1] not in b"*$"]
     instant = b"%d" % (room.world.clock.ms + 5000)
     assert words == [b"SELECT", b"0", *b"SET a 1 SET b 1 PXAT".split(), instant, b"INCR", b"a"]
+
+
+LINES = (
+    "SET {k} 1", "SET {k} text", "GET {k}", "incr {k}", "SET {k} 1 PX 5", "INCRBYFLOAT {k} 0.5", "DEL {k} k9",
+    "RPUSH l{k} a b", "LPOP l{k}", "BLPOP l{k} 0", "SPOP s", "SADD s {k} 7", "EXPIRE {k} 100", "SELECT 1", "SELECT 0",
+    "MULTI", "EXEC", "SWAPDB 0 1", "MOVE {k} 1", "MSET {k} 1 k2 2",
+    "GETDEL {k}", "SETRANGE {k} 0 yy", "XADD x * a b", "XADD x MAXLEN ~ 1 * a b",
+    "ZADD z 1 {k}", "APPEND {k} " + "z" * 3000, "GET {k} {k}", "FLUSHDB", "WATCH {k}", "GEOADD g 1 1 {k}",
+)  # fmt: skip
+
+
+COMMON = ("SET {k} 1", "SET {k} 1 PX 5", "GET {k}", "incr {k}", "SET {k} text", "APPEND {k} x")
+
+
+def any_line(random: Random) -> str:
+    return random.choice(LINES if random.random() < 0.3 else COMMON).format(k=f"k{random.randrange(4)}")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_effects_are_those_of_each_command_alone(seed: int) -> None:
+    """What comes together, of many clients or of one, would be told in another order, for another database, or not."""
+    random = Random(seed)
+    together, alone = Room(6), Room(6)
+    tapes = Tape(together.world), Tape(alone.world)
+    for room in (together, alone):
+        room.send(*[(who, "SELECT 1") for who in (3, 4, 5)])
+    for _ in range(60):
+        said = [(random.randrange(6), any_line(random)) for _ in range(random.randrange(1, 12))]
+        # One who waits, or sends several, would hold back what comes after it: here nobody does.
+        first: dict[int, str] = {}
+        for who, line in said:
+            if together.clients[who].blocked is None:
+                first.setdefault(who, line)
+        together.send(*first.items())
+        for who, line in first.items():
+            alone.world.engine.plain.run(alone.clients[who], [line.encode().split()])
+            alone.clients[who].flush()
+        for room in (together, alone):
+            room.world.later(3)
+        assert tapes[0].data == tapes[1].data
+        end = together.world.state.history.offset
+        assert end == alone.world.state.history.offset
+        for one, other in zip(together.clients, alone.clients, strict=True):
+            assert (other.written_at <= one.written_at <= end) if other.written_at else not one.written_at
+    assert len(tapes[0].data) > 1000
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_effects_of_a_pipeline_are_those_of_each_command_alone(seed: int) -> None:
+    """A pipeline would be told in another order than it was run."""
+    random = Random(seed)
+    piped, alone = World(seed=seed), World(seed=seed)
+    tapes = Tape(piped), Tape(alone)
+    for _ in range(40):
+        lines = [any_line(random) for _ in range(random.randrange(1, 12))]
+        lines = [*[line for line in lines if not line.startswith("BLPOP")], "EXEC"]
+        answers = piped.send(*lines)
+        assert answers == b"".join([alone.send(line) for line in lines])
+        assert tapes[0].data == tapes[1].data
+        piped.later(3)
+        alone.later(3)
+    assert len(tapes[0].data) > 1000
 
 
 def test_a_client_that_holds_something_back_takes_the_long_way() -> None:
