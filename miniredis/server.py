@@ -164,7 +164,7 @@ class Server:
             if is_appending:
                 await self._load_from(self.appending.load(), "append only file")
             else:
-                self.appending.read_manifest()
+                self.appending.files.read()
                 await self._load_from(self.snapshots.load(now_ms=self.engine.begin_unit()), "disk")
                 self.following.loaded(self.snapshots.aux)
         finally:

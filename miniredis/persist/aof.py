@@ -21,12 +21,13 @@ import errno
 from collections.abc import Iterator
 from typing import Final, Protocol
 
-from miniredis.persist.aof_file import AofFile, FileSettings
+from miniredis.persist.aof_file import AofFile
+from miniredis.persist.aof_files import AofFiles, AofSettings
 from miniredis.persist.aof_load import Loader, Replay
-from miniredis.persist.aof_manifest import SUFFIX, TEMPORARY, BadManifest, Manifest
+from miniredis.persist.aof_manifest import TEMPORARY
 from miniredis.persist.aof_write import CommandWriter
 from miniredis.persist.children import AOF, Reporter
-from miniredis.persist.snapshots import CannotLoad, Libraries, Pause, SaveSettings, Snapshots, Store, keys_a_report
+from miniredis.persist.snapshots import Libraries, Pause, Snapshots, Store, keys_a_report
 from protocol.disk.files import Disk, File
 from protocol.ops.clock import Clock
 from protocol.ops.logs import Logger
@@ -41,27 +42,6 @@ ON: Final = 2
 FAILURES_ALLOWED: Final = 3
 FIRST_DELAY_MINUTES: Final = 1
 MAX_DELAY_MINUTES: Final = 60
-
-
-class AofSettings(SaveSettings, FileSettings, Protocol):
-    """The directives of the append-only file."""
-
-    @property
-    def appendfilename(self) -> str: ...
-    @property
-    def appenddirname(self) -> str: ...
-    @property
-    def aof_load_truncated(self) -> bool: ...
-    @property
-    def aof_use_rdb_preamble(self) -> bool: ...
-    @property
-    def aof_rewrite_incremental_fsync(self) -> bool: ...
-    @property
-    def aof_disable_auto_gc(self) -> bool: ...
-    @property
-    def auto_aof_rewrite_percentage(self) -> int: ...
-    @property
-    def auto_aof_rewrite_min_size(self) -> int: ...
 
 
 class AofStore(Store, Protocol):
@@ -89,6 +69,7 @@ class AppendOnly:
         self._snapshots = snapshots
         self._children = snapshots.children
         self.file = file
+        self.files = AofFiles(lambda: store.settings, disk, log)
         self._stream = stream
         self._replay = replay
         self._disk = disk
@@ -106,7 +87,6 @@ class AppendOnly:
         self._written_size = 0  # of all files but the last
         self._delay_minutes = 0
         self._next_rewrite_s = 0
-        self._manifest = Manifest("")
 
     @property
     def size(self) -> int:
@@ -117,83 +97,32 @@ class AppendOnly:
     def is_rewriting(self) -> bool:
         return self._children.kind == AOF
 
-    @property
-    def directory(self) -> str:
-        settings = self._store.settings
-        return f"{settings.dir}/{settings.appenddirname}"
-
-    def _path(self, name: str) -> str:
-        return f"{self.directory}/{name}"
-
     # ── at start ───────────────────────────────────────────────────────────────────────────────────────
 
     def load(self) -> Iterator[None]:
         """Read what the files have, a slice at a time. Raises CannotLoad, and FileNotFoundError: there are none."""
-        self.read_manifest()
-        self._upgrade()
-        manifest = self._manifest
+        self.files.read()
+        self.files.upgrade()
+        manifest = self.files.manifest
         if not manifest.parts:
             raise FileNotFoundError
         settings = self._store.settings
         loader = Loader(
-            self.directory, self._store.dbs, self._snapshots, self._replay, disk=self._disk, clock=self._clock,
+            self.files.directory, self._store.dbs, self._snapshots, self._replay, disk=self._disk, clock=self._clock,
             log=self._log, allows_truncated=settings.aof_load_truncated, preamble_name=settings.appendfilename,
         )  # fmt: skip
         yield from loader.load(manifest)
         self.base_size = loader.base_size
         self._written_size = loader.size - self.file.size
 
-    def read_manifest(self) -> None:
-        """What is there of an append-only file, in use or not. Raises CannotLoad."""
-        name = self._store.settings.appendfilename
-        self._manifest = Manifest(name)
-        path = self._path(name + SUFFIX)
-        if not self._disk.exists(path):
-            return
-        try:
-            self._manifest = Manifest.read(name, self._disk.read(path))
-        except BadManifest as error:
-            raise CannotLoad("\n".join(error.told)) from None
-        except OSError as error:
-            raise CannotLoad(
-                f"Fatal error: can't open the AOF manifest file {path} for reading: {error.strerror}"
-            ) from None
-
-    def _upgrade(self) -> None:
-        """The one file that Redis had before 7 becomes the base. A crash in between does no harm: it is done again."""
-        settings, manifest, disk = self._store.settings, self._manifest, self._disk
-        name = settings.appendfilename
-        old = f"{settings.dir}/{name}"
-        is_half_done = (
-            manifest.base is not None
-            and not manifest.increments
-            and manifest.base.name == name
-            and not disk.exists(self._path(name))
-        )
-        if not disk.exists(old) or disk.is_dir(old) or not (is_half_done or not manifest.parts):
-            return
-        manifest.adopt()
-        try:
-            disk.make_dirs_durably(self.directory)
-            self._persist(manifest)
-            disk.rename(old, self._path(name))
-            disk.sync_dir(self.directory)
-        except OSError as error:
-            raise CannotLoad(
-                f"Error trying to move the old AOF file {name} into dir {settings.appenddirname}: {error.strerror}"
-            ) from None
-        self._log.notice(
-            f"Successfully migrated an old-style AOF file ({name}) into the AOF directory ({settings.appenddirname})."
-        )
-
     def open_at_start(self) -> None:
         """After loading: from here on effects are kept. Raises OSError."""
-        manifest, disk = self._manifest, self._disk
-        disk.make_dirs_durably(self.directory)
+        manifest, disk = self.files.manifest, self._disk
+        disk.make_dirs_durably(self.files.directory)
         if not manifest.parts:
             name = manifest.next_base(is_rdb=self._store.settings.aof_use_rdb_preamble)
             self._log.notice(f"Creating AOF base file {name} on server start")
-            file = disk.open(self._path(name))
+            file = disk.open(self.files.path(name))
             try:
                 self._write_all(file, None)
                 file.sync()
@@ -202,20 +131,20 @@ class AppendOnly:
                 file.close()
         is_new = not manifest.increments
         name = manifest.next_increment() if is_new else manifest.increments[-1].name
-        file = disk.open(self._path(name))
+        file = disk.open(self.files.path(name))
         if is_new:  # what no manifest has ever named may lie there, of a beginning that a crash has cut off
             file.truncate(0)
         else:  # a process that was killed may have left what is in the page cache only, and it was loaded
             file.sync_data()
-        disk.sync_dir(self.directory)
+        disk.sync_dir(self.files.directory)
         if is_new:
-            self._persist(manifest)
+            self.files.put(manifest)
         self._log.notice(f"{'Creating' if is_new else 'Opening'} AOF incr file {name} on server start")
         if not is_new:
             self._written_size -= file.size
         self.state = ON
         self._follow(file)
-        self._remove_history()
+        self.files.remove_history()
 
     def _follow(self, file: File) -> None:
         self.file.begin(file)
@@ -230,46 +159,10 @@ class AppendOnly:
             self._is_followed = False
             self._stream.detach(self.file)
 
-    # ── the manifest ───────────────────────────────────────────────────────────────────────────────────
-
-    def _persist(self, manifest: Manifest) -> None:
-        """Put the manifest in the place of the one before. Raises OSError."""
-        name = manifest.name + SUFFIX
-        temporary = self._path(TEMPORARY + name)
-        file = self._disk.open(temporary)
-        try:
-            file.truncate(0)
-            file.append(manifest.text())
-            file.sync()
-        finally:
-            file.close()
-        self._disk.rename(temporary, self._path(name))
-        self._disk.sync_dir(self.directory)
-
     def remove_history(self) -> None:
         """CONFIG SET aof-disable-auto-gc no."""
         if self.state != OFF:
-            self._remove_history()
-
-    def _remove_history(self) -> None:
-        """What no data is in any more goes, then its names from the manifest. If that fails it is done another time."""
-        manifest = self._manifest
-        if self._store.settings.aof_disable_auto_gc or not manifest.history:
-            return
-        for part in manifest.history:
-            self._log.notice(f"Removing the history file {part.name} in the background")
-            self._remove(self._path(part.name))
-        manifest.history = []
-        try:
-            self._persist(manifest)
-        except OSError as error:
-            self._log.warning(f"Error writing the AOF manifest file: {error.strerror}")
-
-    def _remove(self, path: str) -> None:
-        try:
-            self._disk.remove(path)
-        except OSError as error:
-            self._log.debug(f"{path}: {error.strerror}")
+            self.files.remove_history()
 
     # ── writing anew ───────────────────────────────────────────────────────────────────────────────────
 
@@ -295,7 +188,7 @@ class AppendOnly:
         """Begin to write the data anew; no child may be at work. False: it could not be begun, the log says why."""
         children = self._children
         try:
-            self._disk.make_dirs_durably(self.directory)
+            self._disk.make_dirs_durably(self.files.directory)
             if self.state != OFF:
                 self._begin_increment()
         except OSError as error:
@@ -329,34 +222,26 @@ class AppendOnly:
         if self.state == WAITS:
             manifest, name = None, self._temporary_increment
         else:
-            manifest = self._manifest.copy()
+            manifest = self.files.manifest.copy()
             name = manifest.next_increment()
-        file = self._disk.open(self._path(name))
+        file = self._disk.open(self.files.path(name))
         try:
             file.truncate(0)
             if manifest is not None:
-                self._disk.sync_dir(self.directory)
-                self._persist(manifest)
+                self._disk.sync_dir(self.files.directory)
+                self.files.put(manifest)
         except OSError:
             file.close()
             if manifest is not None:
-                self._put_back()
+                self.files.put_back()
             raise
         self._log.notice(f"Creating AOF incr file {name} on background rewrite")
         if manifest is not None:
-            self._manifest = manifest
+            self.files.manifest = manifest
             self._written_size += self.file.size
         self.file.close()
         self.file.is_loadable = self.state != WAITS
         self._follow(file)
-
-    def _put_back(self) -> None:
-        """The next manifest may be in its place though its directory could not be synced: effects go into no file of
-        its, so the one before comes back. Where that fails too, a start does with either."""
-        try:
-            self._persist(self._manifest)
-        except OSError as error:
-            self._log.warning(f"Error writing the AOF manifest file: {error.strerror}")
 
     @property
     def _temporary_increment(self) -> str:
@@ -392,7 +277,7 @@ class AppendOnly:
             self._log.warning(f"Background AOF rewrite terminated by signal {-code}")
             if code != CHILD_ENDED:
                 self._fail()
-        self._remove(self._temporary(pid))
+        self.files.remove(self._temporary(pid))
         self.last_duration_s = self._clock.wall_ms() // 1000 - self._children.started_s
         if self.state == WAITS:  # it did not come to be: try again
             self._forget_temporary()
@@ -405,27 +290,27 @@ class AppendOnly:
     def _put_in_place(self, path: str) -> None:
         """The child's file becomes the base. Raises OSError: nothing that is loaded has changed."""
         disk = self._disk
-        manifest = self._manifest.copy()
+        manifest = self.files.manifest.copy()
         base = manifest.next_base(is_rdb=self._store.settings.aof_use_rdb_preamble)
-        disk.rename(path, self._path(base))
+        disk.rename(path, self.files.path(base))
         self._log.notice(f"Successfully renamed the temporary AOF base file {path} into {base}")
         if self.state == WAITS:
             name = manifest.next_increment()
-            disk.rename(self._path(self._temporary_increment), self._path(name))
+            disk.rename(self.files.path(self._temporary_increment), self.files.path(name))
             self._log.notice(
                 f"Successfully renamed the temporary AOF incr file {self._temporary_increment} into {name}"
             )
             self.file.leave()
         manifest.retire_increments(keep_last=self.state != OFF)
-        disk.sync_dir(self.directory)
+        disk.sync_dir(self.files.directory)
         # The base stays where this fails: it may be the one that is there after a crash. Where it is not, the next one
         # comes in its place.
-        self._persist(manifest)
-        self._manifest = manifest
+        self.files.put(manifest)
+        self.files.manifest = manifest
         if self.state != OFF:
-            self._written_size = disk.size(self._path(base))
+            self._written_size = disk.size(self.files.path(base))
             self.base_size = self.size
-        self._remove_history()
+        self.files.remove_history()
         self.is_last_good = True
         self.failures = 0
         self._log.notice("Background AOF rewrite finished successfully")
@@ -440,7 +325,7 @@ class AppendOnly:
             self._unfollow()
             self.file.end()
             self._log.notice(f"Removing the temp incr aof file {self._temporary_increment} in the background")
-            self._remove(self._path(self._temporary_increment))
+            self.files.remove(self.files.path(self._temporary_increment))
 
     def is_limited(self) -> bool:
         """Whether rewriting has failed so often that it waits."""
@@ -465,7 +350,7 @@ class AppendOnly:
         """A rewrite that is under way is no longer wanted."""
         if self.is_rewriting:
             self._log.notice(f"Killing running AOF rewrite child: {self._children.pid}")
-            self._remove(self._temporary(self._children.end()))
+            self.files.remove(self._temporary(self._children.end()))
 
     # ── on and off ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -507,7 +392,7 @@ class AppendOnly:
         self.file.end()
         self.end_child()
         if self.state == WAITS:
-            self._remove(self._path(self._temporary_increment))
+            self.files.remove(self.files.path(self._temporary_increment))
         self.state = OFF
         self.is_scheduled = False
 

@@ -22,7 +22,8 @@ class Bug(NamedTuple):
     instead: str
 
 
-FILE, AOF, LOAD, REPLAY = "persist.aof_file", "persist.aof", "persist.aof_load", "engine.replay"
+FILE, FILES, AOF, LOAD = "persist.aof_file", "persist.aof_files", "persist.aof", "persist.aof_load"
+REPLAY = "engine.replay"
 PRIMARY, HISTORY, UPSTREAM = "replication.primary", "replication.history", "engine.upstream"
 FOLLOWING, WAITS, FAILOVER = "following", "replication.acknowledgements", "replication.failover"
 
@@ -56,8 +57,8 @@ _PLANTED = {
     ),
     "what is loaded is not synced": (
         AOF,
-        "            file.sync_data()\n        disk.sync_dir(self.directory)\n",
-        "            pass\n        disk.sync_dir(self.directory)\n",
+        "            file.sync_data()\n        disk.sync_dir(self.files.directory)\n",
+        "            pass\n        disk.sync_dir(self.files.directory)\n",
     ),
     "the base is not synced": (
         AOF,
@@ -66,17 +67,17 @@ _PLANTED = {
     ),
     "the directory is not synced before the manifest": (
         AOF,
-        "        disk.sync_dir(self.directory)\n        # The base stays",
+        "        disk.sync_dir(self.files.directory)\n        # The base stays",
         "        # The base stays",
     ),
     "the manifest is not synced": (
-        AOF,
+        FILES,
         "            file.append(manifest.text())\n            file.sync()\n",
         "            file.append(manifest.text())\n",
     ),
     "a new increment is in no manifest": (
         AOF,
-        "                self._persist(manifest)\n        except OSError:\n            file.close()",
+        "                self.files.put(manifest)\n        except OSError:\n            file.close()",
         "                pass\n        except OSError:\n            file.close()",
     ),
     "a rewrite keeps the increments before it": (
