@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tests.sim.store import Store
 
 PATIENCE_S = 3.0
-PAUSE_S = (0.05, 0.36)
 SULK_S = (0.05, 0.4)  # after a refusal
 WAIT_MS = 400
 
@@ -52,6 +51,8 @@ def words(random: Random) -> list[bytes]:
 
 class Client(asyncio.Protocol):
     """One connection at a time, one request at a time. `aim` says which store is to be asked."""
+
+    pause_s = (0.05, 0.36)
 
     def __init__(self, loop: HostLoop, number: int, observer: Observer, aim: Callable[[Random], Store | None]) -> None:
         self.loop = loop
@@ -164,7 +165,7 @@ class Client(asyncio.Protocol):
                     self._next(self.random.uniform(*SULK_S))
                 return
             self.answered += 1
-            self._next(self.random.uniform(*PAUSE_S))
+            self._next(self.random.uniform(*self.pause_s))
 
     @staticmethod
     def is_refusal(failure: Failure) -> bool:
@@ -241,6 +242,8 @@ class Writer(Client):
 
 class Looker(Client):
     """Reads, of any store; turns to another one now and then."""
+
+    pause_s = (0.1, 0.8)
 
     def request(self) -> list[list[bytes]]:
         if self.random.random() < 0.15:

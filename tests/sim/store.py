@@ -107,7 +107,7 @@ class Store(Machine):
         self.place = b"", 0
         more = ["--replicaof", f"127.0.0.1 {self.primary.port}"] if self.primary is not None else []
         server = self.server = build(self, self.disk, loop, [*self.plan.directives(self), *more])
-        task = loop.create_task(server.start())
+        task = loop.create_task(self._serve(server))
 
         def done(task: asyncio.Task[None]) -> None:
             error = task.exception()
@@ -117,19 +117,21 @@ class Store(Machine):
                 self.observer.fail("J4", f"{self.name} refuses its own files: {error}")
             elif error is not None:
                 raise error
-            self.is_loaded = True
 
         task.add_done_callback(done)
 
-    def end(self) -> None:
-        """SIGTERM: all is written down."""
-        if self.server.agree_to_end():
-            self.loop.create_task(self.server.stop()).add_done_callback(lambda task: self._ended_well())
-
-    def _ended_well(self) -> None:
+    async def _serve(self, server: Server) -> None:
+        await server.start()
+        self.is_loaded = True
+        await server.stopping.wait()
+        await server.stop()
         self._syncs.clear()
         self.kill()
-        self.required_until = self.network.world.time()
+        self.required_until = min(self.network.world.time(), self.failing_since)
+
+    def end(self) -> None:
+        """SIGTERM: all is written down."""
+        self.server.ending.terminated()
 
     def log(self, line: str) -> None:
         if self.loop.is_over:
@@ -453,9 +455,7 @@ class Play:
             self.observer.fail("J2", f"level, and not equal: {told}")
         for store in self.stores:
             self.observer.compare(store)
-            store.survives_cut()
-            store.survives_power_loss()
-            store.reloads_as_it_is()
+            self.chance.choice((store.survives_cut, store.survives_power_loss, store.reloads_as_it_is))()
         for store in self.stores:
             store.kill()
         for store in self.stores:
