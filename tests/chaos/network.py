@@ -35,9 +35,13 @@ def needed() -> None:
     name = f"chaos-{os.getpid()}-probe"
     try:
         ip("netns", "add", name)
+        ip("-n", name, "link", "add", "name", "bridge", "type", "bridge")
+        ip("-n", name, "link", "add", "name", "one", "type", "veth", "peer", "name", "other")
     except subprocess.CalledProcessError as error:
-        pytest.skip(f"no network namespaces here: {error.stderr.strip()}")
-    ip("netns", "del", name)
+        pytest.skip(f"no network of namespaces here: {error.stderr.strip()}")
+    finally:
+        with suppress(subprocess.CalledProcessError):
+            ip("netns", "del", name)
 
 
 class Network:

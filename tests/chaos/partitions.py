@@ -23,6 +23,7 @@ HOSTS = ("a", "b", "c", "clients")
 DIRECTIVES = (
     "--appendonly", "yes", "--repl-diskless-sync-delay", "0", "--repl-timeout", "3", "--repl-ping-replica-period", "1",
 )  # fmt: skip
+REWRITES = 0.3  # so many of the faults begin while somebody rewrites its file
 THIN_KILOBITS = 800
 QUIET_S = 0.3  # nothing more is on the way to a replica that has not moved for so long
 
@@ -115,6 +116,14 @@ class Rig:
         old = self.promote()
         self.nodes[old].start()
 
+    def kill_replica(self) -> None:
+        """kill -9 of a replica, while it may be rewriting its file; it comes back with what it has written."""
+        node = self.nodes[self.chance.choice(self.others)]
+        node.ask("BGREWRITEAOF")
+        self.wait(0.5)
+        node.kill()
+        node.start()
+
     def cut(self) -> None:
         """A replica is alone for a while."""
         name = self.chance.choice(self.others)
@@ -199,7 +208,7 @@ class Rig:
     def run(self, seconds: float) -> Report:
         menu: list[Callable[[], None]] = [
             self.isolate, self.hand_over, self.cut, self.kill, self.deafen, self.thin, self.silence,
-            self.hand_over_in_vain,
+            self.hand_over_in_vain, self.kill_replica,
         ]  # fmt: skip
         with ending(*self.nodes.values(), *self.clients):
             ends = time.monotonic() + seconds
@@ -208,6 +217,8 @@ class Rig:
                 if turn % len(menu) == 0 and turn:
                     self.chance.shuffle(menu)
                 fault = menu[turn % len(menu)]
+                if self.chance.random() < REWRITES:
+                    self.nodes[self.chance.choice(list(self.nodes))].ask("BGREWRITEAOF")
                 fault()
                 self.faults.append(fault.__name__)
                 self.follow()

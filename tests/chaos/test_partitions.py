@@ -16,7 +16,7 @@ from tests.chaos.node import OURS
 from tests.chaos.partitions import HOSTS, Report, Rig
 from tests.peers.redis import binary_74, real_binary
 
-SECONDS = float(os.environ.get("CHAOS_SECONDS", "10"))
+SECONDS = float(os.environ.get("CHAOS_SECONDS", "8"))
 IS_LONG = "CHAOS_SECONDS" in os.environ
 TIMEOUT_S = SECONDS + 240
 
@@ -31,7 +31,7 @@ def hosts() -> Iterator[Network]:
 def judged(report: Report) -> None:
     print(f"\n{report}")
     assert report.anomalies == []
-    assert report.acknowledged > 5 * SECONDS
+    assert report.acknowledged > 2 * SECONDS
 
 
 @pytest.mark.timeout(TIMEOUT_S)
