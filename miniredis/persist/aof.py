@@ -316,8 +316,7 @@ class AppendOnly:
         self._log.notice("Background AOF rewrite finished successfully")
         if self.state == WAITS:
             self.state = ON
-            self.file.is_loadable = True
-            self.file.synced_told()
+            self.file.base_stands()
 
     def _forget_temporary(self) -> None:
         """What was gathered for an append-only file that did not come to be."""

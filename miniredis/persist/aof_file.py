@@ -81,7 +81,7 @@ class AofFile:
         self.flush_pause_us = 0  # DEBUG AOF-FLUSH-SLEEP
         # For whoever counts the stream of effects: where it is, up to where it is on the medium, and that this moved.
         self.offset: Callable[[], int] = int
-        self.synced_offset = 0
+        self.synced_offset = self._left_offset = 0
         self.is_loadable = True  # or there is no base yet: what is synced is still of no use to anybody
         self.synced_told: Callable[[], None] = lambda: None
 
@@ -274,8 +274,14 @@ class AofFile:
         self._synced = self.size
         if self._parts:
             return False
-        self._tell_synced(self.offset())
+        self._left_offset = self.offset()
         return True
+
+    def base_stands(self) -> None:
+        """What comes after a base is worth something from now on: what `leave` has synced too."""
+        self.is_loadable = True
+        self.synced_offset = max(self.synced_offset, self._left_offset)
+        self.synced_told()
 
     def close(self) -> None:
         """After `leave`: another one comes."""
@@ -287,7 +293,7 @@ class AofFile:
         """There is no file any more; what waits is forgotten, and so is what went wrong."""
         self.close()
         self._parts.clear()
-        self.waiting_bytes = self.size = self._synced = self.synced_offset = 0
+        self.waiting_bytes = self.size = self._synced = self.synced_offset = self._left_offset = 0
         self._postponed_at = 0.0
         if self.error:
             self._log.warning("AOF reopen, just ignore the last error.")

@@ -189,6 +189,17 @@ def test_a_full_synchronization_is_on_the_replicas_disk() -> None:
             assert client.command("WAITAOF", "0", "1", "10000") == b"*2\r\n:0\r\n:1\r\n"
 
 
+def test_who_waits_for_a_file_that_is_turned_off_is_told() -> None:
+    """The sync with which the file ends would be taken for the one that was waited for."""
+    with our_server("--appendonly", "yes", "--appendfsync", "no") as server:
+        client, other = Link(server.port), Link(server.port)
+        assert client.command("SET", "k", "v") == b"+OK\r\n"
+        client.send(b"WAITAOF 1 0 0\r\n")
+        until(lambda: b"blocked_clients:1" in other.command("INFO", "clients"))
+        assert other.command("CONFIG", "SET", "appendonly", "no") == b"+OK\r\n"
+        assert client.reply().startswith(b"-ERR WAITAOF cannot be used when numlocal is set")
+
+
 def test_introductions_without_end(server: Server, client: Link) -> None:
     """Each thing a replica says of itself would be kept beside the one before."""
     link = Link(server.port)
