@@ -24,8 +24,8 @@ class Bug(NamedTuple):
 
 FILE, FILES, AOF, LOAD = "persist.aof_file", "persist.aof_files", "persist.aof", "persist.aof_load"
 REPLAY = "engine.replay"
-PRIMARY, HISTORY, UPSTREAM = "replication.primary", "replication.history", "engine.upstream"
-FOLLOWING, WAITS, FAILOVER = "following", "replication.acknowledgements", "replication.failover"
+PRIMARY, HISTORY = "replication.primary", "replication.history"
+FOLLOWING, WAITS = "following", "replication.acknowledgements"
 
 # What is wrong: (module, anchor, what stands there instead).
 _PLANTED = {
@@ -64,11 +64,6 @@ _PLANTED = {
         AOF,
         "                self._write_all(file, reporter)\n                file.sync()\n",
         "                self._write_all(file, reporter)\n",
-    ),
-    "the directory is not synced before the manifest": (
-        AOF,
-        "        disk.sync_dir(self.files.directory)\n        # The base stays",
-        "        # The base stays",
     ),
     "the manifest is not synced": (
         FILES,
@@ -140,17 +135,6 @@ _PLANTED = {
         'call.replicate(b"SET", key, value, b"PXAT", b"%d" % instant)',
         'call.replicate(b"SET", key, value, b"PX", b"%d" % (instant - call.now))',
     ),
-    "replicas remove keys by their own clock": (
-        "replica_rules",
-        "        keyspace.expiry_rule = HIDES\n        if config",
-        "        if config",
-    ),
-    "half a transaction counts as applied": (
-        UPSTREAM,
-        "self._parser.amid_bytes + self._since_multi + _size(self._backlog)",
-        "self._parser.amid_bytes + _size(self._backlog)",
-    ),
-    "a replica acknowledges what it has received": (UPSTREAM, 'b"%d" % self.applied]', 'b"%d" % self.received]'),
     "the database of a stream is forgotten": (
         FOLLOWING,
         "        self._db = stream.db.index\n",

@@ -359,7 +359,7 @@ def run(seed: int, main: Callable[[SimLoop], Any]) -> SimLoop:
     try:
         world.run_until_complete(main(world))
     except BaseException as error:
-        error.add_note(f"make sim SEED={seed}")
+        error.add_note(f"seed {seed}")
         raise
     finally:
         asyncio.set_event_loop(None)
