@@ -173,8 +173,9 @@ class _Judgement:
                 if self.read_last.get(key, -FOREVER) > each.ended:
                     yield Anomaly("lost", f"{value} is not in {key}: {self._tell(number)}")
                 continue
-            lengths = [operation[2] for operation in each.operations if operation[:2] == (key, value)]
-            if lengths[0] not in (None, place + 1):
+            appends = [operation for operation in each.operations if isinstance(operation, Append)]
+            length = next(append.length for append in appends if append[:2] == (key, value))
+            if length not in (None, place + 1):
                 yield Anomaly("position", f"{value} is at {place} of {key}: {self._tell(number)}")
 
     def _seen_first(self) -> dict[str, list[float]]:

@@ -80,7 +80,8 @@ class Connection:
     async def ask(self, *commands: Sequence[bytes]) -> list[Any]:
         """The replies to these; raises OSError when the connection ends before the last."""
         self.writer.write(b"".join(map(request, commands)))
-        data, replies, position = b"", [], 0
+        data, position = b"", 0
+        replies: list[Any] = []
         while len(replies) < len(commands):
             more = await self.reader.read(1 << 16)
             if not more:

@@ -36,15 +36,16 @@ class Report(NamedTuple):
     actions: list[str]  # before each kill
     lost: int  # acknowledged appends that are gone, as far as appends were not switched off
     anomalies: list[Anomaly]  # of what was promised
+    took_s: float  # from the first client to the start after the last kill
     loaded_bytes: int  # of append-only files, at the start when they were longest
 
     def __str__(self) -> str:
         told = ", ".join(f"{self.actions.count(each)} {each}" for each in WEIGHTS)
         return (
-            f"{len(self.starts)} kills ({told}), {self.acknowledged} transactions acknowledged, {self.unknown} of "
-            f"unknown outcome, {self.refused} refused, {self.lost} appends lost, {len(self.anomalies)} anomalies; "
-            f"starts of up to {self.loaded_bytes / 1e6:.1f} MB: median {median(self.starts):.3f} s, longest "
-            f"{max(self.starts):.3f} s"
+            f"{len(self.starts)} kills in {self.took_s:.0f} s ({told}), {self.acknowledged} transactions acknowledged, "
+            f"{self.unknown} of unknown outcome, {self.refused} refused, {self.lost} appends lost, "
+            f"{len(self.anomalies)} anomalies; starts of up to {self.loaded_bytes / 1e6:.1f} MB: median {median(self.starts):.3f} s, "
+            f"longest {max(self.starts):.3f} s"
         )
 
 
@@ -65,7 +66,7 @@ class Rig:
     def run(self, seconds: float, kills: int) -> Report:
         starts, actions = [], []
         with ending(self.node, self.clients):
-            ends = time.monotonic()
+            ends = began = time.monotonic()
             for _ in range(kills):
                 ends += seconds / kills
                 actions.append(self.chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0])
@@ -73,10 +74,11 @@ class Rig:
                 self.die()
                 self.longest = max(self.longest, self.bytes_of_files())
                 starts.append(self.node.start())
+            took_s = time.monotonic() - began
             history = list(self.clients.history())
             history.append(last_read(self.node, history))
             self.look_again(history[-1])
-        return self.judge(history, starts, actions)
+        return self.judge(history, starts, actions, took_s)
 
     def live(self, action: str, ends: float) -> None:
         """Until then; the action is begun in the last quarter of a second, to be under way, or any time before."""
@@ -119,13 +121,13 @@ class Rig:
         self.node.start()
         assert last_read(self.node, [seen]).operations == seen.operations
 
-    def judge(self, history: list[Transaction], starts: list[float], actions: list[str]) -> Report:
+    def judge(self, history: list[Transaction], starts: list[float], actions: list[str], took_s: float) -> Report:
         outcomes = [each.outcome for each in history]
         history = weaken(history, self.unwritten)
         lost = sum(1 for anomaly in check(history) if anomaly.kind == "lost")
         return Report(
             outcomes.count(Outcome.OK), outcomes.count(Outcome.UNKNOWN), outcomes.count(Outcome.FAIL), starts, actions,
-            lost, check(weaken(history, self.unsynced)), self.longest,
+            lost, check(weaken(history, self.unsynced)), took_s, self.longest,
         )  # fmt: skip
 
 
