@@ -44,8 +44,8 @@ class Report(NamedTuple):
         return (
             f"{len(self.starts)} kills in {self.took_s:.0f} s ({told}), {self.acknowledged} transactions acknowledged, "
             f"{self.unknown} of unknown outcome, {self.refused} refused, {self.lost} appends lost, "
-            f"{len(self.anomalies)} anomalies; starts of up to {self.loaded_bytes / 1e6:.1f} MB: median {median(self.starts):.3f} s, "
-            f"longest {max(self.starts):.3f} s"
+            f"{len(self.anomalies)} anomalies; starts of up to {self.loaded_bytes / 1e6:.1f} MB: "
+            f"median {median(self.starts):.3f} s, longest {max(self.starts):.3f} s"
         )
 
 
