@@ -94,15 +94,14 @@ class CommandReader:
                         continue
                 elif count is not None and end <= last:
                     argv = pieces[place + 2 : end : 2]
-                    end_at = at + len(pieces[place]) + 2
-                    for word, line in zip(argv, pieces[place + 1 : end : 2], strict=True):
-                        size = len(word)
-                        if size >= small or sizes[size] != line:
-                            break
-                        end_at += size + len(line) + 4
-                    else:
-                        append((argv, base + end_at))
-                        place, at = end, end_at
+                    try:
+                        is_plain = pieces[place + 1 : end : 2] == [sizes[len(word)] for word in argv]
+                    except IndexError:
+                        is_plain = False
+                    if is_plain:
+                        at += sum(map(len, pieces[place:end])) + 2 * (end - place)
+                        append((argv, base + at))
+                        place = end
                         continue
                 exact, end_at = self._exact(data, at)
                 if exact is not None:

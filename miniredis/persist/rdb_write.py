@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from miniredis.keyspace.db import LRU_BITS_MASK, Db
+from miniredis.keyspace.value import Value
 from miniredis.persist import rdb_format as rdb
 from miniredis.persist.rdb_save import encode
 from miniredis.persist.rdb_stream import encode_stream_beside
@@ -31,6 +32,7 @@ SYNC_BYTES: Final = 4 * 1024 * 1024
 KEYS_A_REPORT: Final = 1024
 
 _PLAIN_SIZES: Final = tuple(bytes((size,)) for size in range(64))
+_STRING_MARK: Final = bytes((rdb.STRING,))
 _DIGITS_END: Final = ord("9")
 
 
@@ -47,9 +49,12 @@ class Rules(NamedTuple):
 def version_needed(dbs: Sequence[Db]) -> int:
     """The lowest version that has a type for each of the values."""
     for db in dbs:
-        for _, value in db.table.items():
-            if isinstance(value, Hash) and value.deadlines is not None and value.deadlines.first() is not None:
-                return rdb.version_of(rdb.HASH_METADATA)
+        for shard in db.table.shards:
+            if Hash not in set(map(type, shard.values)):  # long before anybody asks each value
+                continue
+            for value in shard.values:
+                if isinstance(value, Hash) and value.deadlines is not None and value.deadlines.first() is not None:
+                    return rdb.version_of(rdb.HASH_METADATA)
     return rdb.COMMON_VERSION
 
 
@@ -101,6 +106,7 @@ class Writer:
         parts += (rdb.RESIZE_MARK, rdb.length(db.table.size), rdb.length(db.deadlines.size))
         expiry = db.deadlines.get if db.deadlines.size else None
         is_compressed, keeps_clock = self._rules.is_compressed, self._rules.keeps_idle or self._rules.keeps_counter
+        most = rdb.LEAST_COMPRESSED_BYTES - 1 if is_compressed else len(_PLAIN_SIZES) - 1
         keys, until_report, gathered = self.keys, self._keys_a_report, 0
         for shard in db.table.shards:
             for slot, key in enumerate(shard.keys):
@@ -108,19 +114,24 @@ class Writer:
                     parts.append(rdb.EXPIRY_MARK + rdb.milliseconds(instant))
                 if keeps_clock:
                     parts.append(self._clock(db, shard.clocks[slot]))
-                value = shard.values[slot]
-                body = encode(value, is_compressed=is_compressed)
-                beside = b""
-                if body[0] == rdb.STREAM_LISTPACKS_3 and self._version == rdb.COMMON_VERSION:
-                    assert isinstance(value, Stream)
-                    body, beside = encode_stream_beside(value, is_compressed)
                 size = len(key)
-                if 0 < size < 64 and key[0] > _DIGITS_END and (size < rdb.LEAST_COMPRESSED_BYTES or not is_compressed):
+                if 0 < size <= most and key[0] > _DIGITS_END:
                     name = _PLAIN_SIZES[size] + key
                 else:
                     name = rdb.string(key, is_compressed)
-                parts += (body[:1], name, body[1:], beside)
-                gathered += len(body) + size
+                value = shard.values[slot]
+                if type(value) is bytes:  # what there is most of: without a call where it is no number
+                    size = len(value)
+                    if 0 < size <= most and value[0] > _DIGITS_END:
+                        text = _PLAIN_SIZES[size] + value
+                    else:
+                        text = rdb.string(value, is_compressed)
+                    parts += (_STRING_MARK, name, text)
+                    gathered += len(name) + len(text)
+                else:
+                    body, beside = self._body(value)
+                    parts += (body[:1], name, body[1:], beside)
+                    gathered += len(name) + len(body)
                 if gathered >= PIECE_BYTES:
                     self._put()
                     gathered = 0
@@ -130,6 +141,14 @@ class Writer:
                     until_report = self._keys_a_report
                     self._at_key(keys)
         self.keys = keys
+
+    def _body(self, value: Value) -> tuple[bytes, bytes]:
+        """Type and value, and what stands behind it."""
+        body = encode(value, is_compressed=self._rules.is_compressed)
+        if body[0] == rdb.STREAM_LISTPACKS_3 and self._version == rdb.COMMON_VERSION:
+            assert isinstance(value, Stream)
+            return encode_stream_beside(value, self._rules.is_compressed)
+        return body, b""
 
     def _clock(self, db: Db, clock: int) -> bytes:
         keyspace = db.keyspace
