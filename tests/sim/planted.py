@@ -88,7 +88,7 @@ _PLANTED = {
     "half a transaction is loaded": (
         LOAD,
         "        except Short:\n            replay.abandon()\n",
-        "        except Short:\n            replay._step([b'EXEC']) if replay.is_amid_transaction else None\n",
+        "        except Short:\n            replay._step([b'EXEC'], valid) if replay.is_amid_transaction else None\n",
     ),
     "a torn end is left in the file": (LOAD, "            file.truncate(valid)\n", "            pass\n"),
     "keys past their end are gone while a file is run": (
