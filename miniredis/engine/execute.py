@@ -370,8 +370,9 @@ class Engine:
         """A call took longer than the slow log's threshold, or than the latency monitor's."""
         state = self.state
         state.latency.watch(b"fast-command" if command.flags & FAST else b"command", elapsed_us, state.clock.wall_ms())
-        if not command.flags & SKIP_SLOWLOG and 0 <= state.settings.slowlog_log_slower_than <= elapsed_us:
-            self.observer.log_slow(client, argv, elapsed_us, state.clock.wall_ms(), state.settings.slowlog_max_len)
+        most = state.settings.slowlog_max_len
+        if most and not command.flags & SKIP_SLOWLOG and 0 <= state.settings.slowlog_log_slower_than <= elapsed_us:
+            self.observer.log_slow(client, argv, elapsed_us, state.clock.wall_ms(), most)
 
     def count_failure(self, command: Command, failure: Failure) -> None:
         command.failed += 1

@@ -475,6 +475,25 @@ def _slow_threshold(client: Client) -> None:
 
 def _slow_length(client: Client) -> None:
     client.set("slowlog-log-slower-than", "0")
+    client.set("slowlog-max-len", "0")
+    client("SLOWLOG", "RESET")
+    for _ in range(5):
+        client("PING")
+    client.set("slowlog-max-len", "128")
+    client("PING")
+    ids = re.findall(r":(\d+)\r\n:\d+\r\n:\d+\r\n\*1\r\n\$4\r\nPING", client("SLOWLOG", "GET", "1"))
+    assert len(ids) == 1
+    client("PING")
+    client.set("slowlog-max-len", "0")
+    for _ in range(5):
+        client("PING")
+    client.set("slowlog-max-len", "128")
+    client("PING")
+    # What is not kept takes no number either: between the two are a PING, the two of CONFIG SET, and nothing else.
+    found = re.findall(r":(\d+)\r\n:\d+\r\n:\d+\r\n\*1\r\n\$4\r\nPING", client("SLOWLOG", "GET", "1"))
+    assert int(found[0]) - int(ids[0]) < 8
+    client.set("slowlog-log-slower-than", "10000")
+    client.set("slowlog-log-slower-than", "0")
     client.set("slowlog-max-len", "3")
     for _ in range(10):
         client("PING")
