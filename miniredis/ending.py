@@ -5,7 +5,8 @@
                                                                      └──► it goes on, as before ◄───┘
 Laws:
 1. What a replica has not acknowledged is waited for, as long as shutdown-timeout allows; NOW does not wait.
-2. A signal waits for the end of a slow script, and of DEBUG PAUSE-CRON: only SHUTDOWN NOSAVE cuts a script off.
+2. A signal waits for the end of a slow script, and of DEBUG PAUSE-CRON: only SHUTDOWN NOSAVE cuts a script off. A load
+   ends at once, whatever it runs: nothing of it is kept.
 3. A second SIGINT ends the process where it stands.
 """
 
@@ -122,7 +123,8 @@ class Ending:
     def look(self) -> None:
         """At every tick, with every acknowledgement: whether the next step may be taken."""
         state = self._state
-        if state.mode & BUSY_SCRIPT or state.is_cron_paused or self.stopping.is_set():
+        is_held = state.mode & BUSY_SCRIPT and not state.mode & LOADING
+        if is_held or state.is_cron_paused or self.stopping.is_set():
             return
         if self._wish is not None:
             if self._is_caught_up() or state.clock.wall_ms() >= self._until_ms:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
+from miniredis.engine.state import BUSY_SCRIPT
+
 if TYPE_CHECKING:
     from miniredis.engine.state import State
 
@@ -20,7 +22,9 @@ async def take_steps(steps: Iterator[None], state: State, *, is_over: Callable[[
     for _ in steps:
         loading = state.snapshots.loading
         position = loading.reader.position if loading is not None else 0
-        if monotonic() >= until or position - passed >= state.settings.loading_process_events_interval_bytes:
+        if state.mode & BUSY_SCRIPT:  # each of its steps has a turn of the loop
+            await asyncio.sleep(LOAD_SLICE_S)
+        elif monotonic() >= until or position - passed >= state.settings.loading_process_events_interval_bytes:
             await asyncio.sleep(0)
             until, passed = monotonic() + LOAD_SLICE_S, position
         if is_over():

@@ -8,7 +8,7 @@ Laws:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from miniredis.engine import divergence
@@ -16,8 +16,9 @@ from miniredis.engine.call import Call, Origin
 from miniredis.engine.client import IN_MULTI, Client
 from miniredis.engine.guards import OF_REPLICA
 from miniredis.engine.registry import UNQUEUED
+from miniredis.engine.state import BUSY_SCRIPT
 from miniredis.keyspace.db import IGNORES
-from protocol.resp.values import Failure
+from protocol.resp.values import Failure, Reply
 
 if TYPE_CHECKING:
     from miniredis.engine.execute import Engine
@@ -36,6 +37,8 @@ class Replay:
         self._call = self._client.call = Call(state, self._client, Origin.AOF)
         self._rule = state.keyspace.expiry_rule
         self._lifted = 0  # modes in which clients are refused
+        self._rest: Iterator[tuple[list[bytes], int]] = iter(())
+        self._late: tuple[Command, list[bytes], int] | None = None  # has not ended yet, and where it does in the file
 
     def open(self) -> None:
         """A load begins: the file says from its own beginning which database it is about."""
@@ -62,11 +65,29 @@ class Replay:
 
     def run(self, commands: list[tuple[list[bytes], int]], valid: int) -> int:
         """Run commands, each with where it ends: where the last whole unit ended, `valid` if none did. Raises what
-        `unknown` makes."""
+        `unknown` makes. Where one of them has not ended, `is_waiting`, the rest waits for `go_on`."""
+        self._rest = iter(commands)
+        return self._run_rest(valid)
+
+    @property
+    def is_waiting(self) -> bool:
+        return self._late is not None
+
+    def go_on(self, valid: int) -> int:
+        """The rest, once the slow one has ended."""
+        late = self._late
+        if late is None or self._engine.state.mode & BUSY_SCRIPT:
+            return valid
+        command, argv, end = late
+        self._late = None
+        self._conclude(command, argv, self._engine.waiting.of_file)
+        return self._run_rest(end)
+
+    def _run_rest(self, valid: int) -> int:
         engine, call, client = self._engine, self._call, self._client
         state, keyspace, table = engine.state, engine.keyspace, engine.commands
         call.now = engine.begin_unit()
-        for argv, end in commands:
+        for argv, end in self._rest:
             command = table.get(argv[0])
             if (
                 command is None
@@ -74,7 +95,9 @@ class Replay:
                 or client.mode & IN_MULTI
                 or not command.low <= len(argv) <= command.high
             ):
-                self._step(argv)
+                self._step(argv, end)
+                if self._late is not None:
+                    return valid
                 if not client.mode & IN_MULTI:
                     valid = end
                 continue
@@ -95,7 +118,7 @@ class Replay:
             valid = end
         return valid
 
-    def _step(self, argv: list[bytes]) -> None:
+    def _step(self, argv: list[bytes], end: int) -> None:
         """One command that is not plain: of a transaction, of many names, not about data, or none."""
         engine, call, client = self._engine, self._call, self._client
         command = engine.lookup(argv)
@@ -112,8 +135,15 @@ class Replay:
         except Failure as failure:
             failure.__traceback__ = failure.__context__ = None  # see plain.py
             reply = failure
+        if engine.state.mode & BUSY_SCRIPT:
+            self._late = command, argv, end
+        else:
+            self._conclude(command, argv, reply)
+
+    def _conclude(self, command: Command, argv: list[bytes], reply: Reply) -> None:
+        call = self._call
         call.argv = argv
-        engine.conclude(call, command)
+        self._engine.conclude(call, command)
         call.deny_blocking = True
         for failed in reply if type(reply) is list else (reply,):
             if type(failed) is Failure:

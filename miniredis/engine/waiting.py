@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from miniredis.engine.call import Call, Origin
 from miniredis.engine.client import CLOSING, Client
-from miniredis.engine.state import BUSY_SCRIPT, PAUSED_ALL, PAUSED_WRITES
+from miniredis.engine.state import BUSY_SCRIPT, LOADING, PAUSED_ALL, PAUSED_WRITES
 from miniredis.keyspace.blocked import Waiter
 from miniredis.keyspace.db import EXPIRES, HIDES
 from protocol.resp.values import BLOCKED, NULL_ARRAY, OK, Failure, Reply
@@ -55,6 +55,7 @@ class Waiting:
         self.ending: list[Waiter] = []  # wait for the end of the server
         self._is_serving = False
         self.is_resuming = False  # or nobody is to go on now
+        self.of_file: Reply = None  # what came of the last slow script of a file
 
     def forget(self, client: Client) -> None:
         """It is gone."""
@@ -67,10 +68,12 @@ class Waiting:
 
     def outlast(self, call: Call, work: Callable[[], Reply]) -> Reply:
         """Do it on the companion's side while the loop stands still. After busy-reply-threshold the loop goes on, in
-        a mode in which only few commands are allowed; the client waits, as if blocked, and `_end_late` answers it."""
+        a mode in which only few commands are allowed; the client waits, as if blocked, and `_end_late` answers it.
+        Who replays a file waits for the end of that mode, and finds the outcome in `of_file`."""
         companion = self.state.companion
-        # No second thread (tests); or we are on it already; or nobody waits for anything else.
-        if companion is None or companion.is_working or call.origin is Origin.AOF:
+        is_of_file = call.origin is Origin.AOF
+        # No second thread (tests); or we are on it already; or nobody waits for anything else: DEBUG LOADAOF.
+        if companion is None or companion.is_working or (is_of_file and not self.state.mode & LOADING):
             return work()
         outcome: list[Reply] = []
         faults: list[BaseException] = []
@@ -90,7 +93,10 @@ class Waiting:
             self.state.mode &= ~BUSY_SCRIPT
             if faults:
                 raise faults[0]
-            self._end_late(waiter, call, outcome[0])
+            if is_of_file:
+                self.of_file = outcome[0]
+            else:
+                self._end_late(waiter, call, outcome[0])
 
         if companion.run(carry_out, threshold_ms / 1000 if threshold_ms > 0 else None, end_late):
             if faults:
@@ -98,7 +104,8 @@ class Waiting:
             return outcome[0]
         self.state.mode |= BUSY_SCRIPT
         self.engine.scripts.warn_slow(threshold_ms)
-        client.blocked = waiter
+        if not is_of_file:
+            client.blocked = waiter
         return BLOCKED
 
     def wait_for_freeing(self, call: Call) -> Reply:

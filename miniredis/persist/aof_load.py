@@ -34,7 +34,13 @@ class Replay(Protocol):
     @property
     def is_amid_transaction(self) -> bool: ...
     def run(self, commands: list[tuple[list[bytes], int]], valid: int) -> int:
-        """Where the last whole unit ended, `valid` before any. Raises Unknown."""
+        """Where the last whole unit ended, `valid` before any. Raises Unknown. Then it may be waiting: for the end of a
+        slow script, with what comes after it still to be run."""
+
+    @property
+    def is_waiting(self) -> bool: ...
+    def go_on(self, valid: int) -> int:
+        """As `run`, with what was left."""
 
     def abandon(self) -> None:
         """What was begun with MULTI is not to be."""
@@ -139,6 +145,9 @@ class Loader:
             for commands in CommandReader(file, start):
                 for some in self._slowed(commands):
                     valid = replay.run(some, valid)
+                    while replay.is_waiting:
+                        yield
+                        valid = replay.go_on(valid)
                     progress.position = before + some[-1][1]
                     yield
             if not replay.is_amid_transaction:
