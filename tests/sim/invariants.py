@@ -37,6 +37,7 @@ Data = frozenset[tuple[Any, ...]]
 PLACES_A_MARK = 6
 # After a write an fsync begins within a second and a tick; while one hangs, a second later.
 EVERYSEC_S, EVERYSEC_HUNG_S = 1.2, 2.3
+TICK_S = 0.15
 
 
 def content(value: Any) -> Any:
@@ -157,10 +158,14 @@ class Observer:
         now = self.now()
         if store.policy == "always":
             return now
-        until = min(now, store.oldest_sync_at, store.failing_since)
+        # A process that stands still, or did until a moment ago, has begun no fsync and written nothing down meanwhile.
+        seen = store.stalled_from if store.loop.busy_until + EVERYSEC_S > now else now
+        until = min(seen, store.oldest_sync_at, store.failing_since)
+        if seen - store.last_sync[1] < TICK_S:  # what waited for the end of an fsync is written with the next tick
+            until = min(until, store.last_sync[0])
         if is_silent:
             until -= EVERYSEC_HUNG_S if now - store.hung_at < 5 else EVERYSEC_S
-            until = max(until, min(store.synced_from, store.failing_since - EVERYSEC_S))
+            until = max(until, min(store.synced_from, seen, store.failing_since - EVERYSEC_S))
         return until
 
     def loaded(self, store: Store) -> None:

@@ -84,6 +84,8 @@ class Store(Machine):
         self.failing_since = float("inf")  # of its append-only file
         self.synced_from = 0.0  # when the last fsync of it began that has ended well
         self.hung_at = -10.0
+        self.last_sync = -10.0, -10.0  # when the last fsync that has ended began, and ended
+        self.stalled_from = 0.0  # when the last pause of the process began
         self.is_ill = False  # its disk refuses something
         self.forked_data: Data = frozenset()
         self.loads = 0
@@ -159,6 +161,7 @@ class Store(Machine):
         began = self._syncs.pop(future, None)
         if began is None:
             return
+        self.last_sync = began, self.network.world.time()
         if self.network.world.time() - began > 0.9:
             self.hung_at = self.network.world.time()
         if not future.cancelled() and future.exception() is None:
@@ -171,7 +174,10 @@ class Store(Machine):
         return min(self._syncs.values(), default=self.network.world.time())
 
     def stalled(self) -> None:
+        """The process begins to stand still."""
         self.hung_at = self.network.world.time()
+        if self.loop.busy_until < self.hung_at:
+            self.stalled_from = self.hung_at
 
     def ended(self, *, is_silent: bool) -> None:
         self.network.world.note("end", f"{self.name} {'power' if is_silent else 'process'}")
