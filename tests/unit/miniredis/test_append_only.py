@@ -77,6 +77,25 @@ def test_a_bad_manifest_is_refused(data: bytes, reason: str, line: int) -> None:
     assert (caught.value.reason, caught.value.number) == (reason, line)
 
 
+def test_a_manifest_cut_anywhere_but_at_the_end_of_a_line_is_refused() -> None:
+    """A name cut short would be another file's, a number another number: a server would start on the wrong data."""
+    text = b"".join(
+        [
+            b"file a.10.base.rdb seq 10 type b\n",
+            b"file a.9.incr.aof seq 9 type h\n",
+            b"file a.10.incr.aof seq 10 type i\n",
+        ]
+    )
+    ends = [at + 1 for at, byte in enumerate(text) if byte == ord("\n")]
+    for size in range(len(text)):
+        if size in ends:
+            names = [each.name for each in Manifest.read("a", text[:size]).parts]
+            assert names == ["a.10.base.rdb"]
+        else:
+            with pytest.raises(BadManifest):
+                Manifest.read("a", text[:size])
+
+
 # ── reading ────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -176,6 +195,32 @@ def test_a_transaction_is_all_or_nothing_wherever_the_file_ends() -> None:
         if not is_whole and size != len(before):
             with pytest.raises(CannotLoad, match="Unexpected end of file"):
                 load((before + unit)[:size], allows_truncated=False)
+
+
+STAMP = b"#TS:1700000000\r\n"
+
+
+def test_what_is_there_is_a_prefix_wherever_the_file_ends() -> None:
+    """Of several transactions, with stamps and a change of database between, one would be there in half, or a
+    torn end would stay and swallow what is written after it."""
+    units = [
+        [[b"SET", b"n", b"0"]],
+        [[b"MULTI"], [b"INCR", b"n"], [b"RPUSH", b"l", b"1"], [b"EXEC"]],
+        [[b"SELECT", b"1"]],
+        [[b"MULTI"], [b"SELECT", b"0"], [b"INCR", b"n"], [b"RPUSH", b"l", b"2"], [b"EXEC"]],
+        [[b"MULTI"], [b"INCR", b"n"], [b"EVAL", b"redis.call('rpush', 'l', 3)", b"0"], [b"EXEC"]],
+    ]
+    pieces = [b"".join(map(encode_command, unit)) for unit in units]
+    pieces[2] = STAMP + pieces[2]
+    counts = {0: None, 1: b"0", 2: b"1", 3: b"1", 4: b"2", 5: b"3"}
+    data = b"".join(pieces)
+    for size in range(len(data) + 1):
+        whole = sum(len(b"".join(pieces[: number + 1])) <= size for number in range(len(pieces)))
+        world, disk = load(data[:size])
+        assert world("GET n") == counts[whole], size
+        assert world("LLEN l") == int(counts[whole] or 0), size
+        left = disk.read("/aof/a.1.incr.aof")
+        assert left.removesuffix(STAMP) == b"".join(pieces[:whole]).removesuffix(STAMP), size
 
 
 def test_damage_in_the_middle_refuses_the_start() -> None:
