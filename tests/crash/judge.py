@@ -243,9 +243,9 @@ class Tally:
     def report(self) -> str:
         """One line of figures, and an example of each thing that was found."""
         counts = " · ".join(f"{what} {count}" for what, count in sorted(self.counts.items())) or "nothing wrong"
-        acknowledged = self.acknowledged // max(1, self.images)
+        told = self.acknowledged // max(1, self.images)
         line = (
-            f"{self.name:44} {self.images:6} images ({len(self._verdicts)} different, {acknowledged} writes acknowledged"
+            f"{self.name:44} {self.images:6} images ({len(self._verdicts)} different, {told} writes acknowledged"
             f"): {counts}; writes lost {self.lost_writes}, acknowledged {self.oldest_s:.3f} s before at most"
         )
         return "\n".join([line, *[f"    {what}: {example}" for what, example in sorted(self.examples.items())]])
