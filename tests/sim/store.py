@@ -154,7 +154,7 @@ class Store(Machine):
         self.forked_data = data_of(self.server.state.dbs)
 
     def sync_begins(self, future: Any, work: Any) -> None:
-        if getattr(getattr(work, "__self__", None), "path", "").endswith(".incr.aof"):
+        if getattr(getattr(work, "__self__", None), "path", "").endswith((".incr.aof", ".incr")):
             self._syncs[future] = self.network.world.time()
 
     def sync_ended(self, future: Any) -> None:
