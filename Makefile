@@ -13,7 +13,7 @@ CONSOLE_PORT ?= 8404
 DATA_DIR ?= data
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check sim crash fuzz oracle golden bench readme clean
+.PHONY: help run test check sim crash chaos fuzz oracle golden bench readme clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
