@@ -273,6 +273,7 @@ class Plain:
                     if len(data) <= LONG_ANSWER_BYTES:
                         append(data)
                         continue
+                    told.tell()
                     first = _hand_over(deliver, first, answers)
                     client.send(data)
                     first += 1

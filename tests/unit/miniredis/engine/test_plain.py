@@ -199,6 +199,32 @@ def test_a_client_that_holds_something_back_takes_the_long_way() -> None:
     assert seen == [encode_command([b"SET", b"a", b"2"])]
 
 
+class Hearing(list[tuple[int, bytes]]):
+    """Answers, and how many effects the journal had when each of them left."""
+
+    def __init__(self, tape: Tape) -> None:
+        super().__init__()
+        self.tape = tape
+        self.told: list[int] = []
+
+    def append(self, item: tuple[int, bytes]) -> None:
+        super().append(item)
+        self.told.append(self.tape.data.count(b"\r\nSET\r\n"))
+
+
+def test_an_effect_is_told_before_any_answer_leaves() -> None:
+    """A server killed between the two would have acknowledged what is in no file: a long answer sends those before."""
+    room = Room()
+    tape = Tape(room.world)
+    room.send((0, "SET a " + "x" * 20_000), (0, "SET b 0"))
+    hearing = Hearing(tape)
+    room.log = hearing
+    for client in room.clients:
+        client.log = hearing
+    room.send((0, "SET b 1"), (1, "GET a"), (2, "SET b 2"), (0, "GET b"))
+    assert hearing.told == [3, 3, 4, 4]
+
+
 def test_a_long_answer_is_looked_at_by_its_session() -> None:
     """Somebody who asks for much and reads nothing would never meet the limit of output."""
     room = Room()
