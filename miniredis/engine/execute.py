@@ -48,6 +48,7 @@ from miniredis.engine.registry import (
     SKIP_SLOWLOG,
     TOUCHES_ARBITRARY_KEYS,
     UNQUEUED,
+    Spec,
 )
 from miniredis.engine.scripts import Scripts
 from miniredis.engine.state import MONITORED, State
@@ -98,13 +99,21 @@ class Engine:
         self.plain = Plain(self)
 
     def _learn(self) -> None:
-        table = self.state.table
-        for spec in table:
-            command = Command(spec, guards.refuses(spec))
-            self.observer.commands.append(command)
+        known: dict[tuple[int, bool], int] = {}  # most commands have the flags of another
+        everything = self.observer.commands
+
+        def learned(spec: Spec) -> Command:
+            alike = spec.flags, guards.has_second_look(spec)
+            if alike not in known:
+                known[alike] = guards.refuses(spec)
+            command = Command(spec, known[alike])
+            everything.append(command)
+            return command
+
+        for spec in self.state.table:
+            command = learned(spec)
             for name, sub in spec.subcommands.items():
-                command.subcommands[name] = Command(sub, guards.refuses(sub))
-                self.observer.commands.append(command.subcommands[name])
+                command.subcommands[name] = learned(sub)
             self.commands[spec.name] = self.commands[spec.name.upper()] = command
 
     # Clients.

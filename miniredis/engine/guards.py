@@ -97,10 +97,14 @@ def refuses(spec: Spec) -> int:
             bits |= rule.mode
     if flags & _MAY_REPLICATE:
         bits |= PAUSED_WRITES
-    if spec.run is None or spec.subcommands or flags & _SECOND_LOOK:
-        # EXEC stands for what was queued, of whatever kind: UNQUEUED looks twice.
+    if has_second_look(spec):
         bits |= LOOK_TWICE
     return bits
+
+
+def has_second_look(spec: Spec) -> bool:
+    """Containers; and EXEC stands for what was queued, of whatever kind: UNQUEUED looks twice."""
+    return spec.run is None or bool(spec.subcommands) or bool(spec.flags & _SECOND_LOOK)
 
 
 def _applies(rule: Rule, flags: int, always: int) -> bool:

@@ -85,7 +85,7 @@ class Observer:
     @property
     def calls(self) -> int:
         """total_commands_processed."""
-        return sum(command.calls for command in self.commands)
+        return sum([command.calls for command in self.commands])
 
     def reset(self) -> None:
         """CONFIG RESETSTAT."""

@@ -46,7 +46,7 @@ class HostLoop(asyncio.AbstractEventLoop):
         self.tasks: list[asyncio.Task[Any]] = []
 
     def time(self) -> float:
-        return self.world.time()
+        return self.world.now
 
     def is_running(self) -> bool:
         return not self.is_over
@@ -69,7 +69,7 @@ class HostLoop(asyncio.AbstractEventLoop):
         """Call it as this process, if there still is one."""
         if self.is_over:
             return
-        if self._waiting or self.busy_until > self.world.time():
+        if self._waiting or self.busy_until > self.world.now:
             self._waiting.append((callback, args))
             return
         before = asyncio._get_running_loop()
@@ -83,16 +83,16 @@ class HostLoop(asyncio.AbstractEventLoop):
 
     def stall(self, seconds: float) -> None:
         """The process stands still so long, as of the end of what it does now."""
-        self.busy_until = max(self.busy_until, self.world.time()) + seconds
+        self.busy_until = max(self.busy_until, self.world.now) + seconds
         self.world.call_at(self.busy_until, self._go_on)
 
     def _go_on(self) -> None:
-        if self.busy_until > self.world.time():
+        if self.busy_until > self.world.now:
             return
         waiting, self._waiting = self._waiting, deque()
         while waiting:
             self.enter(*waiting.popleft())
-            if self.busy_until > self.world.time():
+            if self.busy_until > self.world.now:
                 self._waiting.extendleft(reversed(waiting))
                 return
 
@@ -206,7 +206,7 @@ class HostTransport(SimTransport):
             link.held.append((self, deliver, args))
             return
         world = self.loop.world
-        leaves = max(world.time(), self.loop.busy_until)
+        leaves = max(world.now, self.loop.busy_until)
         self._arrives = max(self._arrives + 1e-8, leaves + world.chance.uniform(*link.latency_s))
         world.call_at(self._arrives, self._reach, deliver, args)
 
@@ -285,10 +285,10 @@ class HostClock(SimClock):
         self._machine = machine
 
     def wall_ms(self) -> int:
-        return EPOCH_MS + int((self._world.time() + self._machine.clock_offset_s) * 1_000)
+        return EPOCH_MS + int((self._world.now + self._machine.clock_offset_s) * 1_000)
 
     def wall_us(self) -> int:
-        return EPOCH_MS * 1_000 + int((self._world.time() + self._machine.clock_offset_s) * 1_000_000)
+        return EPOCH_MS * 1_000 + int((self._world.now + self._machine.clock_offset_s) * 1_000_000)
 
 
 class HostProcess(SimProcess):

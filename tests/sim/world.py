@@ -10,8 +10,10 @@ Servers run on it unmodified. Laws:
 """
 
 import asyncio
+import heapq
 import random
 import selectors
+from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
@@ -25,37 +27,51 @@ EPOCH_MS = 1_700_000_000_000  # where the wall clock of every world starts
 LATENCY_S = (0.000_05, 0.002)
 EXECUTOR_S = (0.000_1, 0.01)  # an fsync, a cold read
 FORK_S = 0.02  # what a forked child takes
-MAX_CALLBACKS = 5_000_000  # a world that does more than this hangs
+MAX_TURNS = 5_000_000  # a world that does more than this hangs
 
 
 class Stuck(Exception):
     """Nothing is ready and no timer is set, but the run is not over: everybody waits for somebody else."""
 
 
-class VirtualSelector(selectors.BaseSelector):
-    """Never waits: asks the world to move its clock instead."""
-
-    def __init__(self) -> None:
-        self.world: SimLoop
-        self._map: dict[Any, selectors.SelectorKey] = {}
+class NoSelector(selectors.BaseSelector):
+    """The world has no files; the loop's own wake-up pipe is all that is ever registered."""
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        # The only one is the loop's own wake-up pipe, by its number.
-        self._map[fileobj] = key = selectors.SelectorKey(fileobj, int(fileobj), events, data)
-        return key
+        return selectors.SelectorKey(fileobj, int(fileobj), events, data)
 
     def unregister(self, fileobj: Any) -> selectors.SelectorKey:
-        return self._map.pop(fileobj)
+        return selectors.SelectorKey(fileobj, int(fileobj), 0, None)
+
+    def get_key(self, fileobj: Any) -> Any:
+        raise KeyError(fileobj)
 
     def get_map(self) -> Any:
-        return self._map
+        return {}
 
     def select(self, timeout: float | None = None) -> list[Any]:
-        if timeout is None:
-            raise Stuck(f"at {self.world.time():.6f}: nothing is ready and no timer is set")
-        if timeout > 0:
-            self.world.advance(timeout)
         return []
+
+
+class SimHandle:
+    """What is to be called; of a timer also when. Contexts of the caller play no part: there is only one."""
+
+    __slots__ = ("_args", "_callback", "_when")
+
+    def __init__(self, callback: Callable[..., Any], args: tuple[Any, ...], when: float = 0.0) -> None:
+        self._callback: Callable[..., Any] | None = callback
+        self._args = args
+        self._when = when
+
+    def cancel(self) -> None:
+        self._callback = None
+        self._args = ()
+
+    def cancelled(self) -> bool:
+        return self._callback is None
+
+    def when(self) -> float:
+        return self._when
 
 
 class SimLoop(asyncio.SelectorEventLoop):
@@ -65,35 +81,69 @@ class SimLoop(asyncio.SelectorEventLoop):
         self.chance = random.Random(seed)
         self.seed = seed
         self.trace: list[tuple[float, str, str]] = []
-        self._now = 0.0
-        self._callbacks = 0
+        self.now = 0.0
+        self._turns = 0
+        self._soon: deque[SimHandle] = deque()
+        self._timers: list[tuple[float, int, SimHandle]] = []  # a heap; of one instant the earlier made comes first
+        self._made = 0
         self._listeners: dict[tuple[str, int] | str, Callable[[], Any]] = {}
         self._ports = iter(range(20_000, 60_000))
-        selector = VirtualSelector()
-        selector.world = self
-        super().__init__(selector)
+        super().__init__(NoSelector())
 
-    # Time.
+    # Time, and what is called.
 
     def time(self) -> float:
-        return self._now
+        return self.now
 
     def hold(self, seconds: float) -> None:
         """The process stands still while the world goes on."""
-        self._now += seconds
+        self.now += seconds
 
-    def advance(self, seconds: float) -> None:
-        # A timer's own instant is reached exactly: adding differences would drift from it.
-        due = self._scheduled[0]._when if self._scheduled else self._now + seconds  # type: ignore[attr-defined]
-        self._now = max(self._now, min(self._now + seconds, due))
-        self._callbacks += 1
-        assert self._callbacks < MAX_CALLBACKS, f"seed {self.seed}: no end in sight"
+    def call_soon(self, callback: Callable[..., Any], *args: Any, context: Any = None) -> Any:
+        handle = SimHandle(callback, args)
+        self._soon.append(handle)
+        return handle
+
+    call_soon_threadsafe = call_soon
+
+    def call_later(self, delay: float, callback: Callable[..., Any], *args: Any, context: Any = None) -> Any:
+        return self.call_at(self.now + delay, callback, *args)
+
+    def call_at(self, when: float, callback: Callable[..., Any], *args: Any, context: Any = None) -> Any:
+        self._made += 1
+        handle = SimHandle(callback, args, when)
+        heapq.heappush(self._timers, (when, self._made, handle))
+        return handle
+
+    def _run_once(self) -> None:
+        """A turn: who is ready, and whose time has come; where nobody is, time moves on to the next timer."""
+        soon, timers = self._soon, self._timers
+        while timers and timers[0][2]._callback is None:
+            heapq.heappop(timers)
+        if not soon and not self._stopping:  # type: ignore[attr-defined]
+            if not timers:
+                raise Stuck(f"at {self.now:.6f}: nothing is ready and no timer is set")
+            self.now = max(self.now, timers[0][0])
+            self._turns += 1
+            assert self._turns < MAX_TURNS, f"seed {self.seed}: no end in sight"
+        while timers and timers[0][0] <= self.now:
+            soon.append(heapq.heappop(timers)[2])
+        for _ in range(len(soon)):
+            handle = soon.popleft()
+            callback = handle._callback
+            if callback is not None:
+                try:
+                    callback(*handle._args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:
+                    self.call_exception_handler({"message": f"Exception in {callback}", "exception": error})
 
     def note(self, kind: str, what: str) -> None:
-        self.trace.append((self._now, kind, what))
+        self.trace.append((self.now, kind, what))
 
     def fingerprint(self) -> int:
-        return xxh3_64("\n".join(f"{at:.9f} {kind} {what}" for at, kind, what in self.trace).encode())
+        return xxh3_64("\n".join([f"{at:.9f} {kind} {what}" for at, kind, what in self.trace]).encode())
 
     # Executors.
 
@@ -197,7 +247,7 @@ class SimTransport(asyncio.Transport):
 
     def _later(self, deliver: Callable[..., None], *args: Any) -> None:
         world = self._world
-        self._arrives = max(self._arrives + 1e-8, world.time() + world.chance.uniform(*LATENCY_S))
+        self._arrives = max(self._arrives + 1e-8, world.now + world.chance.uniform(*LATENCY_S))
         world.call_at(self._arrives, deliver, *args)
 
     def _arrive(self, data: bytes) -> None:
@@ -272,13 +322,13 @@ class SimClock(Clock):
         self._world = world
 
     def wall_ms(self) -> int:
-        return EPOCH_MS + int(self._world.time() * 1_000)
+        return EPOCH_MS + int(self._world.now * 1_000)
 
     def wall_us(self) -> int:
-        return EPOCH_MS * 1_000 + int(self._world.time() * 1_000_000)
+        return EPOCH_MS * 1_000 + int(self._world.now * 1_000_000)
 
     def monotonic(self) -> float:
-        return self._world.time()
+        return self._world.now
 
     def hold(self, seconds: float) -> None:
         self._world.hold(seconds)
