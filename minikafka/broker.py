@@ -256,6 +256,7 @@ class Broker:
             self._committed,
             self._fail,
             self.log.named("minikafka.raft"),
+            random=random,
         )
         self.controller = Controller(
             self.node, self.cluster_id, self.node_id, self.configs, settings.topic_defaults(), random, loop

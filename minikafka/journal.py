@@ -30,7 +30,25 @@ class MetadataJournal:
     def size(self) -> int:
         return self.log.size
 
-    def append(self, batch: bytes, epoch: int) -> None:
+    @property
+    def last_epoch(self) -> int:
+        return max(self.log.epochs.latest, 0)
+
+    def end_of(self, epoch: int) -> tuple[int, int]:
+        """(end offset, epoch) of the greatest epoch at or below."""
+        latest = self.log.epochs.latest
+        if latest < 0:
+            return self.start_offset, 0
+        found, end = self.log.epochs.end_offset(min(epoch, latest), self.end_offset)
+        return end, found
+
+    def truncate_to(self, offset: int) -> None:
+        self.log.truncate_to(offset)
+
+    def restart_at(self, offset: int) -> None:
+        self.log.restart_at(offset)
+
+    def append(self, batch: Buffer, epoch: int) -> None:
         self.log.append(batch, leader_epoch=epoch, now_ms=self.clock.wall_ms(), origin=Origin.RAFT)
 
     async def read(self, offset: int, max_bytes: int) -> Buffer:

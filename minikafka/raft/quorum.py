@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 KRAFT_VERSION = 1  # kraft.version 1: the voters are a record of the log
+NO_DIRECTORY = bytes(16)  # of a voter whose directory nobody told: any will do (kraft.version 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +50,15 @@ class Voters:
         """How many votes decide."""
         return len(self.by_id) // 2 + 1
 
-    def has(self, voter: Voter) -> bool:
-        """Whether this very voter is one: the same id in the same directory."""
-        known = self.by_id.get(voter.id)
-        return known is not None and known.directory_id == voter.directory_id
+    @property
+    def are_static(self) -> bool:
+        """Whether they were configured, by their ids alone, and are no record of the log (kraft.version 0)."""
+        return any(voter.directory_id == NO_DIRECTORY for voter in self)
+
+    def has(self, number: int, directory_id: bytes) -> bool:
+        """Whether this very voter is one: the same id in the same directory, where both are known."""
+        known = self.by_id.get(number)
+        return known is not None and (known.directory_id == directory_id or known.directory_id == NO_DIRECTORY)
 
     def high_watermark(self, ends: Mapping[int, int]) -> int:
         """The offset below which a majority holds everything; -1 while no majority has said what it holds.

@@ -2,6 +2,7 @@
 
     __cluster_metadata-0/quorum-state                   {"leaderId":1,"leaderEpoch":4,"votedId":-1,
                                                          "votedDirectoryId":"AAAAAAAAAAAAAAAAAAAAAA","data_version":1}
+                                                        (kraft.version 0: as Kafka's data_version 0, with the voters)
     __cluster_metadata-0/<end offset, 20 digits>-<epoch, 10 digits>.checkpoint      a snapshot
     bootstrap.checkpoint                                the first records of a new cluster
 
@@ -19,6 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from minikafka.raft.machine import Election
+from minikafka.raft.messages import OffsetAndEpoch
 from minikafka.raft.quorum import KRAFT_VERSION, Endpoint, Voter, Voters
 from protocol.disk.files import Disk
 from protocol.kafka.batch import CONTROL, iterate, verify_crc
@@ -31,6 +33,7 @@ QUORUM_STATE = "quorum-state"
 QUORUM_STATE_VERSION = 1
 CHECKPOINT = re.compile(r"(\d{20})-(\d{10})\.checkpoint", re.ASCII)
 BOOTSTRAP_CHECKPOINT = "bootstrap.checkpoint"
+ON_ITS_WAY = ".part"  # behind the name of a snapshot that is being fetched
 RECORDS_PER_BATCH = 1000  # in a snapshot: what one batch of it may hold
 READ_ONLY_MODE = 0o400
 
@@ -53,11 +56,10 @@ def id_bytes(text: str) -> bytes:
     return found
 
 
-class SnapshotId(NamedTuple):
+class SnapshotId(OffsetAndEpoch):
     """Names a snapshot: everything before `end_offset`, whose last record was of `epoch`."""
 
-    end_offset: int
-    epoch: int
+    __slots__ = ()
 
     @property
     def file_name(self) -> str:
@@ -96,15 +98,19 @@ class Storage:
                 "A node that is its quorum's only voter can do without: remove the file."
             ) from None
 
-    def write_election(self, election: Election) -> None:
+    def write_election(self, election: Election, voters: Voters) -> None:
         """Remember; on disk when this returns."""
-        state = {
+        state: dict[str, object] = {
             "leaderId": election.leader_id,
             "leaderEpoch": election.epoch,
             "votedId": election.voted_id,
-            "votedDirectoryId": id_text(election.voted_directory_id),
-            "data_version": QUORUM_STATE_VERSION,
         }
+        if voters.are_static:
+            everybody = [{"voterId": voter.id} for voter in voters]
+            state = {"clusterId": "", **state, "appliedOffset": 0, "currentVoters": everybody, "data_version": 0}
+        else:
+            state["votedDirectoryId"] = id_text(election.voted_directory_id)
+            state["data_version"] = QUORUM_STATE_VERSION
         self.disk.write_atomically(
             f"{self.directory}/{QUORUM_STATE}", json.dumps(state, separators=(",", ":")).encode()
         )
@@ -135,6 +141,34 @@ class Storage:
         """Write a bootstrap checkpoint: a snapshot of no voters, before the first epoch."""
         header = quorum.SnapshotHeaderRecord(version=CONTROL_VERSION, last_contained_log_timestamp=0)
         self.disk.write_atomically(path, b"".join(snapshot_batches([(SNAPSHOT_HEADER, header)], values, 0, now_ms)))
+
+    def read_piece(self, snapshot: OffsetAndEpoch, position: int, max_bytes: int) -> tuple[int, bytes] | None:
+        """(size of the file, bytes from `position` on); None where there is no such snapshot."""
+        path = f"{self.directory}/{SnapshotId(*snapshot).file_name}"
+        if not self.disk.exists(path):
+            return None
+        file = self.disk.open(path, create=False, read_only=True)
+        try:
+            return file.size, file.read(position, max_bytes)
+        finally:
+            file.close()
+
+    def keep_piece(self, snapshot: OffsetAndEpoch, position: int, data: Buffer, *, is_last: bool) -> None:
+        """Keep a piece of a snapshot that is on its way; the last makes it one, on disk when this returns."""
+        path = f"{self.directory}/{SnapshotId(*snapshot).file_name}"
+        file = self.disk.open(f"{path}{ON_ITS_WAY}")
+        try:
+            file.truncate(position)
+            file.append(data)
+            if is_last:
+                file.sync()
+        finally:
+            file.close()
+        if is_last:
+            read_snapshot(self.disk, f"{path}{ON_ITS_WAY}")  # raises where it is not whole
+            self.disk.set_mode(f"{path}{ON_ITS_WAY}", READ_ONLY_MODE)
+            self.disk.rename(f"{path}{ON_ITS_WAY}", path)
+            self.disk.sync_dir(self.directory)
 
     def snapshot_size(self, snapshot: SnapshotId) -> int:
         return self.disk.size(f"{self.directory}/{snapshot.file_name}")
@@ -221,12 +255,12 @@ def voters_records(voters: Voters) -> list[Control]:
     ]
 
 
-def leader_change(leader_id: int, voters: Voters) -> Control:
+def leader_change(leader_id: int, voters: Voters, granted: set[int]) -> Control:
     """The control record an epoch begins with."""
     everybody = [
         quorum.LeaderChangeMessageVoter(voter_id=one.id, voter_directory_id=one.directory_id) for one in voters
     ]
-    granting = [voter for voter in everybody if voter.voter_id == leader_id]
+    granting = [voter for voter in everybody if voter.voter_id in granted]
     message = quorum.LeaderChangeMessage(
         version=CONTROL_VERSION, leader_id=leader_id, voters=everybody, granting_voters=granting
     )

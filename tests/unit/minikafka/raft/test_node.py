@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -26,6 +27,7 @@ from protocol.disk.files import Disk
 from protocol.kafka.batch import CONTROL, iterate
 from protocol.kafka.primitives import Buffer
 from protocol.ops.clock import Clock
+from tests.sim.quorum import Entry, MemoryLog
 from tests.unit.minikafka.log import to_list
 
 ME = Voter(1, b"trial-broker-001", (Endpoint("CONTROLLER", "127.0.0.1", 31211),))
@@ -49,14 +51,32 @@ class MemoryJournal:
         return header.base_offset + header.last_offset_delta + 1
 
     @property
+    def last_epoch(self) -> int:
+        return next(iterate(self.batches[-1][1]))[0].leader_epoch if self.batches else 0
+
+    @property
     def size(self) -> int:
         return sum(len(one) for _, one in self.batches)
 
-    def append(self, batch: bytes, epoch: int) -> None:
+    def end_of(self, epoch: int) -> tuple[int, int]:
+        found = self.start_offset, 0
+        for _, one in self.batches:
+            header = next(iterate(one))[0]
+            if header.leader_epoch <= epoch:
+                found = header.base_offset + header.last_offset_delta + 1, header.leader_epoch
+        return found
+
+    def truncate_to(self, offset: int) -> None:
+        self.batches = [(base, one) for base, one in self.batches if base < offset]
+
+    def restart_at(self, offset: int) -> None:
+        self.batches, self.start_offset = [], offset
+
+    def append(self, batch: Buffer, epoch: int) -> None:
         header = next(iterate(batch))[0]
         assert header.base_offset == self.end_offset
         assert header.leader_epoch == epoch
-        self.batches.append((header.base_offset, batch))
+        self.batches.append((header.base_offset, bytes(batch)))
 
     async def read(self, offset: int, max_bytes: int) -> Buffer:
         return next(one for base, one in reversed(self.batches) if base <= offset)
@@ -83,7 +103,17 @@ class World:
         self.journal = journal
         self.storage = Storage(Disk(), str(directory))
         loop = asyncio.get_running_loop()
-        self.node = Node(ME, journal, self.storage, loop, Clock(), self.seen.append, self.failures.append, to_list())
+        self.node = Node(
+            ME,
+            journal,
+            self.storage,
+            loop,
+            Clock(),
+            self.seen.append,
+            self.failures.append,
+            to_list(),
+            random=Random(1),
+        )
 
     @property
     def values(self) -> list[bytes]:
@@ -234,25 +264,32 @@ def test_the_high_watermark_is_what_a_majority_holds() -> None:
     assert Voters([ME]).high_watermark({1: 10}) == 10
 
 
+def machine(remembered: Election, voters: Voters, me: Voter = ME, end_offset: int = 0) -> tuple[Machine, MemoryLog]:
+    log = MemoryLog()
+    log.entries += [Entry(remembered.epoch, 0)] * end_offset
+    return Machine(me, voters, remembered, log, Random(1)), log
+
+
 def test_nothing_of_an_older_epoch_is_committed_by_counting() -> None:
     """Raft's own trap (figure 8): a record of an earlier epoch that a majority holds may still be overwritten."""
-    machine = Machine(ME, Voters([ME]), Election(4, 1))
-    assert machine.role is Role.RESIGNED
-    outcome = machine.start(log_end=20)
+    one, log = machine(Election(4, 1), Voters([ME]), end_offset=20)
+    assert one.role is Role.RESIGNED
+    outcome = one.start(0.0)
     assert outcome.became_leader
     assert [election.epoch for election in outcome.persist] == [5, 5]
     assert [election.voted_id for election in outcome.persist] == [1, -1]
-    assert machine.held(1, 20).high_watermark is None, "its own LeaderChange record is not there yet"
-    assert machine.held(1, 21).high_watermark == 21
-    assert machine.held(1, 19).high_watermark is None, "it never goes back"
+    assert one.held(20, 0.0).high_watermark is None, "its own LeaderChange record is not there yet"
+    log.entries.append(Entry(5, 0))
+    assert one.held(21, 0.0).high_watermark == 21
+    assert one.held(19, 0.0).high_watermark is None, "it never goes back"
 
 
 def test_a_voter_among_others_does_not_stand_alone() -> None:
     """Three nodes would each lead their own cluster."""
-    machine = Machine(ME, Voters([ME, TWO, THREE]), Election())
-    assert not machine.start(0).became_leader
-    stranger = Machine(Voter(1, b"another-disk-001"), Voters([ME]), Election())
-    assert not stranger.start(0).became_leader, "the same id on another disk is another voter"
+    among, _ = machine(Election(), Voters([ME, TWO, THREE]))
+    assert not among.start(0.0).became_leader
+    stranger, _ = machine(Election(), Voters([ME]), Voter(1, b"another-disk-001"))
+    assert not stranger.start(0.0).became_leader, "the same id on another disk is another voter"
 
 
 def test_ids_are_printed_as_kafka_prints_them() -> None:
