@@ -75,8 +75,7 @@ class Incoming:
         self._log.notice(f"MASTER <-> REPLICA sync: receiving {what} {way}")
         self._name = f"{self._config['dir']}/temp-{self._state.clock.wall_ms() // 1000}.{self._process.pid()}.rdb"
         try:
-            self._file = self._disk.open(self._name)
-            self._file.truncate(0)
+            self._file = self._disk.create(self._name)
         except OSError as error:
             self._log.warning(f"Opening the temp file needed for MASTER <-> REPLICA synchronization: {error.strerror}")
             return False

@@ -122,7 +122,7 @@ class AppendOnly:
         if not manifest.parts:
             name = manifest.next_base(is_rdb=self._store.settings.aof_use_rdb_preamble)
             self._log.notice(f"Creating AOF base file {name} on server start")
-            file = disk.open(self.files.path(name))
+            file = disk.create(self.files.path(name))
             try:
                 self._write_all(file, None)
                 file.sync()
@@ -131,10 +131,10 @@ class AppendOnly:
                 file.close()
         is_new = not manifest.increments
         name = manifest.next_increment() if is_new else manifest.increments[-1].name
-        file = disk.open(self.files.path(name))
-        if is_new:  # what no manifest has ever named may lie there, of a beginning that a crash has cut off
-            file.truncate(0)
-        else:  # a process that was killed may have left what is in the page cache only, and it was loaded
+        path = self.files.path(name)
+        # What no manifest has ever named may lie there, of a beginning that a crash has cut off.
+        file = disk.create(path) if is_new else disk.open(path)
+        if not is_new:  # a process that was killed may have left what is in the page cache only, and it was loaded
             file.sync_data()
         disk.sync_dir(self.files.directory)
         if is_new:
@@ -167,14 +167,13 @@ class AppendOnly:
     # ── writing anew ───────────────────────────────────────────────────────────────────────────────────
 
     def _write_all(self, file: File, reporter: Reporter | None) -> None:
-        """Everything there is, in `file` but for the last sync. Raises OSError, Failure."""
+        """Everything there is, in a new `file` but for the last sync. Raises OSError, Failure."""
         settings = self._store.settings
         often = settings.aof_rewrite_incremental_fsync
         report = reporter.progress if reporter is not None else None
         if settings.aof_use_rdb_preamble:
             self._snapshots.write_all(file, report, is_synced_often=often, is_base=True)
             return
-        file.truncate(0)
         delay_us = settings.rdb_key_save_delay if reporter is not None else 0
         pause = Pause(self._clock, delay_us, report)
         writer = CommandWriter(file, pause, keys_a_report(delay_us), is_synced_often=often)
@@ -224,9 +223,8 @@ class AppendOnly:
         else:
             manifest = self.files.manifest.copy()
             name = manifest.next_increment()
-        file = self._disk.open(self.files.path(name))
+        file = self._disk.create(self.files.path(name))
         try:
-            file.truncate(0)
             if manifest is not None:
                 self._disk.sync_dir(self.files.directory)
                 self.files.put(manifest)
@@ -250,7 +248,7 @@ class AppendOnly:
     def _as_child(self, reporter: Reporter) -> int:
         path = self._temporary(self._process.pid())
         try:
-            file = self._disk.open(path)
+            file = self._disk.create(path)
             try:
                 self._write_all(file, reporter)
                 file.sync()

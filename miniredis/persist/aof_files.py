@@ -105,9 +105,8 @@ class AofFiles:
         """Put the manifest in the place of the one before. Raises OSError."""
         name = manifest.name + SUFFIX
         temporary = self.path(TEMPORARY + name)
-        file = self._disk.open(temporary)
+        file = self._disk.create(temporary)
         try:
-            file.truncate(0)
             file.append(manifest.text())
             file.sync()
         finally:

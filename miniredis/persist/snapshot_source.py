@@ -35,9 +35,6 @@ class _Pipe:
             self._reporter.send(data[start : start + PIECE_BYTES])
         return 0
 
-    def truncate(self, size: int) -> None:
-        """It begins empty."""
-
     def sync(self) -> None:
         """Nothing of it rests anywhere."""
 

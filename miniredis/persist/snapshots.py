@@ -180,7 +180,7 @@ class Snapshots:
         """`report` is there in a child, and gets the number of keys from time to time."""
         name = self._temporary(self._process.pid())
         try:
-            file = self._disk.open(name)
+            file = self._disk.create(name)
         except OSError as error:
             log(True, f"Failed opening the temp RDB file {name} (in server root dir {self._store.settings.dir}) for "
                       f"saving: {error.strerror}")  # fmt: skip
@@ -201,8 +201,7 @@ class Snapshots:
         self, file: File, report: Callable[[int], None] | None, *, is_synced_often: bool | None = None,
         is_base: bool = False, skips_data: bool = False, skips_functions: bool = False,
     ) -> None:  # fmt: skip
-        """Every key, in `file` but for the last sync. `is_base`: of an append-only file. Raises OSError, Failure."""
-        file.truncate(0)
+        """Every key, in a new `file` but for the last sync; `is_base`: of an AOF. Raises OSError, Failure."""
         delay_us = self._store.settings.rdb_key_save_delay
         rules = self._rules()
         if is_synced_often is not None:

@@ -166,6 +166,13 @@ class Disk:
         flags = os.O_RDONLY if read_only else os.O_RDWR | (os.O_CREAT if create else 0)
         return File(path, os.open(path, flags | os.O_CLOEXEC, 0o644))
 
+    def create(self, path: str) -> File:
+        """A new and empty file. What was left by that name is not emptied but goes: where a loss of power cut a rename
+        off it may be another name of the very file that is to be replaced."""
+        with contextlib.suppress(FileNotFoundError):
+            self.remove(path)
+        return self.open(path)
+
     def exists(self, path: str) -> bool:
         return os.path.exists(path)
 
@@ -239,9 +246,8 @@ class Disk:
     def write_atomically(self, path: str, data: Buffer) -> None:
         """Replace `path` by `data`, or leave it as it was; on the medium when this returns."""
         temporary = path + ".tmp"
-        file = self.open(temporary)
+        file = self.create(temporary)
         try:
-            file.truncate(0)
             file.append(data)
             file.sync()
         finally:

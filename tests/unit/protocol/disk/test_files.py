@@ -91,3 +91,13 @@ def test_frames_stop_at_the_first_torn_one() -> None:
         flipped = bytearray(data)
         flipped[cut] ^= 1
         assert len(list(frames.scan(bytes(flipped)))) < len(values)
+
+
+def test_a_leftover_name_of_a_file_is_not_emptied(tmp_path: Path) -> None:
+    """A rename that a loss of power cut off may leave both names: the next replacement would destroy what is there."""
+    disk, path = Disk(), str(tmp_path / "mark")
+    disk.write_atomically(path, b"one")
+    (tmp_path / "mark.tmp").hardlink_to(path)
+    with open(path, "rb") as kept:
+        disk.write_atomically(path, b"two")
+        assert (kept.read(), disk.read(path)) == (b"one", b"two")
