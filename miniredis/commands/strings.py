@@ -12,6 +12,7 @@ from miniredis.commands.shared import EXPIRY_UNITS, NO_NUMBER, OVERFLOW, instant
 from miniredis.commands.strings_conditional import CONDITIONS, check_digest, holds
 from miniredis.engine.call import NOT_A_FLOAT, NOT_AN_INTEGER, SYNTAX_ERROR, Call
 from miniredis.engine.registry import DENYOOM, FAST, READONLY, WRITE, command
+from miniredis.engine.rows import SHORT_BYTES, Row
 from miniredis.keyspace import notify
 from miniredis.keyspace.db import WRONG_TYPE, Db
 from miniredis.keyspace.value import INTEGER_MAX_BYTES, String, Value, compact, is_string, string_bytes
@@ -27,6 +28,11 @@ from protocol.resp.numbers import (
 from protocol.resp.values import OK, Failure, Reply
 
 
+def _set_row(row: Row) -> None:
+    if len(row.calls[0]) == 3:
+        row.db.put_row(row.calls, row.replies, OK)
+
+
 @command(
     "SET key value condition=[NX | XX] @2.6.12 [GET] @6.2.0 expiration=[EX seconds:integer @2.6.12 | "
     "PX milliseconds:integer @2.6.12 | EXAT unix-time-seconds:unix-time @6.2.0 | "
@@ -38,6 +44,7 @@ from protocol.resp.values import OK, Failure, Reply
         ("6.2.0", "GET, EXAT and PXAT were added."),
         ("7.0.0", "NX and GET may stand together."),
     ),
+    row=_set_row,
 )  # fmt: skip
 def set_(call: Call) -> Reply:
     """Store a string under a key, whatever was there, with options for conditions, expiry and the old value."""
@@ -152,7 +159,11 @@ def psetex(call: Call) -> Reply:
     return _set(call, call.argv[1], call.argv[3], b"", instant_ms(call, b"PX", 2), False)
 
 
-@command("GET key", READONLY | FAST)
+def _get_row(row: Row) -> None:
+    row.db.find_row(row.calls, row.replies, SHORT_BYTES)
+
+
+@command("GET key", READONLY | FAST, row=_get_row)
 def get(call: Call) -> Reply:
     """Return the string stored under a key."""
     value = call.db.find(call.argv[1])
@@ -264,7 +275,16 @@ def strlen(call: Call) -> Reply:
 # Numbers.
 
 
-@command("INCR key", WRITE | DENYOOM | FAST, keys="RW access update")
+def _incr_row(row: Row) -> None:
+    increase, done = row.db.increase, row.replies.append
+    for _, key in row.calls:
+        number = increase(key, 1)
+        if number is None:
+            break
+        done(number)
+
+
+@command("INCR key", WRITE | DENYOOM | FAST, keys="RW access update", row=_incr_row)
 def incr(call: Call) -> Reply:
     """Add one to the integer under a key; a missing one counts as 0."""
     return _add(call, 1)

@@ -7,12 +7,13 @@ from typing import Final
 from miniredis.commands.shared import NOT_POSITIVE, OUT_OF_RANGE, at_least, first_of_several, random_count, wrong_arity
 from miniredis.engine.call import SYNTAX_ERROR, Call
 from miniredis.engine.registry import BLOCKING, DENYOOM, FAST, READONLY, WRITE, command
+from miniredis.engine.rows import Row
 from miniredis.engine.scanning import parse_cursor, scan_options
 from miniredis.keyspace import notify
 from miniredis.keyspace.db import WRONG_TYPE
 from miniredis.keyspace.value import Value
 from miniredis.structures.glob import matches
-from miniredis.structures.zset import ADDED, Entry, SortedSet
+from miniredis.structures.zset import ADDED, UNCHANGED, Entry, SortedSet
 from protocol.resp.numbers import INT64_MAX, format_double, format_double_17
 from protocol.resp.values import NULL_ARRAY, Failure, Pairs, Reply
 
@@ -31,18 +32,50 @@ _OPTIONS: Final = {b"NX": _NX, b"XX": _XX, b"GT": _GT, b"LT": _LT, b"CH": _CH, b
 # ── adding and removing ────────────────────────────────────────────────────────────────────────────────
 
 
+def _zadd_row(row: Row) -> None:
+    """Each one member of the same large sorted set."""
+    calls, idle = row.calls, row.idle
+    first = calls[0]
+    if len(first) != 4:
+        return
+    key, text = first[1:3]
+    zset = row.db.peek(key)
+    if type(zset) is not SortedSet or zset.is_small or not _is_plain_score(text):
+        return
+    row.db.find_for_write(key)
+    score = float(text)
+    put, done = zset.put_large, row.replies.append
+    for _, other, score_text, member in calls:
+        if other != key:
+            break
+        if score_text != text:
+            if not _is_plain_score(score_text):
+                break
+            text = score_text
+            score = float(text)
+        outcome = put(member, score)
+        if outcome == UNCHANGED:
+            idle.append(len(row.replies))
+        done(1 if outcome == ADDED else 0)
+
+
+def _is_plain_score(text: bytes) -> bool:
+    """Digits; more of them might be more than a double holds."""
+    return text.isdigit() and len(text) < 300
+
+
 @command("ZADD key condition=[NX | XX] @3.0.2 comparison=[GT | LT] @6.2.0 [change=CH] @3.0.2 [increment=INCR] @3.0.2 "
          "score:double member [score:double member ...]", WRITE | DENYOOM | FAST, since="1.2.0", keys="RW update",
          complexity="O(log(N)) for each member",
          history=(("2.4.0", "Takes several members."), ("3.0.2", "Has XX, NX, CH and INCR."),
-                  ("6.2.0", "Has GT and LT.")))  # fmt: skip
+                  ("6.2.0", "Has GT and LT.")), row=_zadd_row)  # fmt: skip
 def zadd(call: Call) -> Reply:
     """Add members to a sorted set or change their scores."""
     argv = call.argv
     if len(argv) != 4:
         return _zadd(call, 0)
     text = argv[2]
-    if text.isdigit() and len(text) < 300:  # more digits might be more than a double holds
+    if _is_plain_score(text):
         score = float(text)
     elif text[:1].isalpha():
         return _zadd(call, 0)

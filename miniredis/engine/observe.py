@@ -29,12 +29,13 @@ class Command:
 
     __slots__ = (
         "calls", "failed", "flags", "high", "histogram", "is_brief", "is_of_data", "low", "microseconds", "refuses",
-        "rejected", "run", "spec", "subcommands",
+        "rejected", "run", "run_row", "spec", "subcommands",
     )  # fmt: skip
 
     def __init__(self, spec: Spec, refuses: int) -> None:
         self.spec = spec
         self.run: Handler = spec.run or _container_has_no_handler
+        self.run_row = spec.run_row
         self.low = spec.low
         self.high = spec.high
         self.flags = spec.flags

@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Final
 
 from miniredis.engine.client import CLOSING, HOLDING, Client
 from miniredis.engine.observe import Command
-from miniredis.engine.registry import TOUCHES_ARBITRARY_KEYS
+from miniredis.engine.rows import BULK_LINES, INTEGER_LINES, OK_LINE, Rows
 from miniredis.engine.state import OUT_OF_MEMORY
-from protocol.resp.encoder import encode, encode_command
+from miniredis.engine.told import STAR, Told
+from protocol.resp.encoder import encode
 from protocol.resp.parser import OTHER, one_command_each
 from protocol.resp.shapes import Shapes
 from protocol.resp.values import OK, Failure, Reply, Status
@@ -50,18 +51,13 @@ LONG_ANSWER_BYTES: Final = 16 * 1024
 # The bits of a command's `refuses` that are a client's own.
 _OF_CLIENT: Final = (1 << 32) - 1
 
-_STAR: Final = ord("*")
-_OK: Final = OK.encoded
-# Replies are mostly short: their length lines are looked up.
-_BULK_LINES: Final = [b"$%d\r\n" % size for size in range(1024)]
-_INTEGER_LINES: Final = [b":%d\r\n" % number for number in range(1024)]
-
 
 class Plain:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.shapes = Shapes()
-        self._told = _Told(engine)
+        self._told = Told(engine)
+        self._rows = Rows(engine.state, self._told)
         self.position = 0  # in `run_each`, after it was left: who comes next, or had a fault of ours in its command
 
     # One client.
@@ -139,11 +135,11 @@ class Plain:
                         told.add(client, call.argv)
                 kind = type(reply)
                 if kind is bytes and len(reply) < 1024:
-                    append(_BULK_LINES[len(reply)] + reply + b"\r\n")
+                    append(BULK_LINES[len(reply)] + reply + b"\r\n")
                 elif kind is Status:
                     append(reply.encoded)
                 elif kind is int:
-                    append(_INTEGER_LINES[reply] if 0 <= reply < 1024 else b":%d\r\n" % reply)
+                    append(INTEGER_LINES[reply] if 0 <= reply < 1024 else b":%d\r\n" % reply)
                 else:
                     data = self._encoded(client, command, reply)
                     append(data)
@@ -223,6 +219,15 @@ class Plain:
                     refuses = command.refuses & _OF_CLIENT | HOLDING
                     run = command.run
                     told_db = told.db_of(command)
+                    if command.run_row is not None:
+                        done = self._rows.run(command, clients, chunks, commands, at, refuses, told_db, answers)
+                        if done:
+                            if done > 1:
+                                next(islice(sent, done - 2, None))  # beside this one, so many are done with
+                            call = clients[at + done - 1].call
+                            assert call is not None
+                            call.argv = commands[at + done - 1]
+                            continue
                 elif is_alone:
                     started = self._count(command, call, 1, started)
                     since = first + len(answers)
@@ -253,19 +258,19 @@ class Plain:
                     state.dirty += db.dirty
                     db.dirty = 0
                     if told_db is not None:
-                        if chunk[0] == _STAR and call.argv is argv:
+                        if chunk[0] == STAR and call.argv is argv:
                             tell(chunk)
                             tell_of(client)
                         else:
                             told.add(client, call.argv)
                 if reply is OK:
-                    append(_OK)
+                    append(OK_LINE)
                     continue
                 kind = type(reply)
                 if kind is bytes and len(reply) < 1024:
-                    append(_BULK_LINES[len(reply)] + reply + b"\r\n")
+                    append(BULK_LINES[len(reply)] + reply + b"\r\n")
                 elif kind is int:
-                    append(_INTEGER_LINES[reply] if 0 <= reply < 1024 else b":%d\r\n" % reply)
+                    append(INTEGER_LINES[reply] if 0 <= reply < 1024 else b":%d\r\n" % reply)
                 elif reply is None and client.resp == 2:
                     append(b"$-1\r\n")
                 else:
@@ -331,40 +336,6 @@ class Plain:
             engine.waiting.resume_unblocked()
             return True
         return bool(engine.state.mode & OUT_OF_MEMORY)
-
-
-class _Told:
-    """Requests that are effects just as they came, gathered for the journal, and whose they are."""
-
-    __slots__ = ("clients", "engine", "requests")
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self.requests: list[bytes] = []
-        self.clients: list[Client] = []
-
-    def db_of(self, command: Command) -> Db | None:
-        """In which database effects of this command may be gathered now, if in any."""
-        engine = self.engine
-        number = engine.journal.plain_db
-        if number < 0 or engine.depth or command.flags & TOUCHES_ARBITRARY_KEYS:
-            return None
-        return engine.state.dbs[number]
-
-    def add(self, client: Client, argv: list[bytes]) -> None:
-        """One more, whose bytes nobody has."""
-        self.requests.append(encode_command(argv))
-        self.clients.append(client)
-
-    def tell(self) -> None:
-        """Before anything else is told or answered: the journal gets them."""
-        if self.requests:
-            self.engine.journal.tell_all(self.requests)
-            offset = self.engine.state.history.offset
-            for client in self.clients:
-                client.written_at = offset
-            self.requests.clear()
-            self.clients.clear()
 
 
 def _hand_over(deliver: Callable[[int, list[bytes]], None], first: int, answers: list[bytes]) -> int:

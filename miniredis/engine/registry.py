@@ -22,8 +22,10 @@ from protocol.resp.values import Reply, Status
 
 if TYPE_CHECKING:
     from miniredis.engine.call import Call
+    from miniredis.engine.rows import Row
 
 Handler = Callable[["Call"], Reply]
+RowHandler = Callable[["Row"], None]
 History = tuple[tuple[str, str], ...]  # (version, what it changed about the command)
 
 # Flags, by Redis' names. WRITE and READONLY decide propagation and what a replica refuses; the rest what guards refuse.
@@ -161,20 +163,21 @@ class Spec:
     __slots__ = (
         "__dict__", "acl_extra", "arity_given", "complexity", "deprecated", "flags", "group", "high", "history",
         "is_internal", "key_flags", "key_specs_given", "low",
-        "module_order", "name", "run", "since", "subcommands", "summary", "syntax", "tips",
+        "module_order", "name", "run", "run_row", "since", "subcommands", "summary", "syntax", "tips",
     )  # fmt: skip
 
     def __init__(
         self, line: str, run: Handler | None, flags: int, *, since: str, group: str, summary: str, complexity: str,
         key_flags: str, key_specs: tuple[KeySpec, ...] | None, acl: tuple[str, ...], tips: tuple[str, ...],
         history: History = (), arity: int | None = None, deprecated: tuple[str, str] | None = None,
-        is_internal: bool = False,
+        is_internal: bool = False, run_row: RowHandler | None = None,
     ) -> None:  # fmt: skip
         self.syntax = syntax.parse(line)
         sub = self.syntax.subcommand
         # The name a client is told: lower case, subcommands glued with "|".
         self.name: bytes = (self.syntax.name if sub is None else f"{self.syntax.name}|{sub}").lower().encode()
         self.run = run
+        self.run_row = run_row
         self.flags = flags
         self.since = since
         self.group = group
@@ -290,11 +293,13 @@ def command(
     arity: int | None = None,
     deprecated: tuple[str, str] | None = None,
     is_internal: bool = False,
+    row: RowHandler | None = None,
 ) -> Callable[[Handler], Handler]:
     """Declare the handler below as a command.
 
     `acl`: categories that group and flags do not give. `arity`: where it is not what the syntax line says.
     `deprecated`: since which version, and what to use instead. `is_internal`: a tool of whoever develops the server.
+    `row`: how calls that come in a row are run in one loop (engine/rows.py).
     """
 
     def declare(run: Handler) -> Handler:
@@ -305,7 +310,7 @@ def command(
             Spec(
                 line, run, flags, since=since, group=group or _GROUP_OF_MODULE.get(module, module), summary=summary,
                 complexity=complexity, key_flags=keys, key_specs=key_specs, acl=acl, tips=tips,
-                history=history, arity=arity, deprecated=deprecated, is_internal=is_internal,
+                history=history, arity=arity, deprecated=deprecated, is_internal=is_internal, run_row=row,
             )
         )  # fmt: skip
         return run

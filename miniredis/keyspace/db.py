@@ -28,10 +28,10 @@ from miniredis.keyspace.counting import (
     counted_bytes,
 )
 from miniredis.keyspace.resting import Resting
-from miniredis.keyspace.value import String, Structure, Value, is_string, string_bytes
+from miniredis.keyspace.value import INTEGER_MAX_BYTES, String, Structure, Value, compact, is_string, string_bytes
 from miniredis.keyspace.waste import DISSOLVING, Waste
 from miniredis.structures.table import MASK, SHARD_BITS, Table, instants
-from protocol.resp.values import Failure
+from protocol.resp.values import Failure, Reply
 
 WRONG_TYPE: Final = "WRONGTYPE Operation against a key holding the wrong kind of value"
 
@@ -186,6 +186,19 @@ class Db:
     def __len__(self) -> int:
         return self.table.size
 
+    @property
+    def is_quiet(self) -> bool:
+        """Nobody is told of single changes, nobody waits, no key can be due, and a look just stores the clock."""
+        keyspace = self.keyspace
+        return keyspace.plain_clock and not (
+            keyspace.pending
+            or keyspace.heeds_touches
+            or keyspace.events_mask
+            or self.deadlines.size
+            or self.waiting
+            or keyspace.limit_bytes != NO_LIMIT
+        )
+
     # Looking. The first look at a table stands in each of these, not in a method: a call would be a fifth of a GET.
 
     def find(self, key: bytes) -> Value | None:
@@ -339,6 +352,57 @@ class Db:
             self.deadlines.remove(key)
         if keyspace.heeds_touches:
             self.touch(key)
+
+    def put_row(self, calls: list[list[bytes]], replies: list[Reply], reply: Reply) -> None:
+        """`put` what comes from clients, (…, key, string) of each, while the database `is_quiet`: a text in the place
+        of a text without a call. To `replies` goes one for each that is done."""
+        shards, mask, bits, most = self.table.shards, MASK, SHARD_BITS, INTEGER_MAX_BYTES
+        clock = self.keyspace.clock
+        done = replies.append
+        for _, key, text in calls:
+            if len(text) <= most:
+                self.put(key, compact(text))
+                done(reply)
+                continue
+            number = hash(key)
+            shard = shards[number & mask]
+            slot = shard.spots[number >> bits & shard.mask]
+            if slot >= 0 and (shard.keys[slot] == key or (slot := shard.find(key, number)) >= 0):
+                held = shard.values
+                former = held[slot]
+                if type(former) is bytes:
+                    if len(former) != len(text):
+                        self.counted_bytes += len(text) - len(former)
+                    held[slot] = text
+                    shard.clocks[slot] = clock
+                    done(reply)
+                    continue
+            self.put(key, text)
+            done(reply)
+
+    def find_row(self, calls: list[list[bytes]], replies: list[Reply], longest: int) -> None:
+        """`find` for the key of each, (…, key), while the database `is_quiet`: to `replies` goes what there is, as long
+        as it is nothing or a text of `bytes` no longer than that. The first other one ends it, untouched."""
+        keyspace = self.keyspace
+        shards, mask, bits = self.table.shards, MASK, SHARD_BITS
+        clock = keyspace.clock
+        done = replies.append
+        for _, key in calls:
+            number = hash(key)
+            shard = shards[number & mask]
+            slot = shard.spots[number >> bits & shard.mask]
+            if slot >= 0 and shard.keys[slot] != key:
+                slot = shard.find(key, number)
+            if slot < 0:
+                keyspace.misses += 1
+                done(None)
+                continue
+            value = shard.values[slot]
+            if type(value) is not bytes or len(value) > longest:
+                break
+            shard.clocks[slot] = clock
+            keyspace.hits += 1
+            done(value)
 
     def put_all(self, keys: list[bytes], values: list[bytes | int]) -> None:
         """`put` for each of them: a text in the place of a text, an integer in that of an integer without a call."""
