@@ -121,55 +121,9 @@ class RdbReader:
         one."""
         if self._expiry is not None or self._idle is not None or self._counter is not None:
             return None
-        data, end, at = reader.data, reader.end, reader.at
-        keys: list[bytes] = []
-        values: list[bytes | int] = []
-        ends: dict[bytes, int] = {}
-        try:
-            while len(keys) < GATHERED_MOST:
-                place = at
-                if data[place] == rdb.EXPIRY_MS:
-                    place += 9
-                if data[place]:
-                    break
-                size = data[place + 1]
-                start = place + 2
-                if size >= 0x40:
-                    if size >= 0x80:
-                        break
-                    size = (size & 0x3F) << 8 | data[start]
-                    start += 1
-                stop = start + size
-                key = data[start:stop]
-                size = data[stop]
-                start = stop + 1
-                if size >= 0x40:
-                    if size >= 0x80:
-                        number = _NUMBERS.get(size)
-                        if number is None or start + number > end:
-                            break
-                        stop = start + number
-                        keys.append(key)
-                        values.append(int.from_bytes(data[start:stop], "little", signed=True))
-                        if place > at:
-                            ends[key] = int.from_bytes(data[at + 1 : place], "little", signed=True)
-                        at = stop
-                        continue
-                    size = (size & 0x3F) << 8 | data[start]
-                    start += 1
-                stop = start + size
-                if stop > end:
-                    break
-                value = data[start:stop]
-                keys.append(key)
-                values.append(compact(value) if size <= INTEGER_MAX_BYTES else value)
-                if place > at:
-                    ends[key] = int.from_bytes(data[at + 1 : place], "little", signed=True)
-                at = stop
-        except IndexError:  # the window ends
-            pass
-        reader.at = at
-        return Strings(self._db, keys, values, ends) if keys else None
+        strings = Strings(self._db, [], [], {})
+        _gather(reader, strings)
+        return strings if strings.keys else None
 
     def _slide(self, size: int) -> None:
         """Go on in a window of so many bytes that begins where the reader is."""
@@ -293,6 +247,55 @@ class RdbReader:
             self._tell(f"Wrong RDB checksum expected: ({total:x}) but got ({kept:x}). Aborting now.")
             raise Damaged(f"Internal error in RDB reading offset {self.position} -> RDB CRC error")
         self.is_summed = True
+
+
+def _gather(reader: Reader, strings: Strings) -> None:
+    """As many strings as the window has from here on, or as are handed out at a time."""
+    data, end, at = reader.data, reader.end, reader.at
+    _, keys, values, ends = strings
+    value: bytes | int
+    try:
+        while len(keys) < GATHERED_MOST:
+            place = at
+            if data[place] == rdb.EXPIRY_MS:
+                place += 9
+            if data[place]:
+                break
+            size = data[place + 1]
+            start = place + 2
+            if size >= 0x40:
+                if size >= 0x80:
+                    break
+                size = (size & 0x3F) << 8 | data[start]
+                start += 1
+            stop = start + size
+            key = data[start:stop]
+            size = data[stop]
+            start = stop + 1
+            if size >= 0x80:
+                number = _NUMBERS.get(size)
+                if number is None or start + number > end:
+                    break
+                stop = start + number
+                value = int.from_bytes(data[start:stop], "little", signed=True)
+            else:
+                if size >= 0x40:
+                    size = (size & 0x3F) << 8 | data[start]
+                    start += 1
+                stop = start + size
+                if stop > end:
+                    break
+                value = data[start:stop]
+                if size <= INTEGER_MAX_BYTES:
+                    value = compact(value)
+            keys.append(key)
+            values.append(value)
+            if place > at:
+                ends[key] = int.from_bytes(data[at + 1 : place], "little", signed=True)
+            at = stop
+    except IndexError:  # the window ends
+        pass
+    reader.at = at
 
 
 def _module_name(number: int) -> str:
