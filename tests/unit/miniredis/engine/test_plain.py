@@ -37,11 +37,13 @@ class Tape:
 
     def __init__(self, world: World) -> None:
         self.data = b""
+        self.feeds = 0
         self.world = world
         world.engine.journal.attach(self)
 
     def feed(self, data: bytes, effects: int = 1) -> None:
         self.data += data
+        self.feeds += 1
         self.world.state.history.append(data, effects)
 
     def flush(self) -> None: ...
@@ -125,6 +127,42 @@ def test_effects_reach_the_journal_in_order() -> None:
     words = [word for word in tape.data.split(b"\r\n") if word[:1] not in b"*$"]
     instant = b"%d" % (room.world.clock.ms + 5000)
     assert words == [b"SELECT", b"0", *b"SET a 1 SET b 1 PXAT".split(), instant, b"INCR", b"a"]
+
+
+def told(tape: Tape) -> bytes:
+    """Its words, without lengths."""
+    return b" ".join([word for word in tape.data.split(b"\r\n") if word[:1] not in b"*$"])
+
+
+ANOTHER_DATABASE = b"SELECT 0 SET a 1 SELECT 1 SET x 1 SELECT 0 SET b 1"
+
+
+def test_after_a_transaction_elsewhere_a_pipeline_names_its_database() -> None:
+    """What a pipeline writes after its EXEC in another database would land there, in files and on replicas."""
+    world = World()
+    tape = Tape(world)
+    world.send("SET a 1", "SELECT 1", "MULTI", "SET x 1", "SELECT 0", "EXEC", "SET b 1")
+    assert told(tape) == ANOTHER_DATABASE
+
+
+def test_after_a_transaction_elsewhere_another_client_names_its_database() -> None:
+    """What a client writes in the turn of another's EXEC would land in the database of that one."""
+    room = Room()
+    room.send((1, "SELECT 1"))
+    room.send((1, "MULTI"))
+    room.send((1, "SET x 1"))
+    tape = Tape(room.world)
+    room.send((0, "SET a 1"), (1, "EXEC"), (2, "SET b 1"))
+    assert told(tape) == ANOTHER_DATABASE
+
+
+def test_effects_of_a_pipeline_are_told_together() -> None:
+    """A pipeline of writes would cost a call of everybody who follows for each of them."""
+    world = World()
+    tape = Tape(world)
+    world.send(*[f"SET k{at} 1" for at in range(10)])  # the database, the first alone, all others
+    assert tape.feeds == 3
+    assert tape.data.count(b"SET") == 10
 
 
 LINES = (
