@@ -131,6 +131,7 @@ class Server:
         state.expiry_told = self.timekeeper.expiry_figures
         state.statistics_reset = self._reset_statistics
         state.log = self.log.notice
+        state.warn = self.log.warning
         state.log_detail = self.log.verbose
         state.snapshots = self.snapshots
         state.appending = self.appending

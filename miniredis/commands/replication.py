@@ -124,7 +124,11 @@ def psync(call: Call) -> Reply:
     if len(argv) > 3 and call.option(3) == b"FAILOVER":
         _take_over(call)
     follower = _admitted(call)
-    wanted = call.integer(2)
+    try:
+        wanted = call.integer(2)
+    except Failure:
+        call.state.warn(f"Replica {follower.name} asks for synchronization but with a wrong offset")
+        raise
     primary = call.state.replication.primary
     _become_replica(call)
     if not primary.try_partial(follower, argv[1], wanted):

@@ -1,4 +1,4 @@
-"""A command that went well where it came from, and fails here: of a primary, or of an append-only file.
+"""A command that fails here, of one who sends none that fail: a primary, an append-only file, a replica.
 
 Law: the log hears of each; propagation-error-behavior says whether this server may go on with data that has become
      another.
@@ -26,6 +26,11 @@ def of_primary(state: State, warn: Callable[[str], None], name: bytes, text: byt
 def of_file(state: State, warn: Callable[[str], None], name: bytes, text: bytes) -> None:
     panics = state.settings.propagation_error_behavior == "panic"
     _tell(state, warn, "server", "AOF-loading-client", name, text, panics=panics)
+
+
+def of_replica(state: State, warn: Callable[[str], None], name: bytes, text: bytes) -> None:
+    """It has asked for something that it may not have: its data is what it was."""
+    _tell(state, warn, "master", "replica", name, text, panics=False)
 
 
 def _tell(

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from miniredis.engine import guards
+from miniredis.engine import divergence, guards
 from miniredis.engine.call import Call, Origin
 from miniredis.engine.client import (
     CLOSING,
@@ -203,6 +203,7 @@ class Engine:
             self._tell_late(client)  # of keys that went before its command
         failure = self._objection(client, command, argv)
         if failure is not None:
+            call.argv = argv
             self._reject(client, command, argv, failure)
             self.answer(client, failure)
             return
@@ -241,8 +242,14 @@ class Engine:
 
     def refuse_chatter(self, client: Client, reply: Reply) -> None:
         """A replica has asked for something: an answer would be taken for a part of its stream."""
-        name = client.call.argv[0].decode("utf-8", "replace") if client.call is not None else ""
-        self.state.log(f"Replica generated a reply to command '{name}', disconnecting it")
+        command = self.lookup(client.call.argv) if client.call is not None else None
+        name = command.spec.name if command is not None else b"<unknown>"
+        if isinstance(reply, Failure):
+            divergence.of_replica(self.state, self.state.warn, name, reply.text)
+        self.state.warn(
+            f"Replica generated a reply to command '{name.decode()}', disconnecting it: id={client.id} "
+            f"addr={client.peer}"
+        )
         client.kill()
 
     def _objection(self, client: Client, command: Command | None, argv: list[bytes]) -> Failure | None:

@@ -109,6 +109,7 @@ class State:
         self.is_replica = False
         self.pause_changed: Callable[[], None] = lambda: None  # paused_until moved: the wiring keeps a timer for it
         self.log: Callable[[str], None] = lambda line: None
+        self.warn: Callable[[str], None] = lambda line: None
         self.log_detail: Callable[[str], None] = lambda line: None  # for loglevel verbose
         self.carry: Callable[[Any], None] = lambda migration: None  # a migration (MIGRATE) to its target and back
         self.links_kept: Callable[[], int] = lambda: 0  # connections to such targets

@@ -112,5 +112,8 @@ class SnapshotSource:
     def end(self) -> None:
         self._snapshots.children.end()
 
+    def end_save(self) -> None:
+        self._snapshots.end_child()
+
     def open(self) -> File:
         return self._disk.open(self._snapshots.path, create=False, read_only=True)

@@ -16,7 +16,7 @@ Laws:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import Final, Protocol
 
@@ -32,6 +32,8 @@ REMEMBERED_MOST: Final = 1000
 
 
 class Settings(Protocol):
+    @property
+    def save(self) -> Sequence[tuple[int, int]]: ...
     @property
     def repl_diskless_sync(self) -> bool: ...
     @property
@@ -71,6 +73,9 @@ class Source(Protocol):
 
     def end(self) -> None:
         """The streaming child's work is no longer wanted."""
+
+    def end_save(self) -> None:
+        """Nor is the file that a child writes; `FullSync.saved` is called."""
 
     def open(self) -> File:
         """The file that was written. Raises OSError."""
@@ -292,6 +297,8 @@ class FullSync:
             if len(self._gave_up) >= REMEMBERED_MOST:
                 self._gave_up.clear()
             self._gave_up[follower.name] = self._monotonic()
+        if follower.phase == Phase.WAIT_END and follower not in self._streamed_to:
+            self._end_useless_save(follower)
         if follower not in self._streamed_to:
             return
         self._streamed_to.remove(follower)
@@ -301,6 +308,13 @@ class FullSync:
             self._log.warning("Diskless rdb transfer, last replica dropped, killing fork child.")
             self._mark = b""
             self._source.end()
+
+    def _end_useless_save(self, gone: Follower) -> None:
+        """Nobody waits for the file any more. Where there are save points it may be the user's, and is let be."""
+        if not self._source.is_saving or self._settings().save:
+            return
+        if not any(each.phase == Phase.WAIT_END for each in self._followers() if each is not gone):
+            self._source.end_save()
 
     def drop_stuck(self) -> None:
         """Followers that have taken nothing for too long, while a child waits for them."""

@@ -159,6 +159,40 @@ def test_one_that_talks(server: Server, client: Link, said: bytes) -> None:
     talking.close()
 
 
+def test_what_is_said_of_one_that_talks(server: Server, client: Link) -> None:
+    """Nobody would find out which replica is cut off again and again, and for what."""
+    for said, name in ((b"GET k\r\n", "get"), (b"XINFO HELP\r\n", "xinfo|help"), (b"PINK\r\n", "<unknown>")):
+        talking = Follower(server.port)
+        talking.socket.sendall(said)
+        while talking.socket.recv(4096):
+            pass
+        talking.close()
+        until(lambda name=name: f"Replica generated a reply to command '{name}', disconnecting it: id=" in server.log())
+    assert "sending an error to its replica: 'ERR Replica can't interact with the keyspace' after" in server.log()
+    before = server.log().count("asks for synchronization but with a wrong offset")
+    assert client.command("PSYNC", "x" * 40, "y").startswith(b"-ERR value is not an integer")
+    assert server.log().count("asks for synchronization but with a wrong offset") == before + 1
+
+
+@pytest.mark.parametrize(("points", "is_kept"), [("", False), ("900 1", True)])
+def test_a_file_that_nobody_waits_for(client: Link, server: Server, points: str, is_kept: bool) -> None:
+    """The next snapshot would wait for one that is of no use; or one that the user wants would not be."""
+    for number in range(20):
+        client.command("SET", f"k{number}", "v")
+    client.command("CONFIG", "SET", "rdb-key-save-delay", "200000", "save", points)
+    waiting = [asked(server.port, "PSYNC", "?", "-1")[0] for _ in range(2)]
+    until(lambda: client.command("INFO", "replication").count(b"state=wait_bgsave") == 2)
+    waiting[0].close()
+    until(lambda: field(client, "connected_slaves") == "1")
+    assert field(client, "rdb_bgsave_in_progress") == "1"
+    waiting[1].close()
+    until(lambda: field(client, "connected_slaves") == "0")
+    assert field(client, "rdb_bgsave_in_progress") == str(int(is_kept))
+    client.command("CONFIG", "SET", "rdb-key-save-delay", "0", "save", "")
+    client.command("FLUSHALL")
+    until(lambda: field(client, "rdb_bgsave_in_progress") == "0")
+
+
 def test_acknowledgements_of_all_kinds(server: Server, client: Link) -> None:
     """Numbers that are none, or too large, would break the count that WAIT answers."""
     liar = Follower(server.port)
