@@ -1,10 +1,12 @@
 """Clients of the stores: writers that know what they were promised, readers that look everywhere, one that blocks.
 
     writer    MULTI · RPUSH list:n value · INCR count:n · something of the menu · EXEC        then sometimes WAIT
+              RPUSH solo:n long value, alone or with what reads all of that list behind it; or reads it, and no more
     reader    of any store: the last of a list, a volatile key, list and count in one transaction
     blocked   BLPOP of what writers push
 
-What a store tells a client is looked at twice: by the invariants as it leaves, by the client when it arrives.
+Writers live in databases by turns (`home`). What a store tells a client is looked at twice: by the invariants as it
+leaves, by the client when it arrives.
 """
 
 from __future__ import annotations
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
     from tests.sim.invariants import Observer
     from tests.sim.store import Store
 
+DATABASES = 2
 PATIENCE_S = 3.0
+LONG_BYTES = 300, 3_000  # of a value: a dozen of them are an answer that leaves by itself
+BIG_BYTES = 20_000  # and so is this one
 SULK_S = (0.05, 0.4)  # after a refusal
 WAIT_MS = 400
 
@@ -38,21 +43,28 @@ MENU = [
     "SET t:{a} {w} EX 2", "SET t:{a} {w} KEEPTTL", "SET t:{a} {w} XX GET", "GETEX t:{a} PX {n}0", "GETDEL t:{a}",
     "PEXPIRE l:{a} {n}0", "PEXPIRE t:{a} {n}", "PERSIST t:{a}", "EXPIRE z:{b} 1", "DEL t:{a} s:{b}", "UNLINK l:{b}",
     "RENAME t:{a} t:{b}", "COPY h:{a} h:{b} REPLACE", "SORT s:{a} ALPHA STORE l:{b}", "BITOP OR t:{b} t:{a} t:{a}",
-    "PFADD p:{a} {w} {n}", "SETBIT b:{a} {n} 1", "MOVE t:{a} 1",
+    "PFADD p:{a} {w} {n}", "SETBIT b:{a} {n} 1", "MOVE t:{a} {d}",
 ]  # fmt: skip
 
 
-def words(random: Random) -> list[bytes]:
-    """A line of the menu, filled in."""
+def home(number: int) -> int:
+    """The database of this writer."""
+    return number % DATABASES
+
+
+def words(random: Random, here: int) -> list[bytes]:
+    """A line of the menu, filled in, for this database."""
     line = random.choice(MENU)
     a, b = random.randrange(2), random.randrange(2)
-    return line.format(a=a, b=b, n=random.randrange(1, 40), w="w" * random.randrange(1, 30)).encode().split()
+    n, w = random.randrange(1, 40), "w" * random.randrange(1, 30)
+    return line.format(a=a, b=b, n=n, w=w, d=(here + 1) % DATABASES).encode().split()
 
 
 class Client(asyncio.Protocol):
     """One connection at a time, one request at a time. `aim` says which store is to be asked."""
 
-    pause_s = (0.05, 0.36)
+    pause_s = (0.05, 0.34)
+    db = 0
 
     def __init__(self, loop: HostLoop, number: int, observer: Observer, aim: Callable[[Random], Store | None]) -> None:
         self.loop = loop
@@ -62,9 +74,11 @@ class Client(asyncio.Protocol):
         self.random = Random(loop.world.seed * 100 + number)
         self.transport: Any = None
         self.is_quiet = False
+        self.is_write = False  # what is asked now
         self.answered = self.refused = 0
         self._early = self._late = Reader()
-        self._told = self._heard = 0
+        self._told = 0
+        self._ahead = [0, 0]  # answers to what was sent ahead of a request: that leave, that arrive
         self._replies: list[Any] = []
         self._expected = 0
         self._attempt = 0
@@ -112,6 +126,10 @@ class Client(asyncio.Protocol):
         self.transport = wire.transport
         self._early, self._late = Reader(), Reader()
         self._expected = 0
+        self._ahead = [0, 0]
+        if self.db:
+            self._ahead = [1, 1]
+            self.transport.write(encode_command([b"SELECT", b"%d" % self.db]))
         self._next(0)
 
     def lost(self, wire: Wire) -> None:
@@ -149,11 +167,18 @@ class Client(asyncio.Protocol):
         if wire.transport is not self.transport:
             return
         for reply in self._early.take(data):
+            if self._ahead[0]:
+                self._ahead[0] -= 1
+                continue
             self.told(store, self._told, reply)
             self._told += 1
 
     def arrived(self, data: bytes) -> None:
-        self._replies += self._late.take(data)
+        replies = self._late.take(data)
+        while self._ahead[1] and replies:
+            self._ahead[1] -= 1
+            del replies[0]
+        self._replies += replies
         if self._expected and len(self._replies) >= self._expected:
             self._expected = 0
             bad = [reply for reply in self._replies if isinstance(reply, Failure)]
@@ -164,7 +189,7 @@ class Client(asyncio.Protocol):
                 else:
                     self._next(self.random.uniform(*SULK_S))
                 return
-            self.answered += 1
+            self.answered += self.is_write
             self._next(self.random.uniform(*self.pause_s))
 
     @staticmethod
@@ -196,9 +221,11 @@ class Writer(Client):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
+        self.db = home(self.number)
         self.writes = 0
         self.marker = b""
         self._last = b""  # the command behind the transaction
+        self._is_solo = False
         self._life_ms = 0
 
     def request(self) -> list[list[bytes]]:
@@ -206,28 +233,56 @@ class Writer(Client):
         kind = random.random()
         self.writes += 1
         self._last = b""
+        self.is_write = True
+        self._is_solo = 0.3 <= kind < 0.5
+        if self.writes == 1:
+            self.marker = b""
+            return [[b"SET", b"big:%d" % n, b"z" * BIG_BYTES]]
+        if self._is_solo:
+            return self._solo()
         if kind < 0.2:
             self._life_ms = random.choice((30, 100, 400, 1500))
             self.marker = b"v%d:%06d" % (n, self.writes)
             option = (b"PX", b"%d" % self._life_ms)
             return [[b"SET", b"tmp:%d:%d" % (n, random.randrange(3)), self.marker, *option]]
         self._life_ms = 0
-        if kind < 0.4:
+        if kind < 0.3:
             self.marker = b""
-            return [words(random)]
+            return [words(random, self.db)]
         self.marker = b"c%d:%06d:%b" % (n, self.writes, b"x" * random.randrange(60))
         commands = [[b"MULTI"], [b"RPUSH", b"list:%d" % n, self.marker], [b"INCR", b"count:%d" % n], [b"EXEC"]]
         if random.random() < 0.5:
-            commands.insert(random.randrange(1, 4), words(random))
+            commands.insert(random.randrange(1, 4), words(random, self.db))
         if kind > 0.85:
             self._last = random.choice((b"WAIT", b"WAITAOF"))
             local = [b"%d" % random.randrange(2)] if self._last == b"WAITAOF" else []
             commands.append([self._last, *local, b"%d" % random.randrange(3), b"%d" % WAIT_MS])
         return commands
 
+    def _solo(self) -> list[list[bytes]]:
+        """A write and a long read, one of them or both."""
+        n, kind = self.number, self.random.random()
+        read = [b"LRANGE", b"solo:%d" % n, b"0", b"-1"]
+        if self.random.random() < 0.5:
+            read = [b"GET", b"big:%d" % n]
+        self.is_write = kind < 0.65
+        if not self.is_write:
+            return [read]
+        self.marker = b"c%d:%06d:%b" % (n, self.writes, b"y" * self.random.randrange(*LONG_BYTES))
+        write = [b"RPUSH", b"solo:%d" % n, self.marker]
+        return [write, read] if kind < 0.15 else [write]
+
     def told(self, store: Store, at: int, reply: Any) -> None:
         observer, marker = self.observer, self.marker
-        if isinstance(reply, Failure) or not marker:
+        if isinstance(reply, Failure):
+            return
+        if self._is_solo:
+            if isinstance(reply, list) and reply:
+                observer.told(store, reply[-1])
+            elif isinstance(reply, int):
+                observer.promises(store, marker)
+            return
+        if not marker:
             return
         if self._life_ms:
             observer.ends[marker] = store.wall_ms + self._life_ms
@@ -251,16 +306,17 @@ class Looker(Client):
         writer = self.random.randrange(self.observer.clients)
         at = b"list:%d" % writer, b"count:%d" % writer
         return [
-            [b"LINDEX", at[0], b"-1"], [b"GET", b"tmp:%d:%d" % (writer, self.random.randrange(3))],
+            [b"SELECT", b"%d" % home(writer)], [b"LINDEX", at[0], b"-1"],
+            [b"GET", b"tmp:%d:%d" % (writer, self.random.randrange(3))],
             [b"MULTI"], [b"LLEN", at[0]], [b"GET", at[1]], [b"EXEC"],
         ]  # fmt: skip
 
     def told(self, store: Store, at: int, reply: Any) -> None:
-        if at == 0 and isinstance(reply, bytes):
+        if at == 1 and isinstance(reply, bytes):
             self.observer.told(store, reply)
-        elif at == 1 and isinstance(reply, bytes):
+        elif at == 2 and isinstance(reply, bytes):
             self.observer.read_volatile(store, reply)
-        elif at == 5 and isinstance(reply, list) and reply[0] != int(reply[1] or 0):
+        elif at == 6 and isinstance(reply, list) and reply[0] != int(reply[1] or 0):
             self.observer.fail("J5", f"{store.name} shows half a transaction: {reply}")
 
 
@@ -268,4 +324,4 @@ class Sleeper(Client):
     """Waits for what others push."""
 
     def request(self) -> list[list[bytes]]:
-        return [[b"BLPOP", b"queue", b"1"]]
+        return [[b"SELECT", b"%d" % self.random.randrange(DATABASES)], [b"BLPOP", b"queue", b"1"]]

@@ -17,6 +17,7 @@ import asyncio
 import errno
 from collections import deque
 from collections.abc import Callable, Coroutine
+from math import ceil
 from random import Random
 from typing import Any, NoReturn
 
@@ -24,6 +25,7 @@ from tests.sim.disk import SimDisk
 from tests.sim.world import EPOCH_MS, LATENCY_S, SimChild, SimClock, SimLoop, SimProcess, SimTransport
 
 CHILD_S = (0.005, 1.0)  # what a forked child takes
+BESIDE = 0.3  # gathered deliveries come so much after the round instants, at which faults and clocks have their turn
 SYN_S = 1.0  # a connection that is not answered is asked for again after so long
 RESET = "Connection reset by peer"
 
@@ -207,8 +209,10 @@ class HostTransport(SimTransport):
             return
         world = self.loop.world
         leaves = max(world.now, self.loop.busy_until)
-        self._arrives = max(self._arrives + 1e-8, leaves + world.chance.uniform(*link.latency_s))
-        world.call_at(self._arrives, self._reach, deliver, args)
+        arrives = self._arrives = max(self._arrives + 1e-8, leaves + world.chance.uniform(*link.latency_s))
+        if link.gathering_s:
+            arrives = (ceil(arrives / link.gathering_s - BESIDE) + BESIDE) * link.gathering_s
+        world.call_at(arrives, self._reach, deliver, args)
 
     def _reach(self, deliver: Callable[..., None], args: tuple[Any, ...]) -> None:
         other = self.other
@@ -240,6 +244,7 @@ class Link:
     def __init__(self) -> None:
         self.is_cut = False
         self.latency_s = LATENCY_S
+        self.gathering_s = 0.0  # what it carries arrives at the multiples of this: of several senders in one turn
         self.held: list[tuple[HostTransport, Callable[..., None], tuple[Any, ...]]] = []
 
 

@@ -9,6 +9,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -17,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Bug(NamedTuple):
+    """One place of it: most have no other."""
+
     module: str
     anchor: str
     instead: str
@@ -27,8 +30,14 @@ REPLAY = "engine.replay"
 PRIMARY, HISTORY = "replication.primary", "replication.history"
 FOLLOWING, WAITS = "following", "replication.acknowledgements"
 
-# What is wrong: (module, anchor, what stands there instead).
+# What is wrong: (module, anchor, what stands there instead), three words for each place.
 _PLANTED = {
+    "a long answer leaves before effects are told": (
+        "engine.plain",
+        "                    told.tell()\n                    first = _hand_over(deliver, first, answers)\n"
+        "                    client.send(data)\n",
+        "                    first = _hand_over(deliver, first, answers)\n                    client.send(data)\n",
+    ),
     "answers leave before the fsync": (
         FILE,
         "            self._sync_now()\n",
@@ -112,6 +121,14 @@ _PLANTED = {
         PRIMARY,
         "        self._journal.restate()\n        if not follower.is_old",
         "        if not follower.is_old",
+        "replicas",  # either would do: the snapshot tells in which database the stream goes on
+        "max(self._state.journal.db, 0) if upstream is None",
+        "0 if upstream is None",
+    ),
+    "a snapshot's place in the stream is without its database": (
+        "incoming",
+        'self._snapshots.aux.get(b"repl-stream-db", b"")',
+        'b""',
     ),
     "effects between the snapshot and its end are not sent": (
         PRIMARY,
@@ -146,7 +163,10 @@ _PLANTED = {
         "",
     ),
 }
-BUGS = {name: Bug(f"miniredis.{module}", anchor, instead) for name, (module, anchor, instead) in _PLANTED.items()}
+BUGS: dict[str, tuple[Bug, ...]] = {
+    name: tuple([Bug(f"miniredis.{words[at]}", *words[at + 1 : at + 3]) for at in range(0, len(words), 3)])
+    for name, words in _PLANTED.items()
+}
 
 
 def source(module: str) -> str:
@@ -154,21 +174,22 @@ def source(module: str) -> str:
 
 
 class Planter(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Loads one module with its bug."""
+    """Loads modules with a bug in them."""
 
-    def __init__(self, bug: Bug) -> None:
-        self.bug = bug
+    def __init__(self, places: Iterable[Bug]) -> None:
+        self.places = {place.module: place for place in places}
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> importlib.machinery.ModuleSpec | None:
-        return importlib.util.spec_from_loader(name, self) if name == self.bug.module else None
+        return importlib.util.spec_from_loader(name, self) if name in self.places else None
 
     def exec_module(self, module: ModuleType) -> None:
-        text = source(self.bug.module)
-        assert text.count(self.bug.anchor) == 1, f"{self.bug.module} has changed: {self.bug.anchor!r}"
-        exec(compile(text.replace(self.bug.anchor, self.bug.instead), self.bug.module, "exec"), module.__dict__)
+        place = self.places[module.__name__]
+        text = source(place.module)
+        assert text.count(place.anchor) == 1, f"{place.module} has changed: {place.anchor!r}"
+        exec(compile(text.replace(place.anchor, place.instead), place.module, "exec"), module.__dict__)
 
 
 def plant(name: str) -> None:
-    bug = BUGS[name]
-    assert bug.module not in sys.modules, "too late"
-    sys.meta_path.insert(0, Planter(bug))
+    places = BUGS[name]
+    assert not any(place.module in sys.modules for place in places), "too late"
+    sys.meta_path.insert(0, Planter(places))

@@ -20,11 +20,11 @@ from miniredis.persist.digest import dataset_digest
 from miniredis.persist.snapshots import CannotLoad
 from miniredis.server import Server
 from protocol.ops.logs import Logger
-from tests.sim.clients import Client, Looker, Sleeper, Writer
+from tests.sim.clients import DATABASES, Client, Looker, Sleeper, Writer
 from tests.sim.disk import SimDisk
 from tests.sim.faults import Faults
 from tests.sim.hosts import HostClock, HostProcess, HostTransport, Machine, Network
-from tests.sim.invariants import Data, Observer, data_of, difference, is_on
+from tests.sim.invariants import TICK_S, Data, Observer, data_of, difference, is_on
 from tests.sim.world import EPOCH_MS, SimLoop
 
 NAMES = ("a", "b", "c")
@@ -100,6 +100,13 @@ class Store(Machine):
     def keeps(self) -> bool:
         """Whether what it acknowledges now has to be in its files."""
         return self.appends and is_on(self.server)
+
+    @property
+    def writes_at_once(self) -> bool:
+        """Whether nothing hinders it to write its effects down in the turn in which they came to be: no fsync, and no
+        trouble with the disk, now or a moment ago."""
+        is_syncing = self._syncs or self.network.world.now - self.last_sync[1] < TICK_S
+        return not (is_syncing or self.is_ill or self.failing_since < float("inf"))
 
     def begin(self) -> None:
         """Start a server on what the disk has."""
@@ -211,8 +218,8 @@ class Store(Machine):
         disk.crash()
         server = self.loaded_copy(disk)
         if server is not None:
-            self.observer.whole(server.state.dbs[0], f"{self.name} after a loss of power")
-            self.observer.kept(self, server.state.dbs[0], self.observer.horizon(self, is_silent=True))
+            self.observer.whole(server.state.dbs, f"{self.name} after a loss of power")
+            self.observer.kept(self, server.state.dbs, self.observer.horizon(self, is_silent=True))
 
     def survives_cut(self) -> None:
         """The last file is cut somewhere: what is left of it is whole."""
@@ -225,7 +232,7 @@ class Store(Machine):
         file.truncate(self.chance.randint(max(0, file.size - 1500), file.size))
         server = self.loaded_copy(disk)
         if server is not None:
-            self.observer.whole(server.state.dbs[0], f"{self.name} cut to {file.size}")
+            self.observer.whole(server.state.dbs, f"{self.name} cut to {file.size}")
 
     def loaded_copy(self, disk: SimDisk, *more: str) -> Server | None:
         """A server that has read a copy of the files, and does nothing else."""
@@ -269,6 +276,8 @@ class Plan:
 
     def __init__(self, chance: Random) -> None:
         self.policy = chance.choice(("always", "everysec"))
+        self.alone_s = chance.choice((0.0, 0.0, 15.0))  # nobody follows the primary until then
+        self.gathering_s = chance.choice((0.0, 0.05, 0.1))  # what clients send arrives together, so often
         self.appends = chance.random() < 0.8
         self.more: list[str] = []
         for name, values in {
@@ -291,7 +300,7 @@ class Plan:
 
     def directives(self, store: Store) -> list[str]:
         return [
-            "--bind", "127.0.0.1", "--port", str(store.port), "--databases", "2", "--rdbcompression", "no",
+            "--bind", "127.0.0.1", "--port", str(store.port), "--databases", str(DATABASES), "--rdbcompression", "no",
             "--repl-diskless-sync-delay", "0", "--appendonly", "yes" if self.appends else "no",
             "--appendfsync", self.policy, *self.more,
         ]  # fmt: skip
@@ -313,10 +322,13 @@ class Play:
         for machine in (self.crowd, self.operator):
             machine.new_process()
         self.network.leaving = self.leaving
+        for store in self.stores:
+            self.network.link(self.crowd, store).gathering_s = plan.gathering_s
         self.primary = self.stores[0]
         self.awaited: tuple[Store, ...] = ()  # who hands its part to whom
         self.awaited_until = 0.0
         self.clients: list[Client] = []
+        self.alone_s = plan.alone_s
         self.faults = Faults(self)
         world.set_exception_handler(self.heard)
 
@@ -398,9 +410,11 @@ class Play:
 
     async def main(self) -> None:
         for store in self.stores:
-            store.primary = self.primary if store is not self.primary else None
+            store.primary = self.primary if store is not self.primary and not self.alone_s else None
             store.begin()
-        if self.chance.random() < 0.3:
+        if self.alone_s:
+            self.operator.loop.call_later(self.alone_s, lambda: self.appoint(self.primary))
+        elif self.chance.random() < 0.3:
             self.stores[2].primary = self.stores[1]
         await self.until(lambda: all(store.is_loaded for store in self.stores), 5, "a start")
         loop = self.crowd.loop
