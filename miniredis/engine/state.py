@@ -128,6 +128,7 @@ class State:
         self.keyspace.hits = self.keyspace.misses = self.keyspace.expired_keys = self.keyspace.expired_fields = 0
         self.keyspace.evicted_keys = 0
         self.engine.memory.forget_statistics()
+        self.engine.scripts.evicted = 0
         self.access.refused_logins = self.unexpected_errors = 0
         self.keyspace.waste.freed = 0
         self.statistics_reset()

@@ -108,6 +108,17 @@ def test_what_waited_is_in_the_slow_log(server: Server) -> None:
     assert told(link, "latencystats")["Latencystats"].keys() >= {"latency_percentiles_usec_blpop"}
 
 
+def test_scripts_that_were_dropped_are_counted_anew(server: Server) -> None:
+    """Who resets the figures would see scripts dropped that were dropped before."""
+    link = Link(server.port)
+    for number in range(502):
+        link.command("EVAL", f"return {number}", "0")
+    assert told(link, "stats")["Stats"]["evicted_scripts"] != "0"
+    link.command("CONFIG", "RESETSTAT")
+    assert told(link, "stats")["Stats"]["evicted_scripts"] == "0"
+    link.command("SCRIPT", "FLUSH")
+
+
 def test_times_have_the_bounds_of_redis(server: Server) -> None:
     """A tool that adds up LATENCY HISTOGRAM by bounds would find none that it knows."""
     link = Link(server.port)
