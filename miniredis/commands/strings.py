@@ -512,15 +512,16 @@ def msetnx(call: Call) -> Reply:
 def _set_all(call: Call) -> None:
     db, argv = call.db, call.argv
     keys = argv[1::2]
-    values: list[bytes | int] = argv[2::2]  # type: ignore[assignment]
-    if min(argv[2::2]) < b":":  # digits and "-" come before it
-        values = [compact(value) if value < b":" else value for value in argv[2::2]]
+    texts = argv[2::2]
+    values: list[bytes | int] = texts  # type: ignore[assignment]
+    if min(texts) < b":":  # digits and "-" come before it
+        values = [compact(value) if value < b":" else value for value in texts]
     if db.deadlines.size or db.keyspace.events_mask:
         for key, value in zip(keys, values, strict=True):
             db.expire_if_due(key)
             db.put(key, value)
             db.notify(notify.STRING, b"set", key)
-    elif len(set(keys)) < len(keys):
+    elif keys[0] == keys[-1]:  # one key all the time, perhaps
         lasting = dict(zip(keys, values, strict=True))  # the last value given to a key
         db.put_all(list(lasting), list(lasting.values()))
     else:

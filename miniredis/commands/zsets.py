@@ -344,8 +344,25 @@ def entries_reply(entries: list[Entry], with_scores: bool) -> Reply:
 # ── taking from the ends ───────────────────────────────────────────────────────────────────────────────
 
 
+def _zpopmin_row(row: Row) -> None:
+    """Each the one least entry of the same large sorted set, of which some are left."""
+    calls = row.calls
+    key = calls[0][1]
+    zset = row.db.peek(key)
+    if len(calls[0]) != 2 or type(zset) is not SortedSet or zset.is_small:
+        return
+    count = 0
+    for _, other in calls:
+        if other != key:
+            break
+        count += 1
+    if count < len(zset):
+        row.db.find_for_write(key)
+        row.replies += [[member, score] for score, member in zset.pop(count, from_greatest=False)]
+
+
 @command("ZPOPMIN key [count:integer]", WRITE | FAST, since="5.0.0", keys="RW access delete",
-         complexity="O(log(N)*M) for M members taken")  # fmt: skip
+         complexity="O(log(N)*M) for M members taken", row=_zpopmin_row)  # fmt: skip
 def zpopmin(call: Call) -> Reply:
     """Take the members of the lowest scores."""
     return _zpop(call, from_greatest=False)

@@ -74,7 +74,10 @@ class Turn:
     What gathering connections received is worked on a few reads at a time, or all at the end of the turn.
     """
 
-    __slots__ = ("_before_flush", "_chunks", "_dirty", "_loop", "_may_hurry", "_readers", "_scheduled", "_work", "time")
+    __slots__ = (
+        "_before_flush", "_chunks", "_dirty", "_is_shared", "_loop", "_may_hurry", "_most_bytes", "_readers",
+        "_scheduled", "_work", "time",
+    )  # fmt: skip
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, before_flush: Callable[[], None] | None = None,
@@ -88,14 +91,15 @@ class Turn:
         self._readers: list[Connection] = []  # who has received something, and what: in order
         self._chunks: list[bytes] = []
         self._scheduled = False
-        self.time = 0.0  # loop time of the first of what is gathered
+        self._most_bytes = 0  # a longer read is not gathered; of none, before a turn has begun
+        self._is_shared = False  # several were read in the last turn
+        self.time = 0.0  # loop time at which the turn began
 
     def add(self, connection: "Connection") -> None:
         """A connection has output in its queue: flush it at the end of this turn, or when there are a few."""
         self._dirty.append(connection)
         if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self.settle)
+            self.want()
         elif len(self._dirty) >= HURRIED_CONNECTIONS and self._may_hurry():
             self._flush()
 
@@ -107,7 +111,16 @@ class Turn:
         """Run `before_flush` at the end of this turn even if nobody writes."""
         if not self._scheduled:
             self._scheduled = True
+            self._most_bytes = GATHERED_BYTES
+            self.time = self._loop.time()
             self._loop.call_soon(self.settle)
+
+    def begins_shared(self, size: int) -> bool:
+        """Whether the first read of a turn, of so many bytes, waits for others: not where it mostly is the only one."""
+        if self._scheduled or not self._is_shared or size > GATHERED_BYTES:
+            return False
+        self.want()
+        return True
 
     def settle(self) -> None:
         try:
@@ -115,6 +128,7 @@ class Turn:
                 self.work()
         finally:  # whatever happens, the next turn has an end
             self._scheduled = False
+            self._most_bytes = 0
         if self._before_flush is not None:
             self._before_flush()
         self._flush()
@@ -128,6 +142,7 @@ class Turn:
         """Work on what was gathered, now."""
         readers, self._readers = self._readers, []
         chunks, self._chunks = self._chunks, []
+        self._is_shared = len(chunks) > 1
         if self._work is not None and chunks:
             self._work(readers, chunks)
 
@@ -389,18 +404,16 @@ class GatheringConnection(Connection):
 
     def data_received(self, data: bytes) -> None:
         turn = self._turn
-        chunks = turn._chunks
-        if not turn._scheduled or len(data) > GATHERED_BYTES or self.is_closing:
-            if chunks:
+        if len(data) > turn._most_bytes and not turn.begins_shared(len(data)):
+            if turn._chunks:
                 turn.work()
             self.last_active = self.loop.time()
-            self.session.received(data)  # the first of a turn at once: mostly it is the only one
+            self.session.received(data)
             return
-        if not chunks:
-            turn.time = self.loop.time()
-        self.last_active = turn.time
-        turn._readers.append(self)
+        chunks = turn._chunks
         chunks.append(data)
+        turn._readers.append(self)
+        self.last_active = turn.time
         if len(chunks) >= HURRIED_CONNECTIONS:
             turn.work()
 

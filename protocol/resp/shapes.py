@@ -19,22 +19,22 @@ SHAPES_MOST: Final = 16
 
 
 class Shape:
-    """Where the words of one command begin and end; `cut` gives what lies between and the words in turn."""
+    """Where the words of one command begin and end; `cut` gives the words, `cut_between` what lies between."""
 
-    __slots__ = ("between", "cut")
+    __slots__ = ("between", "cut", "cut_between")
 
     def __init__(self, words: list[bytes]) -> None:
         sizes = list(map(len, words))
         between = [b"\r\n$%d\r\n" % size for size in sizes]
         between[0] = b"*%d%b" % (len(words), between[0])
         self.between = (*between, b"\r\n")
-        format = "".join([f"{len(lines)}s{size}s" for lines, size in zip(between, sizes, strict=True)])
-        self.cut = Struct(format + "2s").unpack
+        parts = list(zip(map(len, between), sizes, strict=True))
+        self.cut = Struct("".join([f"{lines}x{size}s" for lines, size in parts]) + "2x").unpack
+        self.cut_between = Struct("".join([f"{lines}s{size}x" for lines, size in parts]) + "2s").unpack
 
     def words(self, data: bytes) -> list[bytes] | None:
         """Those of a chunk that is as long as commands of this shape are; None where it is no such command."""
-        pieces = self.cut(data)
-        return list(pieces[1::2]) if pieces[::2] == self.between else None
+        return list(self.cut(data)) if self.cut_between(data) == self.between else None
 
 
 class Shapes:

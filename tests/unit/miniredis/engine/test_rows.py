@@ -18,6 +18,7 @@ TEXT = "x" * 40
 KINDS = (
     "SET {k} {v}", "GET {k}", "INCR {n}", "ZADD z {s} {m}", "GET {n}", "SET {n} 7", "INCR {k}", "ZADD {k} 1 a",
     "SET {k} {v} XX", "ZADD z NX {s} {m}", "get {k}", "ZADD large {s} {m}",
+    "ZPOPMIN large", "ZPOPMIN z", "ZPOPMIN large 2",
 )  # fmt: skip
 VALUES = ("1", "-5", "007", TEXT, TEXT + "y", "z" * 1023, "z" * 1024, "z" * 20_000, "9" * 30, "9223372036854775807")
 SCORES = ("0", "1", "7", "1.5", "-1", "inf", "9" * 310, "NX", "x")

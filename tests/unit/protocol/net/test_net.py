@@ -370,3 +370,11 @@ async def test_reads_of_a_turn_are_worked_on_in_order_before_it_ends() -> None:
     for _ in range(HURRIED_CONNECTIONS):
         one.data_received(b"d")
     assert log[0] == ("work", b"d" * HURRIED_CONNECTIONS)
+    await asyncio.sleep(0)
+    log.clear()
+    one.data_received(b"e")  # others came behind the first of the last turn: this one waits for them
+    assert log == []
+    await asyncio.sleep(0)
+    assert log[0] == ("work", b"e")
+    one.data_received(b"f")  # in vain: the next does not
+    assert one.session.got.endswith(b"f")  # type: ignore[attr-defined]
