@@ -415,8 +415,10 @@ class Following:
     async def _take_over(self, link: Link) -> None:
         """The payload is whole: its data takes the place of ours, and the stream begins."""
         assert link.payload is not None
-        self.replacing()
-        db = await self._incoming.replace()
+        db = None
+        if self._incoming.is_sound:
+            self.replacing()
+            db = await self._incoming.replace()
         self._task = None
         self._judge()
         if db is None:

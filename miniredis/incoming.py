@@ -4,7 +4,8 @@
     swapdb                            └──► read beside the old data ──► exchanged ──► file goes
 
 Laws:
-1. The old data stays until the new file is whole. What was read only half is served to nobody, and does not stay.
+1. The old data and its file stay until the new file is whole, and its sum right. What was read only half is served to
+   nobody, and does not stay.
 2. A load gives way to others, who are told that it loads.
 """
 
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from miniredis.engine.state import BUSY_SCRIPT, LOADING, LOADING_BESIDE
 from miniredis.keyspace.db import Db
 from miniredis.loading import take_steps
+from miniredis.persist.rdb_sum import Sum
 from miniredis.persist.snapshots import CannotLoad
 from protocol.resp.values import Failure
 
@@ -58,6 +60,7 @@ class Incoming:
         self._file: File | None = None
         self._name = ""  # of the file, where it is still ours to remove
         self._unsynced_bytes = 0
+        self._sum = Sum()
         self._is_beside = False  # it does not go through dbfilename
         self._is_swapped = False  # it is read beside the data of before
         self._is_earlier = False  # the data of before is of the same history
@@ -80,6 +83,7 @@ class Incoming:
             self._log.warning(f"Opening the temp file needed for MASTER <-> REPLICA synchronization: {error.strerror}")
             return False
         self._unsynced_bytes = 0
+        self._sum = Sum()
         if self._is_beside:
             self._begin_loading()
         return True
@@ -97,6 +101,7 @@ class Incoming:
                 f"synchronization: {error.strerror}"
             )
             return False
+        self._sum.feed(data)
         self._unsynced_bytes += len(data)
         if self._unsynced_bytes >= SYNC_EVERY_BYTES and not self._is_beside:
             self._unsynced_bytes = 0
@@ -115,6 +120,14 @@ class Incoming:
                 self._disk.remove(name)
             except OSError as error:
                 self._log.debug(f"{name}: {error.strerror}")
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether what came can be a data set; the log says why not."""
+        fault = self._sum.fault(checks_sum=self._config["rdbchecksum"] and self._state.checks_sums)
+        if fault:
+            self._log.warning(f"The data set that came from MASTER is damaged and refused: {fault}")
+        return not fault
 
     async def replace(self) -> int | None:
         """It is whole: put it in the place of the data there is. The database its stream begins in; None where it could
