@@ -9,6 +9,7 @@
     --version              print the version of Kafka this stands in for, and leave
     --help                 print this, and leave
 
+    minikafka format …     make a data directory that of a node of a cluster (minikafka format --help)
     minikafka apis         print the table of APIs and versions served, and leave
 
 An empty data directory is formatted on the way. SIGTERM and SIGINT stop the broker in order.
@@ -137,6 +138,31 @@ async def serve(found: Arguments, stop: asyncio.Event) -> int:
     return 1 if broker.failed.done() else 0
 
 
+async def format_directory(words: list[str], _: asyncio.Event) -> int:
+    """`minikafka format`."""
+    from minikafka import formatting
+    from minikafka.broker import Broker, StartError
+    from minikafka.config import settings_of
+    from protocol.ops.clock import Clock
+    from protocol.ops.process import Process
+
+    disk, loop = Disk(), asyncio.get_running_loop()
+    try:
+        wish = formatting.parse(words)
+        settings = settings_of(given(Arguments(wish.file), disk))
+        broker = Broker(settings, loop=loop, disk=disk, clock=Clock(), random=SystemRandom(), process=Process())
+        is_new = broker.format(wish)
+    except (ValueError, StartError) as problem:
+        sys.stderr.write(f"minikafka: {problem}\n")
+        return 1
+    directory = settings.data_directory()
+    if not is_new and not wish.ignores_formatted:
+        sys.stderr.write(f"minikafka: {directory} is formatted already (--ignore-formatted leaves it as it is)\n")
+        return 1
+    sys.stdout.write(f"Formatting metadata directory {directory}.\n" if is_new else "All is formatted already.\n")
+    return 0
+
+
 def main() -> int:
     """The console script."""
     words = sys.argv[1:]
@@ -151,6 +177,14 @@ def main() -> int:
 
         sys.stdout.write(markdown() + "\n")
         return 0
+    if words[:1] == ["format"]:
+        from minikafka import formatting
+        from protocol.net.loop import run
+
+        if "--help" in words:
+            sys.stdout.write(formatting.__doc__ or "")
+            return 0
+        return run(lambda stop: format_directory(words[1:], stop))
     try:
         found = parse(words)
     except UsageError as problem:

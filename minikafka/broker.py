@@ -28,6 +28,7 @@ from minikafka.config import Settings
 from minikafka.console import declare_metrics, pages
 from minikafka.controller.controller import Controller
 from minikafka.coordinator.runtime import Runtime
+from minikafka.formatting import Wish, first_voters, write_format
 from minikafka.journal import MetadataJournal
 from minikafka.log.config import LogConfig
 from minikafka.log.store import Store
@@ -42,10 +43,12 @@ from minikafka.metadata.records import (
     to_value,
 )
 from minikafka.metadata.snapshot import records_of
+from minikafka.raft.machine import FIRST_BOOTSTRAP_SERVER
 from minikafka.raft.node import Committed, Node
-from minikafka.raft.quorum import KRAFT_VERSION, Voter, Voters
+from minikafka.raft.peers import Peers
+from minikafka.raft.quorum import KRAFT_VERSION, NO_DIRECTORY, Voter, Voters
 from minikafka.raft.quorum import Endpoint as VoterEndpoint
-from minikafka.raft.storage import BOOTSTRAP_CHECKPOINT, QUORUM_STATE, SnapshotId, Storage, id_bytes, id_text
+from minikafka.raft.storage import QUORUM_STATE, Storage, id_bytes, id_text
 from minikafka.replica.manager import Manager
 from minikafka.session import Route, Session
 from protocol.disk.files import AlreadyLocked, Disk
@@ -110,7 +113,6 @@ class Broker:
         self.listeners: list[SocketListener] = []
         self.is_serving = False
         self.failed: asyncio.Future[BaseException] = loop.create_future()
-        self._loading = True  # metadata is being replayed: nobody is told of single changes
         self._is_up = False  # partitions and groups are there and follow the metadata
         self._snapshot_timer: asyncio.TimerHandle | None = None
         self._bound: list[Endpoint] = []  # where it listens, with the ports it got
@@ -120,6 +122,7 @@ class Broker:
         self.store.health.on_lost = self._fail
         self.configs = Configs(settings.tables, settings.static, self.image, self.node_id)
         self.node: Node
+        self.peers: Peers
         self.controller: Controller
         self.replicas: Manager
         self.groups: Runtime
@@ -135,12 +138,10 @@ class Broker:
         try:
             self._build()
             await self.node.start()
-            if not self.image.features:
-                self.controller.write(bootstrap_records())
-            self._loading = False
             await self._listen()
-            await self._register()
-            self._bring_up_partitions()
+            if self.settings.is_broker:
+                await self._register()
+                self._bring_up_partitions()
             is_up = True
         except (KafkaStorageError, MetadataFault, ProtocolError) as error:
             directory = self.store.path_of(METADATA_TOPIC, 0)
@@ -167,6 +168,11 @@ class Broker:
             self.store.open()
             known = self.store.read_properties()
             if known is None and not self._was_used():
+                if not self.settings.is_broker:
+                    raise StartError(
+                        f"No readable meta.properties files found: {directory} must be formatted with the cluster's id "
+                        "(minikafka format)"
+                    )
                 self._format()
             else:
                 self._adopt(known or {})
@@ -184,27 +190,31 @@ class Broker:
     def _format(self) -> None:
         self.cluster_id = id_text(self._new_id())
         self.directory_id = self._new_id()
-        directory = self.store.directory
-        metadata = self.store.path_of(METADATA_TOPIC, 0)
-        self.disk.make_dirs(metadata)
-        storage = Storage(self.disk, metadata)
-        now_ms = self.clock.wall_ms()
-        storage.write_bootstrap(
-            f"{directory}/{BOOTSTRAP_CHECKPOINT}",
-            [to_value(record) for record in bootstrap_records(in_log=False)],
-            now_ms,
-        )
-        storage.write_snapshot(SnapshotId(0, 0), Voters([self.me()]), [], now_ms, 0)
-        # The mark that the directory is formatted comes last: a crash before it formats again.
-        self.store.write_properties(
-            {
-                "version": "1",
-                "cluster.id": self.cluster_id,
-                "node.id": str(self.node_id),
-                "directory.id": id_text(self.directory_id),
-            }
-        )
+        directory, now_ms = self.store.directory, self.clock.wall_ms()
+        voters = Voters([self.me()])
+        write_format(self.disk, self.store, self.node_id, self.cluster_id, self.directory_id, voters, now_ms)
         self.log.info("formatted %s for cluster %s", directory, self.cluster_id)
+
+    def format(self, wish: Wish) -> bool:
+        """Format the data directory as `minikafka format` was told; False where it is formatted already. Raises
+        FormatError and StartError."""
+        store = self.store
+        try:
+            store.open()
+        except AlreadyLocked:
+            raise StartError(f"the data directory {store.directory} is in use by another broker") from None
+        except OSError as error:
+            raise StartError(f"cannot use the data directory {store.directory}: {error.strerror or error}") from None
+        try:
+            if store.read_properties() is not None or self._was_used():
+                return False
+            self.directory_id = self._new_id()
+            self.directory_id, voters = first_voters(wish, self.settings, self.me())
+            now_ms = self.clock.wall_ms()
+            write_format(self.disk, store, self.node_id, wish.cluster_id, self.directory_id, voters, now_ms)
+            return True
+        finally:
+            store.close(clean=False)
 
     def _adopt(self, known: dict[str, str]) -> None:
         stored = known.get("node.id", known.get("broker.id"))
@@ -257,6 +267,23 @@ class Broker:
             self._fail,
             self.log.named("minikafka.raft"),
             random=random,
+            configured=self._static_voters(),
+            bootstrap_servers=len(self.bootstrap_servers),
+            cluster_id=self.cluster_id,
+            timeouts=settings.quorum_timeouts(),
+            send=lambda one: self.peers.send(one),
+            on_active=self._active,
+            on_snapshot=self._replaced,
+        )
+        self.peers = Peers(
+            loop,
+            self.turn,
+            f"raft-client-{self.node_id}",
+            settings.quorum_timeouts().request_s,
+            self._address_of,
+            self.node.heard,
+            self.node.unreachable,
+            self.log.named("minikafka.raft"),
         )
         self.controller = Controller(
             self.node, self.cluster_id, self.node_id, self.configs, settings.topic_defaults(), random, loop
@@ -300,6 +327,26 @@ class Broker:
             internal_topics=settings.internal_topics(),
         )
         declare_metrics(self)
+
+    @property
+    def bootstrap_servers(self) -> list[tuple[str, int]]:
+        """Controllers that know the leader. A node that is a broker too is its own quorum."""
+        return [] if self.settings.is_broker else self.settings.bootstrap_servers()
+
+    def _static_voters(self) -> Voters | None:
+        configured = self.settings.quorum_voters()
+        if self.settings.is_broker or len(configured) < 2:
+            return None
+        name = self.settings.controller_listener_names[0]
+        return Voters(
+            Voter(number, NO_DIRECTORY, (VoterEndpoint(name, host, port),)) for number, host, port in configured
+        )
+
+    def _address_of(self, number: int) -> tuple[str, int] | None:
+        if number <= FIRST_BOOTSTRAP_SERVER:
+            return self.bootstrap_servers[FIRST_BOOTSTRAP_SERVER - number]
+        end = self.node.machine.endpoint_of(number)
+        return None if end is None else (end.host, end.port)
 
     def _metadata_log_config(self) -> LogConfig:
         get = self.settings.get
@@ -492,12 +539,25 @@ class Broker:
             self.configs.forget(kind, name)
         for topic in delta.deleted.values():
             self.configs.forget_topic(topic.name)
-        if self._loading:
-            # The controller's state is replayed beside; from here on it replays what it writes itself.
+        if not self.node.is_active:
+            # The controller's state is replayed beside; while it is the active one it replays what it writes itself.
             self.controller.replay(records, committed.last_offset + 1 - len(records))
         if self._is_up and delta:
             self.replicas.apply(delta, self.image)
             self.groups.apply(delta, self.image)
+
+    def _active(self, is_active: bool) -> None:
+        """This node's controller decides from here on; or no more, and what it wrote may be decided otherwise."""
+        if not is_active:
+            self.controller.start_over(records_of(self.image))
+        elif not self.image.features:
+            self.controller.write(bootstrap_records())
+
+    def _replaced(self, committed: Committed) -> None:
+        """A snapshot of the leader's replaces all that was agreed here so far."""
+        self.image.clear()
+        self.controller.start_over(())
+        self._committed(committed)
 
     def _watch_snapshots(self) -> None:
         """A snapshot when the log has grown enough since the last, or when that is long ago."""
@@ -537,10 +597,15 @@ class Broker:
             self._snapshot_timer.cancel()
         for listener in self.listeners:
             listener.close()
-        is_clean = not self.failed.done() and await self._leave_service()
+        is_clean = not self.failed.done()
+        if is_clean and self.settings.is_broker:
+            is_clean = await self._leave_service()
+        await self.node.leave()
+        self.node.stop()
         self.turn.settle()
         for listener in self.listeners:
             await listener.drain(DRAIN_S)
+        self.peers.close()
         self.groups.close()
         self.replicas.close()
         self.store.close(clean=is_clean, broker_epoch=self.epoch)

@@ -17,8 +17,9 @@ from minikafka import options
 from minikafka.controller.topics import TopicDefaults
 from minikafka.coordinator.members import GroupSettings
 from minikafka.metadata.configs import BadValue, Kind, Option, Tables, read_table
+from minikafka.raft.machine import Timeouts
 from minikafka.replica.manager import ReplicaSettings
-from protocol.net.address import Endpoint, parse_endpoint
+from protocol.net.address import Endpoint, parse_endpoint, parse_host_port
 
 PLAINTEXT = "PLAINTEXT"
 ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
@@ -111,6 +112,41 @@ class Settings:
         return [name.upper() for name in names or ["CONTROLLER"]]
 
     @property
+    def is_broker(self) -> bool:
+        return "broker" in self.get("process.roles")
+
+    def quorum_voters(self) -> list[tuple[int, str, int]]:
+        """Static voters: id, host and port of each. Raises ConfigError."""
+        found = []
+        for text in filter(None, self.get("controller.quorum.voters") or ()):
+            number, _, address = text.partition("@")
+            try:
+                found.append((int(number), *parse_host_port(address)))
+            except ValueError:
+                raise ConfigError(
+                    f"Invalid value {text} for configuration controller.quorum.voters: Each entry should be in the "
+                    "form `{id}@{host}:{port}`."
+                ) from None
+        return found
+
+    def bootstrap_servers(self) -> list[tuple[str, int]]:
+        """Controllers to ask first, where the voters are not configured."""
+        try:
+            return [parse_host_port(one) for one in filter(None, self.get("controller.quorum.bootstrap.servers") or ())]
+        except ValueError as error:
+            raise ConfigError(f"Invalid url in controller.quorum.bootstrap.servers: {error}") from None
+
+    def quorum_timeouts(self) -> Timeouts:
+        get = self.get
+        return Timeouts(
+            election_s=get("controller.quorum.election.timeout.ms") / 1000,
+            fetch_s=get("controller.quorum.fetch.timeout.ms") / 1000,
+            election_backoff_max_s=get("controller.quorum.election.backoff.max.ms") / 1000,
+            request_s=get("controller.quorum.request.timeout.ms") / 1000,
+            retry_backoff_s=get("controller.quorum.retry.backoff.ms") / 1000,
+        )
+
+    @property
     def protected_listener(self) -> str:
         """The listener of other brokers, if clients have one of their own; else none."""
         name: str = self.get("inter.broker.listener.name") or self.get("security.inter.broker.protocol")
@@ -133,7 +169,13 @@ class Settings:
                 )
             if protocol not in (None, PLAINTEXT):
                 raise ConfigError(f"listener {end.name} asks for {protocol}: only {PLAINTEXT} is served so far")
-        if all(end.name in self.controller_listener_names for end in found):
+        theirs = [end for end in found if end.name not in self.controller_listener_names]
+        if not self.is_broker and (theirs or not found):
+            raise ConfigError(
+                "requirement failed: The listeners config must only contain KRaft controller listeners from "
+                "controller.listener.names when process.roles=controller"
+            )
+        if self.is_broker and not theirs:
             raise ConfigError("requirement failed: there must be at least one broker listener in listeners")
         return found
 
@@ -261,15 +303,21 @@ def _tie(settings: Settings) -> None:
         raise ConfigError("You must set `node.id` to the same value as `broker.id`.")
     static["broker.id"] = static["node.id"]
     roles = get("process.roles")
-    if roles and set(roles) != {"broker", "controller"}:
-        raise ConfigError("process.roles must be broker,controller: this broker is its own controller so far")
+    if roles and "controller" not in roles:
+        raise ConfigError("process.roles must have controller: a broker without one of its own cannot run so far")
     # Kafka listens on every interface unless told otherwise. A broker that asks nobody for a password does not.
     static.setdefault("listeners", f"{PLAINTEXT}://{LOOPBACK}:9092")
     static.setdefault("process.roles", "broker,controller")
     static.setdefault("controller.listener.names", "CONTROLLER")
-    voters = [voter for voter in get("controller.quorum.voters") or () if voter]
-    if len(voters) > 1 or len(get("controller.quorum.bootstrap.servers") or ()) > 1:
-        raise ConfigError("a quorum of several controllers cannot be joined so far")
+    voters = settings.quorum_voters()
+    if settings.is_broker and (len(voters) > 1 or len(settings.bootstrap_servers()) > 1):
+        raise ConfigError("a quorum of several controllers has processes of its own so far: process.roles=controller")
+    if len(voters) > 1 and get("node.id") not in [number for number, _, _ in voters]:
+        raise ConfigError(
+            "requirement failed: If process.roles contains the 'controller' role, the node id "
+            f"{get('node.id')} must be included in the set of voters controller.quorum.voters="
+            f"{sorted(number for number, _, _ in voters)}"
+        )
     for name in ("log.retention.ms", "log.retention.minutes", "log.retention.hours"):
         if get(name) == 0:
             raise ConfigError(

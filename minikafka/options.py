@@ -39,13 +39,13 @@ controller.performance.sample.period.ms+ | LONG | 60000 | [100..] | - | -
 controller.quorum.append.linger.ms | INT | 25 | [0..] | - | -
 controller.quorum.auto.join.enable | BOOLEAN | false | - | - | -
 controller.quorum.bootstrap.servers | LIST |  | host:port | - | broker
-controller.quorum.election.backoff.max.ms | INT | 1000 | [0..] | - | -
-controller.quorum.election.timeout.ms | INT | 1000 | [0..] | - | -
+controller.quorum.election.backoff.max.ms | INT | 1000 | [0..] | - | raft
+controller.quorum.election.timeout.ms | INT | 1000 | [0..] | - | raft
 controller.quorum.fetch.max.bytes | INT | 1048576 | [1..] | - | -
 controller.quorum.fetch.snapshot.max.bytes | INT | 1048576 | [1..] | - | -
-controller.quorum.fetch.timeout.ms | INT | 2000 | [0..] | - | -
-controller.quorum.request.timeout.ms | INT | 2000 | [0..] | - | -
-controller.quorum.retry.backoff.ms | INT | 20 | [0..] | - | -
+controller.quorum.fetch.timeout.ms | INT | 2000 | [0..] | - | raft
+controller.quorum.request.timeout.ms | INT | 2000 | [0..] | - | raft
+controller.quorum.retry.backoff.ms | INT | 20 | [0..] | - | raft
 controller.quorum.voters | LIST |  | id@host:port | - | broker
 controller.quota.window.num | INT | 11 | [1..] | - | -
 controller.quota.window.size.seconds | INT | 1 | [1..] | - | -

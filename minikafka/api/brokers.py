@@ -27,14 +27,23 @@ def describe_cluster(broker: Context, request: DescribeClusterRequest) -> Descri
         raise InvalidRequest(text) if broker.api_version == 0 else MismatchedEndpointType(text)
     response = DescribeClusterResponse(cluster_id=broker.cluster_id, endpoint_type=own, brokers=[])
     if own == CONTROLLERS:
-        host, port = broker.dialled
-        response.brokers.append(DescribeClusterBroker(broker_id=broker.node_id, host=host, port=port))
-        response.controller_id = broker.node_id
+        _list_controllers(broker, response)
     else:
         _list_brokers(broker, request, response)
     if request.include_cluster_authorized_operations and broker.may(Operation.DESCRIBE, Resource.CLUSTER):
         response.cluster_authorized_operations = cluster_operations(broker)
     return response
+
+
+def _list_controllers(broker: Context, response: DescribeClusterResponse) -> None:
+    """The voters. One that is alone is where the client found it."""
+    machine = broker.controller.node.machine
+    response.controller_id = machine.leader_id
+    for voter in machine.voters:
+        host, port = broker.dialled
+        if voter.id != broker.node_id:
+            host, port = next(((end.host, end.port) for end in voter.endpoints), ("", -1))
+        response.brokers.append(DescribeClusterBroker(broker_id=voter.id, host=host, port=port))
 
 
 def _list_brokers(broker: Context, request: DescribeClusterRequest, response: DescribeClusterResponse) -> None:

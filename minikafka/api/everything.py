@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from minikafka.api import brokers, committed, configs, fetch, groups, offsets, produce, topics, transactions, versions
+from minikafka.api import (
+    brokers,
+    committed,
+    configs,
+    fetch,
+    groups,
+    offsets,
+    produce,
+    quorum,
+    topics,
+    transactions,
+    versions,
+)
 from minikafka.api.registry import Api, listing
 from minikafka.api.registry import table as _table
 
-MODULES = (brokers, committed, configs, fetch, groups, offsets, produce, topics, transactions, versions)
+MODULES = (brokers, committed, configs, fetch, groups, offsets, produce, quorum, topics, transactions, versions)
 
 
 def table() -> dict[int, Api]:

@@ -19,6 +19,7 @@ from typing import Any, cast
 
 from minikafka.api.context import Context
 from minikafka.api.leaders import endpoints, leader_of
+from minikafka.api.quorum import fetch_metadata
 from minikafka.api.registry import Operation, Resource, api
 from minikafka.log.reading import FoundStretch, Read
 from minikafka.replica.partition import Partition
@@ -60,9 +61,11 @@ FULL_EPOCHS = (0, -1)  # of a session: begin one, or none at all
 Item = tuple[FetchKey, FetchPartition]
 
 
-@api(FetchRequest, 4, 18)
+@api(FetchRequest, 4, 18, listeners="BC")
 def fetch(broker: Context, request: FetchRequest) -> FetchResponse | Future[FetchResponse] | Generator[None, None, Any]:
-    """Read record batches."""
+    """Read record batches; on a controller listener, those of the metadata."""
+    if broker.side == "C":
+        return fetch_metadata(broker, request)  # type: ignore[no-any-return]
     return Fetching(broker, request).begin()
 
 

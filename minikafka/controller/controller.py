@@ -7,13 +7,14 @@
 Laws
 1. `state` is the metadata as written, ahead of what is committed by the batches under way, so that two decisions in
    one turn see one another. What brokers and clients see is the committed image, which is another object.
-2. A reply leaves when its records are committed; one without records leaves when everything its decision saw is.
+2. Only the active controller decides; one that leads no more starts over from what is agreed.
+3. A reply leaves when its records are committed; one without records leaves when everything its decision saw is.
 """
 
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop, Future
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 from typing import Any, TypeVar
 
@@ -26,6 +27,7 @@ from minikafka.raft.node import Node
 from protocol.kafka.errors import (
     InvalidReplicationFactor,
     KafkaError,
+    NotController,
     PolicyViolation,
     RequestTimedOut,
     TopicAlreadyExists,
@@ -84,6 +86,8 @@ class Controller:
 
     def settle(self, outcome: Outcome[Reply]) -> Future[Reply]:
         """Write what was decided; the Future gives the reply when that is committed."""
+        if not self.node.is_active:
+            raise NotController()
         future: Future[Reply] = self.loop.create_future()
         if outcome.records:
             written = self.write(outcome.records, may_split=outcome.may_split)
@@ -96,8 +100,10 @@ class Controller:
         def committed(done: Future[int]) -> None:
             if future.done():
                 return
-            if done.cancelled() or done.exception() is not None:
+            if done.cancelled():
                 future.set_exception(RequestTimedOut())
+            elif (error := done.exception()) is not None:
+                future.set_exception(error if isinstance(error, NotController) else RequestTimedOut())
             else:
                 future.set_result(outcome.reply)
 
@@ -122,6 +128,14 @@ class Controller:
             self.state.apply(record, delta)
             if record.api_key == REGISTER_BROKER:
                 self.registered_at[record.broker_id] = first_offset + at  # type: ignore[attr-defined]
+
+    def start_over(self, agreed: Iterable[Record]) -> None:
+        """Forget what was written and may be decided otherwise: the state is what is agreed."""
+        self.state = Image()
+        self.registered_at = {}
+        self.last_write = None
+        self.replay(list(agreed), 0)
+        self.registered_at = {number: broker.epoch for number, broker in self.state.brokers.items()}
 
     # ---- brokers
 

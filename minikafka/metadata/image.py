@@ -187,6 +187,16 @@ class Image:
             15: self._producer_ids, 17: self._broker_change, 27: self._register_controller, 28: self._clear_elr,
         }  # fmt: skip
 
+    def clear(self) -> None:
+        """As at the beginning: a snapshot replaces everything there was."""
+        for state in (
+            self.features, self.brokers, self.controllers, self.topics, self.topics_by_id, self.configs, self.kept
+        ):  # fmt: skip
+            state.clear()
+        self.next_producer_id, self.producer_ids, self._open_transaction = 0, None, None
+        self.offset = -1
+        self.version += 1
+
     # ---- lookups
 
     def partition(self, topic: str, index: int) -> Partition | None:

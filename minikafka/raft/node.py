@@ -17,13 +17,14 @@ Laws
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop, Future, TimerHandle
+from asyncio import AbstractEventLoop, Future, TimerHandle, wait_for
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from random import Random
 from typing import Any, NamedTuple, Protocol
 
-from minikafka.raft.machine import NEVER, Download, Machine, Outcome, Timeouts
+from minikafka.raft.machine import NEVER, Download, Machine, Outcome, Role, Timeouts
 from minikafka.raft.messages import Answer, Fetch, Fetched, FetchSnapshot, OffsetAndEpoch, Request, Send, SnapshotPiece
 from minikafka.raft.quorum import Voter, Voters
 from minikafka.raft.storage import (
@@ -48,6 +49,7 @@ from protocol.ops.logs import KafkaLogger
 READ_BYTES = (
     1 << 20
 )  # of the log at a time, while it is replayed or fetched (Kafka's controller.quorum.fetch.max.bytes)
+LEAVE_S = 1.0  # a leader that stops waits so long for the next one
 
 
 class Journal(Protocol):
@@ -205,6 +207,8 @@ class Node:
         self.is_stopped = False
         self.cuts = 0  # how often the log was cut off: a sync from before says nothing of what came after
         self.timer: TimerHandle | None = None
+        self.timer_due = NEVER
+        self.left: Future[None] | None = None  # who waits for another leader, to leave after it
         self.last_offset = -1  # of the last committed record
         self.last_epoch = 0
         self.last_append_ms = -1
@@ -408,21 +412,24 @@ class Node:
 
     def _mind_time(self) -> None:
         due = self.machine.next_tick()
+        if due == self.timer_due:
+            return
         if self.timer is not None:
-            if self.timer.when() == due:
-                return
             self.timer.cancel()
             self.timer = None
+        self.timer_due = due
         if due < NEVER:
             self.timer = self.loop.call_at(due, self._tick)
 
     def _tick(self) -> None:
-        self.timer = None
+        self.timer, self.timer_due = None, NEVER
         # A loop's timer may fire a clock's tick early.
         self._take(self.machine.tick(max(self.loop.time(), self.machine.next_tick())))
 
     def _mind_leadership(self) -> None:
         """The leader's word counts from when everything before its epoch is agreed and handed down."""
+        if self.left is not None and self.machine.role is not Role.RESIGNED and not self.left.done():
+            self.left.set_result(None)
         is_active = self.machine.is_leader and self.machine.told_high_watermark >= 0
         if is_active == self.is_active:
             return
@@ -436,9 +443,18 @@ class Node:
         if self.on_active is not None:
             self.on_active(is_active)
 
-    def stop(self) -> None:
-        """Say and hear nothing more; a leader that is to stop tells the others first."""
+    async def leave(self) -> None:
+        """Lead no more, tell the others, and hear (and vote) until another leads, or for so long at most."""
+        if not self.machine.is_leader:
+            return
         self._take(self.machine.resign(self.loop.time()))
+        if self.machine.role is Role.RESIGNED:
+            self.left = self.loop.create_future()
+            with suppress(TimeoutError):
+                await wait_for(self.left, LEAVE_S)
+
+    def stop(self) -> None:
+        """Say and hear nothing more."""
         self.is_stopped = True
         if self.timer is not None:
             self.timer.cancel()

@@ -36,6 +36,7 @@ class FakeNode:
 
     def __init__(self) -> None:
         self.end_offset = 10
+        self.is_active = True
         self.written: list[list[bytes]] = []
         self.futures: list[asyncio.Future[int]] = []
 

@@ -87,7 +87,10 @@ REFUSED = {
         "String must be one of (case insensitive): DISABLED, DOWNGRADE, UPGRADE, BIDIRECTIONAL"
     ),
     ("log.dirs", "/a,/b"): "log.dirs names 2 directories: this broker keeps its data in one",
-    ("process.roles", "broker"): ("process.roles must be broker,controller: this broker is its own controller so far"),
+    (
+        "process.roles",
+        "broker",
+    ): "process.roles must have controller: a broker without one of its own cannot run so far",
     ("log.dirs", "/a,,/b"): "Configuration 'log.dirs' values must not be empty.",
     ("process.roles", ""): (
         "Configuration 'process.roles' must not be empty. Valid values include: [broker, controller]"
@@ -100,7 +103,9 @@ REFUSED = {
         "Failed to parse host name from x for the configuration controller.quorum.bootstrap.servers. "
         'Each entry should be in the form "{host}:{port}"'
     ),
-    ("controller.quorum.voters", "1@a:1,2@b:2"): "a quorum of several controllers cannot be joined so far",
+    ("controller.quorum.voters", "1@a:1,2@b:2"): (
+        "a quorum of several controllers has processes of its own so far: process.roles=controller"
+    ),
 }
 
 
