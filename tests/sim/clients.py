@@ -190,7 +190,11 @@ class Client(asyncio.Protocol):
                     self._next(self.random.uniform(*SULK_S))
                 return
             self.answered += self.is_write
-            self._next(self.random.uniform(*self.pause_s))
+            self._next(self.pause())
+
+    def pause(self) -> float:
+        """Until the next request."""
+        return self.random.uniform(*self.pause_s)
 
     @staticmethod
     def is_refusal(failure: Failure) -> bool:
@@ -234,7 +238,7 @@ class Writer(Client):
         self.writes += 1
         self._last = b""
         self.is_write = True
-        self._is_solo = 0.3 <= kind < 0.5
+        self._is_solo = 0.3 <= kind < 0.5 or (self.observer.rhythm_s > 0 and random.random() < 0.4)
         if self.writes == 1:
             self.marker = b""
             return [[b"SET", b"big:%d" % n, b"z" * BIG_BYTES]]
@@ -259,6 +263,11 @@ class Writer(Client):
             commands.append([self._last, *local, b"%d" % random.randrange(3), b"%d" % WAIT_MS])
         return commands
 
+    def pause(self) -> float:
+        """All in one rhythm, if there is one."""
+        beat = self.observer.rhythm_s
+        return beat - self.loop.time() % beat if beat else super().pause()
+
     def _solo(self) -> list[list[bytes]]:
         """A write and a long read, one of them or both."""
         n, kind = self.number, self.random.random()
@@ -268,7 +277,8 @@ class Writer(Client):
         self.is_write = kind < 0.65
         if not self.is_write:
             return [read]
-        self.marker = b"c%d:%06d:%b" % (n, self.writes, b"y" * self.random.randrange(*LONG_BYTES))
+        size = self.random.choice((9, self.random.randrange(*LONG_BYTES)))
+        self.marker = b"c%d:%06d:%b" % (n, self.writes, b"y" * size)
         write = [b"RPUSH", b"solo:%d" % n, self.marker]
         return [write, read] if kind < 0.15 else [write]
 

@@ -125,6 +125,7 @@ class Observer:
         self.violations: list[str] = []
         self.marks: dict[tuple[bytes, int], tuple[Data, str]] = {}
         self.compared = 0
+        self.rhythm_s = 0.0  # in which the writers ask
         self.lost_at = 0.0  # when a store last lost what it had in memory
         self.ends: dict[bytes, int] = {}  # value of a volatile key: when its time is over
 

@@ -30,6 +30,7 @@ from tests.sim.world import EPOCH_MS, SimLoop
 NAMES = ("a", "b", "c")
 FIRST_PORT = 7000
 WRITERS = 5
+RHYTHM_S = 0.2
 LEAST_WRITES, LEAST_FAULTS, LEAST_S = 500, 5, 30.0
 MOST_S = 90.0  # of a run that does not come to its number of writes: then the faults are too many
 LEVEL_S = 60.0  # after the last fault everything must be well again
@@ -317,6 +318,7 @@ class Play:
         self.observer = Observer(world.time, WRITERS)
         self.stores = [Store(self.network, name, FIRST_PORT + at, plan, self.observer) for at, name in enumerate(NAMES)]
         self.observer.stores = self.stores
+        self.observer.rhythm_s = RHYTHM_S if plan.gathering_s else 0.0
         self.crowd = Machine(self.network, "clients", FIRST_PORT + 90, Random(world.seed))
         self.operator = Machine(self.network, "operator", FIRST_PORT + 91, Random(world.seed))
         for machine in (self.crowd, self.operator):
