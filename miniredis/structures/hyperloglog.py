@@ -26,6 +26,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from math import inf, sqrt
+from struct import unpack
 from typing import Final
 
 REGISTERS: Final = 1 << 14
@@ -44,6 +45,12 @@ _ALPHA: Final = 0.721347520444481703680
 _MASK64: Final = 0xFFFFFFFFFFFFFFFF
 _MULTIPLIER: Final = 0xC6A4A7935BD1E995
 _SEED: Final = 0xADC83B19
+# Elements from so many bytes on are hashed in pieces whose words are mixed together: every second of a piece is in the
+# lower half of a lane of 128 bits.
+_LONG_BYTES: Final = 128
+_PIECE_BYTES: Final = 4096
+_LANES: Final = int.from_bytes((b"\xff" * 8 + bytes(8)) * (_PIECE_BYTES // 16), "little")
+_LANES_ABOVE_47: Final = int.from_bytes((_MASK64 >> 47).to_bytes(16, "little") * (_PIECE_BYTES // 16), "little")
 
 _ZERO_MOST: Final = 64
 _VAL_MOST: Final = 4
@@ -113,14 +120,32 @@ def murmur64(data: bytes, seed: int = _SEED) -> int:
     size = len(data)
     found = seed ^ (size * _MULTIPLIER & _MASK64)
     whole = size & ~7
-    for at in range(0, whole, 8):
-        word = int.from_bytes(data[at : at + 8], "little") * _MULTIPLIER & _MASK64
-        word = (word ^ word >> 47) * _MULTIPLIER & _MASK64
-        found = (found ^ word) * _MULTIPLIER & _MASK64
+    if size < _LONG_BYTES:
+        for at in range(0, whole, 8):
+            word = int.from_bytes(data[at : at + 8], "little") * _MULTIPLIER & _MASK64
+            word = (word ^ word >> 47) * _MULTIPLIER & _MASK64
+            found = (found ^ word) * _MULTIPLIER & _MASK64
+    else:
+        for at in range(0, whole, _PIECE_BYTES):
+            for word in _mixed(data[at : min(at + _PIECE_BYTES, whole)]):
+                found = (found ^ word) * _MULTIPLIER & _MASK64
     if size & 7:
         found = (found ^ int.from_bytes(data[whole:], "little")) * _MULTIPLIER & _MASK64
     found = (found ^ found >> 47) * _MULTIPLIER & _MASK64
     return found ^ found >> 47
+
+
+def _mixed(piece: bytes) -> tuple[int, ...]:
+    """What each word of a piece adds to the hash: many words are one number, whose lanes have room for products."""
+    size = len(piece)
+    number = int.from_bytes(piece, "little")
+    both = _mixed_lanes(number & _LANES) | _mixed_lanes(number >> 64 & _LANES) << 64
+    return unpack(f"<{size // 8}Q", both.to_bytes(size, "little"))
+
+
+def _mixed_lanes(lanes: int) -> int:
+    lanes = lanes * _MULTIPLIER & _LANES
+    return (lanes ^ lanes >> 47 & _LANES_ABOVE_47) * _MULTIPLIER & _LANES
 
 
 def place(element: bytes) -> tuple[int, int]:

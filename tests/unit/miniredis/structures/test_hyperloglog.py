@@ -8,6 +8,8 @@ import pytest
 
 from miniredis.structures import hyperloglog
 
+MULTIPLIER = 0xC6A4A7935BD1E995  # of MurmurHash64A
+
 
 def test_both_forms_hold_the_same_registers() -> None:
     """Growing dense, a HyperLogLog would forget or invent elements."""
@@ -74,3 +76,19 @@ def test_registers_that_do_not_add_up_are_noticed() -> None:
     for runs in (b"", b"\x7f\xfe", b"\x7f\xff\x00", b"\x80", b"\x7f\xfe\x84\x84"):
         with pytest.raises(hyperloglog.Corrupted):
             hyperloglog.cardinality(header + runs)
+
+
+def test_long_elements_are_hashed_as_they_are_defined_to_be() -> None:
+    """An element would be counted elsewhere than Redis counts it: a merge with Redis's own values counts it twice."""
+    chance = Random(11)
+    sizes = [*range(120, 150), 4095, 4096, 4097, 4104, 4111, 8192, 8200, 12_345]
+    for size in sizes:
+        data = chance.choice((chance.randbytes(size), b"\xff" * size))
+        found = 0xADC83B19 ^ size * MULTIPLIER % 2**64
+        for at in range(0, size - size % 8, 8):
+            word = int.from_bytes(data[at : at + 8], "little") * MULTIPLIER % 2**64
+            found = (found ^ (word ^ word >> 47) * MULTIPLIER % 2**64) * MULTIPLIER % 2**64
+        if size % 8:
+            found = (found ^ int.from_bytes(data[size - size % 8 :], "little")) * MULTIPLIER % 2**64
+        found = (found ^ found >> 47) * MULTIPLIER % 2**64
+        assert hyperloglog.murmur64(data) == found ^ found >> 47
