@@ -66,7 +66,7 @@ class Upstream(Obeyed):
         self._synced = synced  # the offset up to which an append-only file is on the medium; -1 without one
         self._log = log
         self._most_bytes = most_bytes  # of what is not complete
-        self._parser = Parser(max_bulk=INT64_MAX, max_buffer=INT64_MAX)
+        self._parser = Parser(max_bulk=INT64_MAX, max_buffer=INT64_MAX, takes_inline=False)
         self._pending: list[bytes] = []  # run or about to be, and not yet applied
         self._pending_bytes = 0
         self._since_multi = 0  # of them, those of an open transaction

@@ -99,6 +99,7 @@ class Parser:
         "is_plain",
         "max_buffer",
         "max_bulk",
+        "takes_inline",
     )
 
     def __init__(
@@ -108,11 +109,13 @@ class Parser:
         max_bulk: int = MAX_BULK_BYTES,
         max_buffer: int = MAX_BUFFER_BYTES,
         shapes: Shapes | None = None,
+        takes_inline: bool = True,
     ) -> None:
         self._shapes = Shapes() if shapes is None else shapes  # of all clients of a server
         self.authenticated = authenticated  # settable: the strangers' limits hold while it is False
         self.max_bulk = max_bulk  # bytes of one argument; settable
         self.max_buffer = max_buffer  # bytes that may wait for the rest of their command; settable
+        self.takes_inline = takes_inline  # or a line that is no array is a sign that bytes are missing
         self.is_plain = authenticated  # the next chunk begins between two commands, and no strict limits hold for it
         self.failure: Refused | None = None  # what the peer broke; nothing is taken any more
         self._rest = b""  # bytes not yet understood: at most a line, or an argument of _GATHER_BYTES
@@ -237,7 +240,7 @@ class Parser:
         while position < last and not self._remaining:
             count = _COUNTS.get(pieces[position])
             if count is None:
-                if len(pieces[position]) < MAX_LINE_BYTES and _PLAIN_INLINE(pieces[position]):
+                if self.takes_inline and len(pieces[position]) < MAX_LINE_BYTES and _PLAIN_INLINE(pieces[position]):
                     commands.append(pieces[position].split())
                     position += 1
                     continue
@@ -341,6 +344,8 @@ class Parser:
         except Unbalanced:
             raise Refused("unbalanced quotes in request") from None
         if argv:
+            if not self.takes_inline:
+                raise Refused("inline command where only arrays are sent")
             commands.append(argv)
         return end + 1
 

@@ -204,6 +204,9 @@ def test_what_cannot_be_a_synchronization(name: str) -> None:
         (b"*99999999999\r\n", "Protocol error from master: invalid multibulk length"),
         (b"*1\r\n:5\r\n", "Protocol error from master: expected '$', got ':'"),
         (b"z" * 70_000, "Protocol error from master: too big inline request"),
+        (b"$3\r\nSET\r\n", "Protocol error from master: inline command where only arrays are sent"),
+        (b"SET hidden 1\r\n", "Protocol error from master: inline command where only arrays are sent"),
+        (b" set 'hidden' 1\r\n", "Protocol error from master: inline command where only arrays are sent"),
     ],
 )
 def test_what_cannot_be_a_stream(stream: bytes, line: str) -> None:
