@@ -26,6 +26,8 @@ from tests.peers.redis import request
 
 LISTS = 6  # in use at once
 APPENDS_A_LIST = 40  # then another takes its place: a reader gets all of it
+# Of each third list the values are written with so many digits: whoever reads it whole gets a long answer.
+LONG_DIGITS = 600
 OPERATIONS_MOST = 4
 ANSWER_S = 3.0
 RETRY_S = 0.06
@@ -139,9 +141,15 @@ class Plan:
         return made
 
 
+def written(append: Append) -> bytes:
+    """Its value, as it is sent."""
+    is_long = int(append.key.partition(":")[2]) % 3 == 0
+    return b"%0*d" % (LONG_DIGITS if is_long else 1, append.value)
+
+
 def command(operation: Operation) -> list[bytes]:
     if isinstance(operation, Append):
-        return [b"RPUSH", operation.key.encode(), b"%d" % operation.value]
+        return [b"RPUSH", operation.key.encode(), written(operation)]
     return [b"LRANGE", operation.key.encode(), b"0", b"-1"]
 
 
@@ -241,7 +249,7 @@ class Process:
 
     async def script(self, connection: Connection, operations: list[Operation]) -> tuple[Outcome, list[Operation]]:
         keys = [operation.key.encode() for operation in operations]
-        words = [b"%d" % each.value if isinstance(each, Append) else b"" for each in operations]
+        words = [written(each) if isinstance(each, Append) else b"" for each in operations]
         call = [b"EVAL", SCRIPT, b"%d" % len(keys), *keys, *words]
         whole, *more = await connection.ask(call, *self.promise)
         if isinstance(whole, Refusal):

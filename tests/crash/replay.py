@@ -256,3 +256,18 @@ def images(
             promise.hear(record)
         for _ in range(times):
             yield tree.crash(chance), promise
+
+
+def kills(records: list[Record], count: int, seed: int) -> Iterator[tuple[Image, Promise]]:
+    """So many of one run whose process was killed while the machine went on: what it had written is there. Each time
+    something that tells of a write has just left."""
+    told = [at for at, each in enumerate(records) if each.op is Op.SEND and ACKNOWLEDGED.search(each.first)]
+    chosen = set(Random(seed).sample(told, min(count, len(told))))
+    tree, promise = Tree(), Promise()
+    for number, record in enumerate(records):
+        tree.play(record)
+        promise.at = record.at
+        if record.op is Op.SEND:
+            promise.hear(record)
+        if number in chosen:
+            yield tree.everything(), promise

@@ -15,7 +15,7 @@ import pytest
 
 from tests.crash.judge import AGAIN, LOST, REFUSED, Loader, Ours, Real, Tally
 from tests.crash.recorded import Record, Recording, ours
-from tests.crash.replay import Tree, images
+from tests.crash.replay import Tree, images, kills
 from tests.crash.workload import Load, play
 from tests.peers.redis import real_binary
 
@@ -82,6 +82,18 @@ def test_power_lost_while_ours_writes(policy: str) -> None:
         if policy == "everysec":
             assert tally.oldest_s <= EVERYSEC_LOSS_S, tally.report()
         assert tally.acknowledged > 50 * tally.images, "too little was written to be lost"
+
+
+@pytest.mark.parametrize("policy", ["always", "no"])
+def test_ours_is_killed_after_an_answer(policy: str) -> None:
+    """What was acknowledged would be gone though the machine went on: an answer left before what it tells was written.
+    (With `everysec` a write may wait while an fsync takes long.)"""
+    tally = Tally(f"miniredis {policy} killed", Ours())
+    for image, promise in kills(recorded(ours(), policy, 1), IMAGES, 1):
+        tally.take(image, promise)
+    print(f"\n{tally.report()}")
+    assert tally.images >= min(IMAGES, 100)
+    assert not tally.counts, tally.report()
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -4,7 +4,8 @@
           · ECHO ack:<n>:<k>, · EXEC
 
 A write is acknowledged by whatever the server sends that holds its `ack:…`: the answer to the one who wrote, and the
-answer to another who read `seen:<n>`. Of client n everything up to k must be there once ack:<n>:<k> has left.
+answer to another who read `seen:<n>` (and `pad:<n>`). Of client n everything up to k must be there once ack:<n>:<k>
+has left.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from tests.peers.redis import DEADLINE_S
 
 WRITERS: Final = 4
 READERS: Final = 2
+# Once in so many transactions the noise is so long that the answer to its reader leaves by itself.
+A_LONG_ONE: Final = 30
+LONG_BYTES: Final = 17_000
 ACKNOWLEDGED: Final = re.compile(rb"ack:(\d+):(\d+),")
 
 
@@ -59,7 +63,7 @@ async def _write(recording: Recording, number: int, seed: int, load: Load) -> No
     reader, writer = await _connected(recording)
     chance = Random(seed * 100 + number)
     for k in range(load.transactions):
-        noise = "x" * chance.randrange(1, 200)
+        noise = "x" * (LONG_BYTES if chance.randrange(A_LONG_ONE) == 0 else chance.randrange(1, 200))
         text = (
             f"MULTI\r\nRPUSH list:{number} {k}\r\nSET pad:{number} {noise}\r\nSET seen:{number} ack:{number}:{k},\r\n"
             f"INCR count:{number}\r\nINCR all\r\nECHO ack:{number}:{k},\r\nEXEC\r\n"
@@ -78,7 +82,7 @@ async def _read(recording: Recording) -> None:
     try:
         while True:
             for number in range(WRITERS):
-                writer.write(b"GET seen:%d\r\nPING\r\n" % number)
+                writer.write(b"GET seen:%d\r\nGET pad:%d\r\nPING\r\n" % (number, number))
                 await _until(reader, b"+PONG\r\n")
             await asyncio.sleep(0.01)
     finally:
