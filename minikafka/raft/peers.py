@@ -104,6 +104,12 @@ class Peer:
             self.dialling = None
             self._give_up()
             return
+        if connection.local_address == connection.peer_address:
+            # Nobody listens there: the kernel took that very port for our own end, and connected it to itself.
+            connection.abort()
+            self.dialling = None
+            self._give_up()
+            return
         self.dialling, self.connection = None, connection
         unsent, self.unsent = self.unsent, []
         for one in unsent:
@@ -116,7 +122,9 @@ class Peer:
         version = VERSIONS[type(message)]
         connection.write_parts(frame_request(message, version, self.correlation_id, self.peers.client_id))
 
-    def _gone(self, _: Connection) -> None:
+    def _gone(self, connection: Connection) -> None:
+        if connection is not self.connection:
+            return
         self.connection = None
         self._give_up()
 
