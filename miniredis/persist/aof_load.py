@@ -86,8 +86,9 @@ class Loader:
         self._progress.size_bytes = self.size
         self._snapshots.loading = Loading(self._progress, self._clock.wall_ms() // 1000)
         # A new file that nothing has come into yet leaves the one before the last: effects may still go there, where
-        # putting the manifest in its place has half failed.
-        last = max([number for number, size in enumerate(sizes) if size])
+        # putting the manifest in its place has half failed. Not so a base: it was whole before anything came after it.
+        first = 1 if manifest.base is not None and manifest.increments else 0
+        last = max([number for number, size in enumerate(sizes) if size and number >= first], default=first)
         try:
             for number, (part, size) in enumerate(zip(parts, sizes, strict=True)):
                 started = self._clock.monotonic()

@@ -160,7 +160,7 @@ def test_what_is_no_command_is_refused_with_its_place(data: bytes) -> None:
 # ── loading ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def load(data: bytes, *, allows_truncated: bool = True) -> tuple[World, SimDisk]:
+def load(data: bytes, *, allows_truncated: bool = True, base: bytes | None = None) -> tuple[World, SimDisk]:
     world = World()
     disk = SimDisk(Random(1))
     disk.make_dirs("/aof")
@@ -173,6 +173,8 @@ def load(data: bytes, *, allows_truncated: bool = True) -> tuple[World, SimDisk]
     )  # fmt: skip
     manifest = Manifest("a")
     manifest.next_increment()
+    if base is not None:
+        disk.open(f"/aof/{manifest.next_base(is_rdb=False)}").append(base)
     replay.open()
     try:
         for _ in loader.load(manifest):
@@ -221,6 +223,13 @@ def test_what_is_there_is_a_prefix_wherever_the_file_ends() -> None:
         assert world("LLEN l") == int(counts[whole] or 0), size
         left = disk.read("/aof/a.1.incr.aof")
         assert left.removesuffix(STAMP) == b"".join(pieces[:whole]).removesuffix(STAMP), size
+
+
+@pytest.mark.parametrize("increment", [b"", encode_command([b"SET", b"b", b"2"])])
+def test_a_base_cut_short_is_refused_whatever_comes_after_it(increment: bytes) -> None:
+    """What a rewrite had on the medium, and something took, would be cut away as if it had never been acknowledged."""
+    with pytest.raises(CannotLoad, match="not the last file"):
+        load(increment, base=encode_command([b"SET", b"a", b"1"])[:-3])
 
 
 def test_damage_in_the_middle_refuses_the_start() -> None:
