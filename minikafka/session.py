@@ -29,7 +29,6 @@ from minikafka.api.context import Context, Services
 from minikafka.api.refusal import refusal, refusal_in_slices
 from minikafka.api.registry import Api, Hangup
 from minikafka.api.versions import unsupported_version
-from protocol.disk.files import Stretch
 from protocol.kafka.errors import KafkaError, UnknownServerError
 from protocol.kafka.framing import (
     Framer,
@@ -112,7 +111,6 @@ class Session:
         self.routes = routes  # of this listener: shared by all its sessions, filled as versions are met
         self.side = side
         self.context = Context(services, listener, side, connection.peer_address[0], connection.local_address)
-        self.context.takes_stretches = connection.takes_stretches
         self.log = services.log
         self.framer = Framer(max_request_bytes, scratch)
         self.room = self.framer.room
@@ -428,10 +426,7 @@ class Session:
 
     def send(self, parts: list[Buffer]) -> None:
         """Let one answer leave at the end of this turn; what the client took of it is settled behind."""
-        if any(isinstance(part, Stretch) for part in parts):
-            self.connection.write_with_stretches(parts)
-        else:
-            self.connection.write_parts(parts)
+        self.connection.write_parts(parts)
         if self.unsent_bytes:
             self.context.loop.call_soon(self.settle)
 

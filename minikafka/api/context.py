@@ -96,7 +96,6 @@ class Context:
         "side",
         "software_name",
         "software_version",
-        "takes_stretches",
     )
 
     def __init__(
@@ -125,7 +124,6 @@ class Context:
         self.correlation_id = 0  # of the request being run
         self.software_name = "unknown"  # told by ApiVersions v3 and later
         self.software_version = "unknown"
-        self.takes_stretches = False  # its connection has the kernel send from files
 
     def may(self, operation: Operation, resource: Resource, name: str = CLUSTER_NAME) -> bool:
         """Whether this client may do `operation` to the resource called `name`."""

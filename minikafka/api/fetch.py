@@ -15,17 +15,16 @@ from __future__ import annotations
 from asyncio import Future
 from collections.abc import Generator, Iterator
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from minikafka.api.context import Context
 from minikafka.api.leaders import endpoints, leader_of
 from minikafka.api.quorum import fetch_metadata
 from minikafka.api.registry import Operation, Resource, api
-from minikafka.log.reading import FoundStretch, Read
+from minikafka.log.reading import Read
 from minikafka.replica.partition import Partition
 from minikafka.replica.sessions import NO_SESSION, FetchKey, FetchSession
 from minikafka.replica.waiters import Parked
-from protocol.disk.files import Buffer
 from protocol.kafka.errors import (
     FencedLeaderEpoch,
     InconsistentTopicId,
@@ -374,9 +373,7 @@ class Fetching:
     def _made(self) -> FetchResponse | Future[FetchResponse]:
         return Warming(self, self._cold).done if self._cold else self.respond()
 
-    def _read(
-        self, asked: Asked, left: int, is_first: bool
-    ) -> tuple[FetchPartitionData, Read | FoundStretch | Future[Read] | None]:
+    def _read(self, asked: Asked, left: int, is_first: bool) -> tuple[FetchPartitionData, Read | Future[Read] | None]:
         """The partition's answer without its records, and those."""
         partition, item = asked.partition, asked.item
         assert partition is not None
@@ -399,14 +396,12 @@ class Fetching:
             if leaves is not None:
                 answer.diverging_epoch = DivergingEpoch(epoch=leaves[0], end_offset=leaves[1])
                 return answer, None
-        read = log.read_for_socket if self._broker.takes_stretches else log.read
         limit = min(left, item.partition_max_bytes)
-        return answer, read(item.fetch_offset, limit, up_to=self._end(partition), at_least_one=is_first)
+        return answer, log.read(item.fetch_offset, limit, up_to=self._end(partition), at_least_one=is_first)
 
-    def _fill(self, asked: Asked, read: Read | FoundStretch) -> None:
+    def _fill(self, asked: Asked, read: Read) -> None:
         assert asked.answer is not None
-        # To what encodes an answer, a stretch is one more piece of so many bytes.
-        asked.answer.records = [cast("Buffer", read.records)] if isinstance(read, FoundStretch) else read.records
+        asked.answer.records = read.records
         if self._is_committed_only:
             assert asked.partition is not None
             found = asked.partition.log.aborted_between(asked.item.fetch_offset, read.next_offset)

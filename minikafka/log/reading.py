@@ -12,14 +12,13 @@ from typing import NamedTuple
 from minikafka.log.aborted import AbortedTransaction
 from minikafka.log.segment import FoundTimestamp, Segment
 from minikafka.log.syncing import SyncedLog
-from protocol.disk.files import Buffer, Stretch
+from protocol.disk.files import Buffer
 from protocol.kafka.batch import LENGTH_FROM
 from protocol.kafka.errors import KafkaStorageError, OffsetOutOfRange
 
-__all__ = ["FoundStretch", "Read", "ReadableLog"]
+__all__ = ["Read", "ReadableLog"]
 
 PLACES_KEPT = 128  # remembered ends of reads per log; each consumer that keeps up needs one
-STRETCH_BYTES = 32 * 1024  # from here on it pays to let the kernel send what is in its page cache
 NOTHING = b""
 
 
@@ -28,13 +27,6 @@ class Read(NamedTuple):
 
     records: Buffer  # whole batches, the first of which holds the offset asked for
     next_offset: int  # where the reader goes on
-
-
-class FoundStretch(NamedTuple):
-    """What a read for a socket found in the page cache."""
-
-    records: Stretch  # as a Read's
-    next_offset: int
 
 
 class ReadableLog(SyncedLog):
@@ -50,50 +42,30 @@ class ReadableLog(SyncedLog):
 
         A Future when the bytes have to come from the medium. OffsetOutOfRange below the log start or above its end.
         """
-        found = self._find_whole(offset, max_bytes, up_to, at_least_one)
-        return Read(NOTHING, offset) if found is None else self._read_found(*found)
-
-    def read_for_socket(
-        self, offset: int, max_bytes: int, *, up_to: int, at_least_one: bool = True
-    ) -> "Read | FoundStretch | asyncio.Future[Read]":
-        """As `read`; what is worth it is not read, if it lies in the page cache: the kernel may send it from there."""
-        found = self._find_whole(offset, max_bytes, up_to, at_least_one)
-        if found is None:
-            return Read(NOTHING, offset)
-        segment, position, size, following = found
-        if size >= STRETCH_BYTES:
-            stretch = segment.log.file().stretch(position, size)
-            if stretch is not None:
-                return FoundStretch(stretch, following)
-        return self._read_found(segment, position, size, following)
-
-    def _find_whole(
-        self, offset: int, max_bytes: int, up_to: int, at_least_one: bool
-    ) -> tuple[Segment, int, int, int] | None:
-        """Where the bytes for a reader lie (segment, position, size), and the offset it goes on at. None: nothing."""
         if offset < self.log_start_offset or offset > self.log_end_offset:
             raise OffsetOutOfRange(
                 f"Received request for offset {offset}, but we only have log segments in the range "
                 f"{self.log_start_offset} to {self.log_end_offset}."
             )
         if offset >= up_to or (max_bytes <= 0 and not at_least_one):
-            return None
+            return Read(NOTHING, offset)
         segment, position = self._locate(offset)
         limit = self._limit(segment, up_to)
         left = limit - position
         if left <= 0:
-            return None
+            return Read(NOTHING, offset)
         size = left
         if left > max_bytes:
             size = self._whole_size(segment, position, max_bytes, at_least_one)
             if size == 0:
-                return None
-        return segment, position, size, self._following(segment, position + size, limit, up_to)
-
-    def _read_found(self, segment: Segment, position: int, size: int, following: int) -> "Read | asyncio.Future[Read]":
+                return Read(NOTHING, offset)
+        following = self._following(segment, position + size, limit, up_to)
         data = segment.log.file().read_hot(position, size)
-        if data is not None:
-            return Read(data, following)
+        if data is None:
+            return self._read_cold(segment, position, size, following)
+        return Read(data, following)
+
+    def _read_cold(self, segment: Segment, position: int, size: int, following: int) -> "asyncio.Future[Read]":
         answer: asyncio.Future[Read] = self._loop.create_future()
         reading = self._disk.async_read(segment.log.file(), position, size, self._loop)
         reading.add_done_callback(partial(_hand_over, answer, following))

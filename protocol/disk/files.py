@@ -21,13 +21,12 @@ import struct
 from collections.abc import Sequence
 from typing import TypeAlias, TypeVar
 
-__all__ = ["AlreadyLocked", "Buffer", "Disk", "File", "Lock", "Stretch"]
+__all__ = ["AlreadyLocked", "Buffer", "Disk", "File", "Lock"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 Result = TypeVar("Result")
 
-PROBED_BYTES = 128 * 1024  # of a stretch, between two pages that are looked for in the page cache
 IOV_MAX = 1024  # buffers the kernel takes in one pwritev (Linux's UIO_MAXIOV)
 
 
@@ -103,22 +102,6 @@ class File:
             raise
         return memoryview(target) if got == size else None
 
-    def stretch(self, position: int, size: int) -> "Stretch | None":
-        """So many bytes, to be sent without being read: None when some of them are not there, or not in the page
-        cache. (A page every so often is looked for; the kernel reads ahead, and forgets, in pieces as large.)"""
-        descriptor, end = self._descriptor, position + size
-        if size <= 0 or end > self.size:
-            return None
-        byte = [bytearray(1)]
-        try:
-            for at in range(position, end, PROBED_BYTES):
-                os.preadv(descriptor, byte, at, os.RWF_NOWAIT)
-            if not os.preadv(descriptor, byte, end - 1, os.RWF_NOWAIT):
-                return None
-        except OSError:
-            return None
-        return Stretch(self, descriptor, position, size)
-
     def truncate(self, size: int) -> None:
         os.ftruncate(self._descriptor, size)
         self.size = size
@@ -146,45 +129,6 @@ class File:
         self._borrowed -= 1
         if self.closed and not self._borrowed:
             os.close(self._descriptor)
-
-
-class Stretch:
-    """Some bytes of a file on their way to a socket. While it is there the file's descriptor is."""
-
-    __slots__ = ("_descriptor", "_file", "_position", "_size")
-
-    def __init__(self, file: File, descriptor: int, position: int, size: int) -> None:
-        file.borrow()
-        self._file = file
-        self._descriptor = descriptor
-        self._position = position
-        self._size = size
-
-    def __del__(self) -> None:
-        self._file.give_back()
-
-    def __len__(self) -> int:
-        return self._size
-
-    def send(self, descriptor: int) -> int:
-        """Let a socket that does not block have them from the page cache; how many it took. What is wrong with the
-        socket is found by whoever writes the rest."""
-        sent = 0
-        with contextlib.suppress(OSError):  # it takes no more for now; or not from this file system; or it is broken
-            while sent < self._size:
-                count = os.sendfile(descriptor, self._descriptor, self._position + sent, self._size - sent)
-                if not count:
-                    break  # the file was cut
-                sent += count
-        return sent
-
-    def rest(self, sent: int) -> bytes:
-        """What is left of them. OSError when the file was cut meanwhile."""
-        wanted = self._size - sent
-        data = self._file.read(self._position + sent, wanted)
-        if len(data) < wanted:
-            raise OSError(errno.EIO, "the file was cut", self._file.path)
-        return data
 
 
 class Lock:

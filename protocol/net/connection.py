@@ -26,18 +26,6 @@ JOINED_BYTES = 16 * 1024
 GATHERED_BYTES = 1024  # a larger read is many commands, or much to copy: little would be saved by keeping it for later
 
 
-class Stretch(Protocol):
-    """Some bytes of a file that the kernel can send without our reading them."""
-
-    def __len__(self) -> int: ...
-
-    def send(self, descriptor: int) -> int:
-        """Let a socket have them; how many it took."""
-
-    def rest(self, sent: int) -> bytes:
-        """Those it did not take."""
-
-
 class Session(Protocol):
     """What a server puts behind a connection."""
 
@@ -186,9 +174,9 @@ class Connection(asyncio.BaseProtocol):
     """A connected socket with its session. Made by a listener or a dialer."""
 
     __slots__ = (
-        "__weakref__", "_has_stretches", "_idle_handle", "_idle_timeout", "_on_lost", "_open_session", "_paused",
-        "_queue", "_turn", "is_closing", "is_congested", "last_active", "local_address", "loop", "peer_address",
-        "session", "tls", "transport",
+        "__weakref__", "_idle_handle", "_idle_timeout", "_on_lost", "_open_session", "_paused", "_queue",
+        "_turn", "is_closing", "is_congested", "last_active", "local_address", "loop", "peer_address", "session",
+        "tls", "transport",
     )  # fmt: skip
 
     def __init__(
@@ -209,7 +197,6 @@ class Connection(asyncio.BaseProtocol):
         self.session: Session
         self._turn = turn
         self._queue: list[Buffer] = []
-        self._has_stretches = False  # of files, in the queue
         self._paused = False
         self._open_session = open_session
         self._on_lost = on_lost
@@ -280,11 +267,6 @@ class Connection(asyncio.BaseProtocol):
         return socket.fileno() if socket is not None else -1
 
     @property
-    def takes_stretches(self) -> bool:
-        """Whether the kernel can send parts of files by itself: a plain socket, and no simulated one."""
-        return not self.tls and self.descriptor >= 0
-
-    @property
     def is_reading(self) -> bool:
         return not self._paused
 
@@ -307,12 +289,6 @@ class Connection(asyncio.BaseProtocol):
         if is_first:
             self._turn.add(self)
 
-    def write_with_stretches(self, parts: Sequence[Buffer | Stretch]) -> None:
-        """As `write_parts`; among them are stretches of files, which the kernel sends by itself if it can. Only where
-        `takes_stretches`."""
-        self._has_stretches = True
-        self.write_parts(cast("Sequence[Buffer]", parts))
-
     def send_now(self, data: Buffer) -> None:
         """Hand `data` to the kernel at once, behind what is queued."""
         if self._queue:
@@ -332,30 +308,12 @@ class Connection(asyncio.BaseProtocol):
         if not queue:
             return
         self._queue = []
-        if self._has_stretches:
-            self._has_stretches = False
-            self._send_stretches(queue)
-        elif len(queue) == 1:
+        if len(queue) == 1:
             self.transport.write(queue[0])
         elif sum(map(len, queue)) <= JOINED_BYTES:
             self.transport.write(b"".join(queue))  # one small copy costs less than a vector of many buffers
         else:
             self.transport.writelines(queue)
-
-    def _send_stretches(self, queue: Sequence[Buffer | Stretch]) -> None:
-        transport, descriptor = self.transport, self.descriptor
-        try:
-            for part in queue:
-                if isinstance(part, bytes | bytearray | memoryview):
-                    transport.write(part)
-                elif transport.is_closing():  # the descriptor may be somebody else's by now
-                    return
-                else:
-                    sent = 0 if transport.get_write_buffer_size() else part.send(descriptor)
-                    if sent < len(part):
-                        transport.write(part.rest(sent))
-        except OSError:  # the file does not have them any more
-            self.abort()
 
     def pause_reading(self) -> None:
         if not self._paused and not self.is_closing:

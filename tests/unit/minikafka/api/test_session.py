@@ -23,7 +23,6 @@ from protocol.ops.slices import Slices
 class FakeConnection:
     """Takes what the session writes."""
 
-    takes_stretches = False
     peer_address = ("10.0.0.1", 4000)
     local_address = ("10.0.0.9", 9092)
     peer = "10.0.0.1:4000"

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from minikafka.broker import Broker
-from minikafka.log.reading import Read
 from protocol.kafka.errors import OffsetOutOfRange
 from protocol.kafka.messages.produce import FetchPartition, FetchRequest, FetchResponse, FetchTopic
 from tests.unit.minikafka.log import batch
@@ -75,20 +74,3 @@ async def test_a_reader_whose_log_is_another_is_told_at_once(one: Broker) -> Non
         unknown = await client.ask(request(2, first_epoch + 9), VERSION)
         assert isinstance(unknown, FetchResponse)
         assert unknown.responses[0].partitions[0].error_code == OffsetOutOfRange.code
-
-
-async def test_a_large_answer_is_the_log_byte_for_byte(one: Broker) -> None:
-    """More than a socket takes at once comes in part from the kernel and in part from us: nothing twice, in order."""
-    async with Client(one) as client:
-        await create(client, "t")
-        partition = one.replicas.partition("t", 0)
-        for size in range(900_000, 900_016):
-            partition.append_as_leader(batch(1, size=size))
-        asked = request(0, -1)
-        asked.topics[0].partitions[0].partition_max_bytes = 12_000_000
-        reply = await client.ask(asked, VERSION)
-        found = partition.log.read(0, 12_000_000, up_to=16)
-        assert isinstance(found, Read)
-        assert isinstance(reply, FetchResponse)
-        assert len(found.records) > 11_000_000
-        assert reply.responses[0].partitions[0].records == found.records

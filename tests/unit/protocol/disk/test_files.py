@@ -1,8 +1,6 @@
 """The door to files: whole appends, atomic replacement, locks, executor reads."""
 
 import asyncio
-import random
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -103,45 +101,3 @@ def test_a_leftover_name_of_a_file_is_not_emptied(tmp_path: Path) -> None:
     with open(path, "rb") as kept:
         disk.write_atomically(path, b"two")
         assert (kept.read(), disk.read(path)) == (b"one", b"two")
-
-
-def test_a_stretch_outlives_the_file_and_tells_when_it_was_cut(tmp_path: Path) -> None:
-    """What waits to be sent from a file that is closed meanwhile would come from another; from a cut one, short."""
-    file = Disk().open(str(tmp_path / "f"))
-    file.append(bytes(range(256)) * 1024)
-    assert file.stretch(0, 0) is None
-    assert file.stretch(1, file.size) is None, "more than there is"
-    stretch = file.stretch(256, 200_000)
-    if stretch is None:
-        pytest.skip("the file system cannot tell what lies in the page cache")
-    file.close()
-    assert len(stretch) == 200_000
-    assert stretch.rest(199_999) == bytes([(256 + 199_999) % 256])
-    with open(tmp_path / "f", "r+b") as other:
-        other.truncate(1000)
-    with pytest.raises(OSError, match="cut"):
-        stretch.rest(0)
-
-
-def test_a_stretch_goes_to_a_socket_as_far_as_that_takes_it(tmp_path: Path) -> None:
-    """A socket that is full must neither block the loop nor lose what it did not take; a broken one is no crash."""
-    file = Disk().open(str(tmp_path / "f"))
-    data = random.Random(7).randbytes(8 << 20)
-    file.append(data)
-    stretch = file.stretch(100, len(data) - 100)
-    if stretch is None:
-        pytest.skip("the file system cannot tell what lies in the page cache")
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    sent = stretch.send(ours.fileno())
-    assert 0 < sent < len(stretch)
-    ours.close()
-    got = b"".join(iter(lambda: theirs.recv(1 << 20), b""))
-    assert got + stretch.rest(sent) == data[100:]
-    theirs.close()
-    ours, theirs = socket.socketpair()
-    theirs.close()
-    assert stretch.send(ours.fileno()) == 0
-    ours.close()
-    del stretch
-    file.close()

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import socket
 from collections.abc import Callable, Iterable
 
@@ -379,48 +378,3 @@ async def test_reads_of_a_turn_are_worked_on_in_order_before_it_ends() -> None:
     assert log[0] == ("work", b"e")
     one.data_received(b"f")  # in vain: the next does not
     assert one.session.got.endswith(b"f")  # type: ignore[attr-defined]
-
-
-class Part:
-    """A stretch of a file that a socket takes half of."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data, self.asked = data, 0
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def send(self, descriptor: int) -> int:
-        self.asked += 1
-        return os.write(descriptor, self.data[: len(self.data) // 2])
-
-    def rest(self, sent: int) -> bytes:
-        return self.data[sent:]
-
-
-async def test_a_stretch_neither_overtakes_nor_goes_to_a_stranger() -> None:
-    """The kernel sends a stretch past what the transport holds back; a closed connection's descriptor may be of
-    another client."""
-    listener, sessions, _ = await serve()
-    loop = asyncio.get_running_loop()
-    ours = socket.socket()
-    ours.setblocking(False)
-    await loop.sock_connect(ours, ("127.0.0.1", listener.port))
-    await until(lambda: bool(sessions))
-    connection = sessions[0].connection
-    assert connection.takes_stretches
-    first, held, late = Part(b"abcd"), Part(b"efgh"), Part(b"ijkl")
-    connection.write_with_stretches([b"1", first, b"2" * (32 << 20), held, b"3"])
-    connection.flush()
-    assert (first.asked, held.asked) == (1, 0)
-    expected, got = b"1abcd" + b"2" * (32 << 20) + b"efgh3", bytearray()
-    while len(got) < len(expected):
-        got += await loop.sock_recv(ours, 1 << 20)
-    assert got == expected
-    connection.transport.abort()
-    connection.write_with_stretches([b"4", late])
-    connection.flush()
-    assert late.asked == 0
-    ours.close()
-    listener.close()
-    await listener.drain(1)
