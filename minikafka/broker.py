@@ -490,6 +490,8 @@ class Broker:
         enter: Callable[[Connection, Callable[[], None]], bool],
         connection: Connection,
     ) -> Session:
+        get = self.settings.get
+        connection.set_buffers(get("socket.send.buffer.bytes"), get("socket.receive.buffer.bytes"))
         session = Session(connection, self.services, routes, name, side, max_bytes, self._scratch)
         admitted = partial(self._admitted, session)
         if enter(connection, admitted):

@@ -327,9 +327,9 @@ share.fetch.purgatory.purge.interval.requests | INT | 1000 | - | - | -
 socket.connection.setup.timeout.max.ms | LONG | 30000 | - | - | -
 socket.connection.setup.timeout.ms | LONG | 10000 | - | - | -
 socket.listen.backlog.size | INT | 50 | [1..] | - | broker
-socket.receive.buffer.bytes | INT | 102400 | - | - | -
+socket.receive.buffer.bytes | INT | 102400 | - | - | broker
 socket.request.max.bytes | INT | 104857600 | [1..] | - | broker
-socket.send.buffer.bytes | INT | 102400 | - | - | -
+socket.send.buffer.bytes | INT | 102400 | - | - | broker
 ssl.allow.dn.changes | BOOLEAN | false | - | - | -
 ssl.allow.san.changes | BOOLEAN | false | - | - | -
 ssl.cipher.suites | LIST |  | - | broker | -

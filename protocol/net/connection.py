@@ -350,6 +350,16 @@ class Connection(asyncio.BaseProtocol):
                 raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, seconds // 3))
                 raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
 
+    def set_buffers(self, send_bytes: int, receive_bytes: int) -> None:
+        """Sizes of the kernel's buffers for this socket; what is not positive is left to the system."""
+        raw = self.transport.get_extra_info("socket")
+        if raw is None:  # a simulated network
+            return
+        if send_bytes > 0:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_bytes)
+        if receive_bytes > 0:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+
     def set_idle_timeout(self, seconds: float | None) -> None:
         """Close the connection when nothing has come for `seconds`; None: never."""
         if self._idle_handle is not None:

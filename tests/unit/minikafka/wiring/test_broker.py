@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -278,3 +279,20 @@ async def test_ten_thousand_requests_leave_no_cycles(tmp_path: Path, running: li
                 framer.feed(await asyncio.wait_for(client.reader.read(1 << 16), TIMEOUT_S))
                 left -= len(framer.frames())
     assert gc.collect() < 100
+
+
+async def test_sockets_have_the_buffers_that_are_set(tmp_path: Path, running: list[Broker]) -> None:
+    """`socket.send.buffer.bytes` would be accepted and do nothing: a consumer in C then wakes for every piece of an
+    answer, and reads a fifth slower."""
+    for sizes, kept in (({}, (102_400, 102_400)), ({"send": "30000", "receive": "50000"}, (30_000, 50_000))):
+        given = {f"socket_{side}_buffer_bytes": size for side, size in sizes.items()}
+        one = broker(tmp_path / str(len(running)), **given)
+        running.append(one)
+        await one.start()
+        async with Client(one):
+            (connection,) = [held for listener in one.listeners for held in listener.connections]
+            raw = connection.transport.get_extra_info("socket")
+            with socket.socket() as other:  # a system may tell another size than it was given: Linux twice as much
+                for name, size in zip((socket.SO_SNDBUF, socket.SO_RCVBUF), kept, strict=True):
+                    other.setsockopt(socket.SOL_SOCKET, name, size)
+                    assert raw.getsockopt(socket.SOL_SOCKET, name) == other.getsockopt(socket.SOL_SOCKET, name)
