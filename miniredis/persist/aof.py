@@ -122,6 +122,7 @@ class AppendOnly:
         if not manifest.parts:
             name = manifest.next_base(is_rdb=self._store.settings.aof_use_rdb_preamble)
             self._log.notice(f"Creating AOF base file {name} on server start")
+            self.files.make_way(name)
             file = disk.create(self.files.path(name))
             try:
                 self._write_all(file, None)
@@ -132,7 +133,8 @@ class AppendOnly:
         is_new = not manifest.increments
         name = manifest.next_increment() if is_new else manifest.increments[-1].name
         path = self.files.path(name)
-        # What no manifest has ever named may lie there, of a beginning that a crash has cut off.
+        if is_new:
+            self.files.make_way(name)
         file = disk.create(path) if is_new else disk.open(path)
         if not is_new:  # a process that was killed may have left what is in the page cache only, and it was loaded
             file.sync_data()

@@ -136,6 +136,21 @@ class AofFiles:
         except OSError as error:
             self._log.warning(f"Error writing the AOF manifest file: {error.strerror}")
 
+    def make_way(self, name: str) -> None:
+        """What lies under a name that no manifest has given away yet is the rest of a beginning that a crash cut off;
+        or all there is, where the manifest was lost: it goes on under another name. Raises OSError."""
+        path, disk = self.path(name), self._disk
+        if not disk.exists(path) or not disk.size(path):
+            return
+        number = 1
+        while disk.exists(f"{path}.unnamed-{number}"):
+            number += 1
+        disk.rename(path, f"{path}.unnamed-{number}")
+        self._log.warning(
+            f"The AOF manifest does not name {name}, which has data: it was not loaded, and is kept as "
+            f"{name}.unnamed-{number}"
+        )
+
     def remove(self, path: str) -> None:
         """As far as it can be: nothing hangs on it."""
         try:

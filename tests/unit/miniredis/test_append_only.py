@@ -334,15 +334,20 @@ def test_the_checker_cuts_to_a_time() -> None:
 
 
 def test_a_stray_increment_is_not_gone_on_with() -> None:
-    """What a crash left of an append-only file that never came to be would be there at the start after the next."""
+    """What a crash left of an append-only file that never came to be would be there at the start after the next; or,
+    where it is the manifest that was lost, all the data would be gone."""
     server = our_server("--appendonly", "yes")
     directory = Path(server.directory, "appendonlydir")
     directory.mkdir()
-    (directory / "appendonly.aof.1.incr.aof").write_bytes(encode_command([b"SET", b"stray", b"1"]))
+    stray = encode_command([b"SET", b"stray", b"1"])
+    (directory / "appendonly.aof.1.incr.aof").write_bytes(stray)
+    (directory / "appendonly.aof.1.base.rdb").write_bytes(b"REDIS0010 cut short")
     server.keep = True
     for _ in range(2):
         with server:
             link = Link(server.port)
             assert link.command("EXISTS", "stray") == b":0\r\n"
             link.close()
+    assert (directory / "appendonly.aof.1.incr.aof.unnamed-1").read_bytes() == stray
+    assert (directory / "appendonly.aof.1.base.rdb.unnamed-1").read_bytes() == b"REDIS0010 cut short"
     shutil.rmtree(server.directory)
