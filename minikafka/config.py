@@ -17,7 +17,7 @@ from minikafka import options
 from minikafka.controller.topics import TopicDefaults
 from minikafka.coordinator.members import GroupSettings
 from minikafka.metadata.configs import BadValue, Kind, Option, Tables, read_table
-from minikafka.raft.machine import Timeouts
+from minikafka.raft.terms import Timeouts
 from minikafka.replica.manager import ReplicaSettings
 from protocol.net.address import Endpoint, parse_endpoint, parse_host_port
 

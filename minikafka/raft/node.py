@@ -24,7 +24,7 @@ from contextlib import suppress
 from random import Random
 from typing import Any, NamedTuple, Protocol
 
-from minikafka.raft.machine import NEVER, Download, Machine, Outcome, Role, Timeouts
+from minikafka.raft.machine import Machine
 from minikafka.raft.messages import Answer, Fetch, Fetched, FetchSnapshot, OffsetAndEpoch, Request, Send, SnapshotPiece
 from minikafka.raft.quorum import Voter, Voters
 from minikafka.raft.storage import (
@@ -40,15 +40,15 @@ from minikafka.raft.storage import (
     voters_of,
     voters_records,
 )
+from minikafka.raft.terms import NEVER, Download, Outcome, Role, Timeouts
 from protocol.kafka.batch import CONTROL, BatchHeader, iterate
 from protocol.kafka.errors import KafkaStorageError, NotController, NotLeaderOrFollower, SnapshotNotFound
 from protocol.kafka.primitives import Buffer
 from protocol.ops.clock import Clock
 from protocol.ops.logs import KafkaLogger
 
-READ_BYTES = (
-    1 << 20
-)  # of the log at a time, while it is replayed or fetched (Kafka's controller.quorum.fetch.max.bytes)
+# Of the log at a time, while it is replayed or fetched: the default of Kafka's controller.quorum.fetch.max.bytes.
+READ_BYTES = 1 << 20
 LEAVE_S = 1.0  # a leader that stops waits so long for the next one
 
 
@@ -361,12 +361,12 @@ class Node:
         if self.send is not None:
             for one in out.send:
                 self.send(one)
-        if self.machine.synced < self.journal.end_offset and not self.is_alone_at_start(out) and not self.is_syncing:
+        if self.machine.synced < self.journal.end_offset and not self._is_alone_at_start(out) and not self.is_syncing:
             self._sync()
         self._wake()
         return again
 
-    def is_alone_at_start(self, out: Outcome) -> bool:
+    def _is_alone_at_start(self, out: Outcome) -> bool:
         """An only voter's first batch is synced on the spot: its start waits for it."""
         return out.became_leader and self.machine.voters.majority == 1
 

@@ -146,7 +146,14 @@ class Peer:
     def received(self, data: bytes) -> None:
         """Answers, or parts of one."""
         self.framer.feed(data)
-        for frame in self.framer.frames():
+        try:
+            frames = self.framer.frames()
+        except ProtocolError as problem:
+            self.peers.log.warning("%s:%d sends what cannot be an answer: %s", *self.address, problem)
+            if self.connection is not None:
+                self.connection.abort()  # what was asked over it ends in `_gone`
+            return
+        for frame in frames:
             correlation_id = int.from_bytes(frame[:4], "big")
             asked = self.open.pop(correlation_id, None)
             if asked is None:

@@ -19,9 +19,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from minikafka.raft.machine import Election
 from minikafka.raft.messages import OffsetAndEpoch
 from minikafka.raft.quorum import KRAFT_VERSION, Endpoint, Voter, Voters
+from minikafka.raft.terms import Election
 from protocol.disk.files import Disk
 from protocol.kafka.batch import CONTROL, iterate, verify_crc
 from protocol.kafka.messages import quorum
@@ -156,7 +156,8 @@ class Storage:
     def keep_piece(self, snapshot: OffsetAndEpoch, position: int, data: Buffer, *, is_last: bool) -> None:
         """Keep a piece of a snapshot that is on its way; the last makes it one, on disk when this returns."""
         path = f"{self.directory}/{SnapshotId(*snapshot).file_name}"
-        file = self.disk.open(f"{path}{ON_ITS_WAY}")
+        begin = self.disk.open if position else self.disk.create
+        file = begin(f"{path}{ON_ITS_WAY}")
         try:
             file.truncate(position)
             file.append(data)

@@ -25,7 +25,7 @@ from typing import Any
 
 import pytest
 
-from minikafka.raft.machine import Election, Machine, Outcome
+from minikafka.raft.machine import Machine
 from minikafka.raft.messages import (
     Answer,
     BeginQuorumEpoch,
@@ -42,6 +42,7 @@ from minikafka.raft.messages import (
     Voted,
 )
 from minikafka.raft.quorum import Endpoint, Voter, Voters
+from minikafka.raft.terms import Election, Outcome
 from protocol.kafka import errors
 from tests.scripts.runner import run
 from tests.sim.quorum import Entry, MemoryLog

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple
 
-from minikafka.raft.machine import Election, Machine, Outcome
+from minikafka.raft.machine import Machine
 from minikafka.raft.messages import (
     Answer,
     Fetch,
@@ -32,6 +32,7 @@ from minikafka.raft.messages import (
     Voted,
 )
 from minikafka.raft.quorum import Endpoint, Voter, Voters
+from minikafka.raft.terms import Election, Outcome
 
 FAULTY_S = 25.0
 HEALED_S = 15.0  # in which the quorum has to be at work again
