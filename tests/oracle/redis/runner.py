@@ -176,6 +176,9 @@ class Player:
         self.control.command("FLUSHALL")
         self.control.command("FUNCTION", "FLUSH")
         self.control.command("SELECT", "0")
+        # A child of the script before may still be at work, or its end unseen until the server's next tick: SAVE would
+        # be refused.
+        self._wait(Step(0, "INFO persistence", "", "main"), self._has_no_child)
         config = self._config()
         try:
             batch: list[bytes] = []
@@ -274,6 +277,9 @@ class Player:
 
     def _clients(self, number: str) -> bytes:
         return self.control.command("CLIENT", "LIST", "ID", number)
+
+    def _has_no_child(self) -> bool:
+        return b"_in_progress:1" not in self.control.command("INFO", "persistence")
 
     def _wait(self, step: Step, condition: object) -> None:
         deadline = time.monotonic() + BLOCK_DEADLINE_S
