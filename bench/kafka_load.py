@@ -1,6 +1,6 @@
 """One C client against minikafka and Apache Kafka in turn: rates, latency, CPU per record, idle cost, start."""
 
-import mmap
+import functools
 import os
 import statistics
 import subprocess
@@ -20,15 +20,36 @@ IDEMPOTENT = ("-a", "-1", "-X", "enable.idempotence=true")
 CPU_CLOCK = 2  # of the kernel's clocks of a process: what it has had of the processors
 LATENCY_RECORDS, LATENCY_RATE = 5_000, 1_000
 IDLE_SECONDS = 10.0
-TOUCHED_BYTES = 1024**3  # more than any workload writes
+FREE_BYTES = 2 * 1024**3  # more free memory than this is given to the page cache before a workload
+CHUNK_BYTES = 32 * 1024**2
 
 
-def touch_memory() -> None:
-    """Have memory at hand for what is about to be written or read. A page that a virtual machine has given back to its
-    host costs who gets it next several times what copying into it does; that has nothing to do with whose turn it is.
-    Linux gives free memory back after two seconds: a workload is over by then."""
-    with mmap.mmap(-1, TOUCHED_BYTES) as memory:
-        memory[:: mmap.PAGESIZE] = bytes(TOUCHED_BYTES // mmap.PAGESIZE)
+class Holes:
+    """A file of nothing but holes, whose pages fill the page cache: the state of any machine that has been up for long,
+    where memory for a new page is taken from an old file's. Free memory of a virtual machine may have gone back to its
+    host; getting such a page again costs several times what copying into it does, and has nothing to do with whose turn
+    it is."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(dir=Path.cwd(), buffering=0)  # noqa: SIM115 (open while its pages are wanted)
+        self._file.truncate(1024**4)
+        self._into = bytearray(CHUNK_BYTES)
+
+    def fill_memory(self) -> None:
+        """Read on, from where it stood, until little memory is free; at most once the size of memory."""
+        for _ in range(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // CHUNK_BYTES):
+            if free_bytes() <= FREE_BYTES:
+                return
+            self._file.readinto(self._into)
+
+
+@functools.cache
+def holes() -> Holes:
+    return Holes()
+
+
+def free_bytes() -> int:
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def cpu_seconds(pid: int) -> float:
@@ -43,7 +64,7 @@ def resident_mb(pid: int) -> float:
 def produce(broker: kafka.Broker, size: int, count: int, *options: str) -> dict[str, float]:
     """Records per second into a new topic, and the broker's core-seconds per million records."""
     topic = f"t{uuid.uuid4().hex[:12]}"
-    touch_memory()
+    holes().fill_memory()
     before = cpu_seconds(broker.pid)
     rate = librdkafka.run(
         "-P", "-t", topic, "-s", str(size), "-c", str(count), "-b", f"127.0.0.1:{broker.port}", "-q", *options
@@ -54,7 +75,7 @@ def produce(broker: kafka.Broker, size: int, count: int, *options: str) -> dict[
 def consume(broker: kafka.Broker, topic: str, count: int) -> dict[str, float]:
     """Records per second out of partition 0, from its beginning."""
     where = f"127.0.0.1:{broker.port}"
-    touch_memory()
+    holes().fill_memory()
     return {
         "records/s": librdkafka.run(
             "-C", "-t", topic, "-p", "0", "-o", "beginning", "-c", str(count), "-b", where, "-q"
