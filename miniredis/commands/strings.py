@@ -486,9 +486,16 @@ def mget(call: Call) -> Reply:
     return found
 
 
+def _mset_row(row: Row) -> None:
+    words = len(row.calls[0])
+    if words % 2:
+        row.changes = words // 2
+        row.db.put_all(row.calls, row.replies, OK)
+
+
 @command(
     "MSET key value [key value ...]", WRITE | DENYOOM, since="1.0.1", keys="OW update", complexity="O(N)",
-    tips=("request_policy:multi_shard", "response_policy:all_succeeded"),
+    tips=("request_policy:multi_shard", "response_policy:all_succeeded"), row=_mset_row,
 )  # fmt: skip
 def mset(call: Call) -> Reply:
     """Store several strings under their keys, all at once."""
@@ -511,19 +518,11 @@ def msetnx(call: Call) -> Reply:
 
 def _set_all(call: Call) -> None:
     db, argv = call.db, call.argv
-    keys = argv[1::2]
-    texts = argv[2::2]
-    values: list[bytes | int] = texts  # type: ignore[assignment]
-    if min(texts) < b":":  # digits and "-" come before it
-        values = [compact(value) if value < b":" else value for value in texts]
     if db.deadlines.size or db.keyspace.events_mask:
-        for key, value in zip(keys, values, strict=True):
+        for key, text in zip(argv[1::2], argv[2::2], strict=True):
             db.expire_if_due(key)
-            db.put(key, value)
+            db.put(key, compact(text))
             db.notify(notify.STRING, b"set", key)
-    elif keys[0] == keys[-1]:  # one key all the time, perhaps
-        lasting = dict(zip(keys, values, strict=True))  # the last value given to a key
-        db.put_all(list(lasting), list(lasting.values()))
     else:
-        db.put_all(keys, values)
-    db.dirty += len(keys)
+        db.put_all([argv], [], OK)
+    db.dirty += len(argv) // 2

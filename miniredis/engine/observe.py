@@ -41,7 +41,7 @@ class Command:
         # Its calls take about equally long, whatever is stored: in a row they are timed together.
         self.is_of_data = bool(spec.flags & (READONLY | WRITE)) or spec.name == b"ping"  # it asks nothing of its client
         self.is_brief = self.is_of_data and bool(spec.flags & FAST or spec.complexity == "O(1)")
-        self.run_row = spec.run_row if self.is_brief else None  # the calls of a row are timed together
+        self.run_row = spec.run_row
         self.refuses = refuses
         self.subcommands: dict[bytes, Command] = {}
         self.reset()

@@ -229,8 +229,9 @@ class Plain:
                             call.argv = commands[at + done - 1]
                             continue
                 elif is_alone:
-                    started = self._count(command, call, 1, started)
-                    since = first + len(answers)
+                    at = first + len(answers)
+                    started = self._count(command, call, at - since, started)
+                    since = at
                     now = keyspace.now
                 call = client.call
                 assert call is not None

@@ -5,6 +5,8 @@
 Law: it is as if the command had been run for each, one after the other. So it is done only while nobody is told of
      what a single call does (`Db.is_quiet`), and the row ends before the first call that is not as plain as the command
      wants it: one that fails, say, or has a long answer. That goes the usual way, and all after it.
+
+The calls of a row are timed together, whatever the command: they have equally many words, and few.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from protocol.resp.encoder import encode
 from protocol.resp.values import OK, Reply
 
 if TYPE_CHECKING:
+    from miniredis.engine.settings import Settings
     from miniredis.engine.state import State
     from miniredis.keyspace.db import Db
 
@@ -38,13 +41,17 @@ class Row:
     """What the `row` of a command gets: the words of calls, all equally many. It runs them from the first on and adds
     each one's reply; none is longer than SHORT_BYTES, or a Failure.
 
-    Of a write each call counts as one change, and is told as it came, but for those whose places are in `idle`."""
+    Of a write each call counts as so many `changes`, and is told as it came, but for those whose places are in `idle`.
+    `is_told`: somebody hears of them; who has something else to tell leaves the row alone."""
 
-    __slots__ = ("calls", "db", "idle", "replies")
+    __slots__ = ("calls", "changes", "db", "idle", "is_told", "replies", "settings")
 
-    def __init__(self, calls: list[list[bytes]], db: Db) -> None:
+    def __init__(self, calls: list[list[bytes]], db: Db, settings: Settings, is_told: bool) -> None:
         self.calls = calls
         self.db = db
+        self.settings = settings
+        self.is_told = is_told
+        self.changes = 1
         self.replies: list[Reply] = []
         self.idle: list[int] = []
 
@@ -61,7 +68,7 @@ class Rows:
         """Run the calls of this command from `start` on, of clients in no mode that it refuses; how many were run,
         whose answers are among the `answers` now."""
         db = clients[start].db
-        is_told = command.flags & WRITE and self.state.journal.is_heard
+        is_told = bool(command.flags & WRITE and self.state.journal.is_heard)
         run = command.run_row
         if run is None or not db.is_quiet or (is_told and db is not told_db):
             return 0
@@ -71,13 +78,13 @@ class Rows:
             if argv[0] != name or len(argv) != words or client.mode & refuses or client.db is not db:
                 break
             stop += 1
-        row = Row(commands[start:stop], db)
+        row = Row(commands[start:stop], db, self.state.settings, is_told)
         replies, idle = row.replies, row.idle
         try:
             run(row)
         finally:
             if command.flags & WRITE:
-                self.state.dirty += len(replies) - len(idle)
+                self.state.dirty += row.changes * (len(replies) - len(idle))
                 if is_told:
                     done = start + len(replies)
                     self.told.add_row(clients[start:done], chunks[start:done], row.calls, idle)

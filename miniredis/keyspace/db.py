@@ -404,29 +404,34 @@ class Db:
             keyspace.hits += 1
             done(value)
 
-    def put_all(self, keys: list[bytes], values: list[bytes | int]) -> None:
-        """`put` for each of them: a text in the place of a text, an integer in that of an integer without a call."""
+    def put_all(self, calls: list[list[bytes]], replies: list[Reply], reply: Reply) -> None:
+        """`put` what comes from clients, (…, key, string, key, string, …) of each, where no key has a deadline and no
+        event is heard of: a text in the place of a text, an integer in that of an integer without a call. To `replies`
+        goes one for each that is done."""
         keyspace = self.keyspace
-        shards = self.table.shards
-        mask, bits = MASK, SHARD_BITS
+        shards, mask, bits, most = self.table.shards, MASK, SHARD_BITS, INTEGER_MAX_BYTES
         clock = keyspace.clock
-        grown = 0
-        is_plain = not (self.deadlines.size or self.waiting or keyspace.heeds_touches or keyspace.is_lfu)
-        for number, key, value in zip(map(hash, keys), keys, values, strict=True):
-            shard = shards[number & mask]
-            slot = shard.spots[number >> bits & shard.mask]
-            if slot >= 0 and is_plain and (shard.keys[slot] == key or (slot := shard.find(key, number)) >= 0):
-                held = shard.values
-                former = held[slot]
-                kind = type(value)
-                if type(former) is kind:
-                    if kind is bytes:
-                        grown += len(value) - len(former)  # type: ignore[arg-type]
-                    held[slot] = value
-                    shard.clocks[slot] = clock
-                    continue
-            self.put(key, value)
-        self.counted_bytes += grown
+        is_plain = not (self.waiting or keyspace.heeds_touches or keyspace.is_lfu)
+        for argv in calls:
+            keys, texts = argv[1::2], argv[2::2]
+            if keys[0] == keys[-1] and keys.count(keys[0]) == len(keys):
+                keys, texts = keys[-1:], texts[-1:]  # one key all the time: what it is given last stays
+            for number, key, text in zip(map(hash, keys), keys, texts, strict=True):
+                size = len(text)
+                value = compact(text) if size <= most and text < b":" else text  # digits and "-" come before it
+                shard = shards[number & mask]
+                slot = shard.spots[number >> bits & shard.mask]
+                if slot >= 0 and is_plain and (shard.keys[slot] == key or (slot := shard.find(key, number)) >= 0):
+                    held = shard.values
+                    former = held[slot]
+                    if type(former) is type(value):
+                        if value is text and len(former) != size:  # type: ignore[arg-type]
+                            self.counted_bytes += size - len(former)  # type: ignore[arg-type]
+                        held[slot] = value
+                        shard.clocks[slot] = clock
+                        continue
+                self.put(key, value)
+            replies.append(reply)
         if self.counted_bytes > self.limit_bytes:
             keyspace.pending = True
 

@@ -19,6 +19,7 @@ KINDS = (
     "SET {k} {v}", "GET {k}", "INCR {n}", "ZADD z {s} {m}", "GET {n}", "SET {n} 7", "INCR {k}", "ZADD {k} 1 a",
     "SET {k} {v} XX", "ZADD z NX {s} {m}", "get {k}", "ZADD large {s} {m}",
     "ZPOPMIN large", "ZPOPMIN z", "ZPOPMIN large 2",
+    "MSET {k} {v} {n} {v2}", "MSET {k} {v} {n} 7", "MSET {k} {v} {k} 12", "MSET {k} {v} {n}", "MSET {n} {v}",
 )  # fmt: skip
 VALUES = ("1", "-5", "007", TEXT, TEXT + "y", "z" * 1023, "z" * 1024, "z" * 20_000, "9" * 30, "9223372036854775807")
 SCORES = ("0", "1", "7", "1.5", "-1", "inf", "9" * 310, "NX", "x")
@@ -82,6 +83,7 @@ def said(random: Random) -> list[tuple[int, str]]:
             kind = random.choice(KINDS)
         lines.append((client, kind.format(
             k=f"k{random.randrange(4)}", n=f"n{random.randrange(3)}", v=random.choice(VALUES),
+            v2=random.choice(VALUES),
             s=random.choice(SCORES if random.random() < 0.2 else SCORES[:3]), m=f"m{random.randrange(9)}",
         )))  # fmt: skip
     return lines
