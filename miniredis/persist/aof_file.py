@@ -224,9 +224,9 @@ class AofFile:
         syncing = self._syncing = self._disk.async_sync(file, self._loop)
 
         def done(future: asyncio.Future[None]) -> None:
-            if self._syncing is syncing:
+            if self._syncing is syncing:  # else the file was given up: of what comes now it says nothing
                 self._syncing = None
-            self._judge_sync(None if future.cancelled() else future.exception(), offset)
+                self._judge_sync(None if future.cancelled() else future.exception(), offset)
 
         syncing.add_done_callback(done)
 
@@ -295,6 +295,7 @@ class AofFile:
         self._parts.clear()
         self.waiting_bytes = self.size = self._synced = self.synced_offset = self._left_offset = 0
         self._postponed_at = 0.0
+        self._syncing = None
         if self.error:
             self._log.warning("AOF reopen, just ignore the last error.")
         self._write_error = self._sync_error = ""

@@ -55,6 +55,32 @@ def test_what_an_fsync_refused_is_not_told_as_kept() -> None:
     run(1, main)
 
 
+def test_an_fsync_of_a_file_that_was_given_up_says_nothing() -> None:
+    """It would tell an offset that another history has by now: WAITAOF would count what no medium has."""
+
+    async def main(world: SimLoop) -> None:
+        faults = Faults(1)
+        server = await appending(world, faults)
+        held: list[asyncio.Future[None]] = []
+
+        def hold(file: object, loop: SimLoop) -> asyncio.Future[None]:
+            held.append(loop.create_future())
+            return held[-1]
+
+        faults.disk.async_sync = hold  # type: ignore[assignment, method-assign]
+        await asyncio.sleep(2)
+        assert await ask(PORT, "SET a 1") == [b"+OK"]
+        await until("an fsync is under way", lambda: bool(held))
+        assert await ask(PORT, "CONFIG SET appendonly no") == [b"+OK"]
+        assert not server.appending.file.is_syncing
+        held[0].set_result(None)
+        await asyncio.sleep(0)
+        assert server.appending.file.synced_offset == 0
+        await server.stop()
+
+    run(1, main)
+
+
 def test_what_only_a_temporary_increment_has_is_not_told_as_kept() -> None:
     """Power lost before the first base is written would take what WAITAOF had promised."""
 
