@@ -12,6 +12,7 @@ from miniredis.commands.shared import wrong_arity
 from miniredis.commands.stream_reading import format_id, parse_id
 from miniredis.engine.call import NO_SUCH_KEY, SYNTAX_ERROR, Call, Origin
 from miniredis.engine.registry import DENYOOM, FAST, WRITE, command
+from miniredis.engine.rows import Row
 from miniredis.keyspace import notify
 from miniredis.keyspace.db import WRONG_TYPE
 from miniredis.structures.stream import Stream
@@ -138,6 +139,29 @@ def _settle_limit(call: Call, options: Options, adds: bool) -> None:
         options.limit = min(limit, _TRIM_MOST) if limit > 0 else _TRIM_LEAST
 
 
+def _xadd_row(row: Row) -> None:
+    """Each one entry of the same stream, its id left to us. Whoever hears of it is told that id: not done here."""
+    calls, db = row.calls, row.db
+    first = calls[0]
+    if row.is_told or db.waiting or len(first) < 5 or not len(first) & 1 or first[2] != b"*":
+        return
+    key = first[1]
+    stream = db.peek(key)
+    if type(stream) is not Stream:
+        return
+    db.find_for_write(key)
+    now, settings, done = db.keyspace.now, row.settings, row.replies.append
+    for argv in calls:
+        id = stream.next_id(now)
+        if argv[1] != key or argv[2] != b"*" or id > MAX_ID:
+            break
+        try:
+            stream.append(id, argv[3:], settings.stream_node_max_bytes, settings.stream_node_max_entries)
+        except ValueError:
+            break
+        done(b"%d-%d" % (id >> 64, id & SEQUENCE))
+
+
 @command("XADD key [NOMKSTREAM] @6.2.0"
          " trim=[strategy=<MAXLEN | MINID @6.2.0> operator=[equal== | approximately=~] threshold"
          " [LIMIT count:integer] @6.2.0]"
@@ -146,7 +170,7 @@ def _settle_limit(call: Call, options: Options, adds: bool) -> None:
          keys="RW update # a full stream loses entries by it",
          complexity="O(1) for the entry, O(N) for N entries trimmed away",
          history=(("6.2.0", "NOMKSTREAM, MINID and LIMIT were added."),
-                  ("7.0.0", "An id may leave its sequence open: `<ms>-*`.")))  # fmt: skip
+                  ("7.0.0", "An id may leave its sequence open: `<ms>-*`.")), row=_xadd_row)  # fmt: skip
 def xadd(call: Call) -> Reply:
     """Add an entry to a stream, which is made if need be; return its id."""
     argv = call.argv

@@ -20,6 +20,8 @@ KINDS = (
     "SET {k} {v} XX", "ZADD z NX {s} {m}", "get {k}", "ZADD large {s} {m}",
     "ZPOPMIN large", "ZPOPMIN z", "ZPOPMIN large 2",
     "MSET {k} {v} {n} {v2}", "MSET {k} {v} {n} 7", "MSET {k} {v} {k} 12", "MSET {k} {v} {n}", "MSET {n} {v}",
+    "XADD entries * {k} {v}", "XADD entries * {k} {v} {n} 1", "XADD {k} * a 1", "XADD entries * a",
+    "XADD entries 5-1 a 1",
 )  # fmt: skip
 VALUES = ("1", "-5", "007", TEXT, TEXT + "y", "z" * 1023, "z" * 1024, "z" * 20_000, "9" * 30, "9223372036854775807")
 SCORES = ("0", "1", "7", "1.5", "-1", "inf", "9" * 310, "NX", "x")
