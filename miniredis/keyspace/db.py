@@ -406,38 +406,34 @@ class Db:
 
     def put_all(self, calls: list[list[bytes]], replies: list[Reply], reply: Reply) -> None:
         """`put` what comes from clients, (…, key, string, key, string, …) of each, where no key has a deadline and no
-        event is heard of: texts in the place of texts without a call. To `replies` goes one for each that is done."""
+        event is heard of: a text in the place of a text, an integer in that of an integer without a call. To `replies`
+        goes one for each that is done."""
         keyspace = self.keyspace
+        shards, mask, bits, most = self.table.shards, MASK, SHARD_BITS, INTEGER_MAX_BYTES
+        clock = keyspace.clock
         is_plain = not (self.waiting or keyspace.heeds_touches or keyspace.is_lfu)
         for argv in calls:
             keys, texts = argv[1::2], argv[2::2]
             if keys[0] == keys[-1] and keys.count(keys[0]) == len(keys):
                 keys, texts = keys[-1:], texts[-1:]  # one key all the time: what it is given last stays
-            if is_plain and min(texts) >= b":":  # digits and "-" come before it: none is an integer
-                self._put_texts(keys, texts)
-            else:
-                for key, text in zip(keys, texts, strict=True):
-                    self.put(key, compact(text))
+            for number, key, text in zip(map(hash, keys), keys, texts, strict=True):
+                size = len(text)
+                value = compact(text) if size <= most and text < b":" else text  # digits and "-" come before it
+                shard = shards[number & mask]
+                slot = shard.spots[number >> bits & shard.mask]
+                if slot >= 0 and is_plain and (shard.keys[slot] == key or (slot := shard.find(key, number)) >= 0):
+                    held = shard.values
+                    former = held[slot]
+                    if type(former) is type(value):
+                        if value is text and len(former) != size:  # type: ignore[arg-type]
+                            self.counted_bytes += size - len(former)  # type: ignore[arg-type]
+                        held[slot] = value
+                        shard.clocks[slot] = clock
+                        continue
+                self.put(key, value)
             replies.append(reply)
         if self.counted_bytes > self.limit_bytes:
             keyspace.pending = True
-
-    def _put_texts(self, keys: list[bytes], texts: list[bytes]) -> None:
-        shards, mask, bits, clock = self.table.shards, MASK, SHARD_BITS, self.keyspace.clock
-        grown = 0
-        for number, key, text in zip(map(hash, keys), keys, texts, strict=True):
-            shard = shards[number & mask]
-            slot = shard.spots[number >> bits & shard.mask]
-            if slot >= 0 and (shard.keys[slot] == key or (slot := shard.find(key, number)) >= 0):
-                held = shard.values
-                former = held[slot]
-                if type(former) is bytes:
-                    grown += len(text) - len(former)
-                    held[slot] = text
-                    shard.clocks[slot] = clock
-                    continue
-            self.put(key, text)
-        self.counted_bytes += grown
 
     def add_strings(self, keys: list[bytes], values: list[bytes | int]) -> None:
         """Many new keys at once, as a file has them. None may be there, and nobody hears of it."""
